@@ -1,0 +1,30 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[worker,dev]'
+	touch $@
+
+install: $(INSTALLED) ## A virtual environment with everything
+demo: $(INSTALLED) ## Train a CNN on digits through HTTP, and read the report
+	@$(BIN)/python examples/demo.py
+serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
+	@$(BIN)/python -m service
+test: $(INSTALLED) ## All tests that need neither GPU nor Docker
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m migrations.check
+bench: $(INSTALLED) ## POST to first step, small jobs per second
+	$(BIN)/python -m benchmarks.jobs
+
+.PHONY: help install demo serve test check bench

@@ -1,0 +1,159 @@
+"""From the bytes of a request to a definition that can be trained, or to everything that is wrong with it, at once."""
+
+import difflib
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from models import catalogue
+from models.definitions import data, job, network, training
+from models.definitions.job import JobDefinition
+from models.errors import InvalidDefinition, Problem
+from models.json_body import MOST_PROBLEMS, escape, parse
+from models.shapes import Architecture, trace
+
+HINTS = {
+    "missing": "Add this field.",
+    "int_type": "Write a whole number, without quotes.",
+    "int_from_float": "Write a whole number.",
+    "float_type": "Write a number, without quotes.",
+    "finite_number": "Write a finite number.",
+    "bool_type": "Write true or false.",
+    "string_type": "Write a text in quotes.",
+    "tuple_type": "Write an array: [ ... ].",
+    "model_type": "Write an object: { ... }.",
+    "dict_type": "Write an object: { ... }.",
+    "union_tag_not_found": "Add this field.",
+    "too_long": "Shorten it.",
+    "too_short": "It needs at least one item.",
+    "string_too_long": "Shorten it.",
+}
+GENERAL_HINT = "See the schema JobDefinition in /openapi.json."
+
+
+def admit(body: bytes, memory_bytes: int) -> JobDefinition:
+    """The definition in the body of a POST, every default filled in.
+
+    Raises:
+        NotJson: the body is not JSON.
+        InvalidDefinition: the definition is wrong, does not fit its data, or needs more than `memory_bytes`.
+    """
+    value = parse(body)
+    try:
+        definition = JobDefinition.model_validate(value)
+    except ValidationError as error:
+        raise InvalidDefinition(problems_of(error, value)) from error
+    definition = _fill_parameters(definition)
+    architecture = trace(definition.network, catalogue.shape_of(definition.data.dataset, definition.data.parameters))
+    _check_training(definition)
+    _check_memory(definition, architecture, memory_bytes)
+    return definition
+
+
+def problems_of(error: ValidationError, value: Any, base: str = "") -> list[Problem]:
+    """Pydantic's errors as problems, one for each place in the body."""
+    found: dict[str, Problem] = {}
+    for item in error.errors(include_url=False)[:MOST_PROBLEMS]:
+        pointer = base + pointer_of(item["loc"], value)
+        before = found.get(pointer)
+        detail = item["msg"].replace("Input should", "It should")
+        detail = f"{before.detail}; or: {detail}" if before and detail != before.detail else detail
+        found[pointer] = Problem(pointer, item["type"], detail, _hint(item))
+    return list(found.values())
+
+
+def pointer_of(loc: tuple[str | int, ...], value: Any) -> str:
+    """The JSON Pointer of Pydantic's `loc`, which carries the tags of unions too: they name nothing in the body."""
+    pointer, node, tag_seen = "", value, False
+    for part in loc:
+        if not isinstance(node, dict | list):
+            break
+        is_tag = isinstance(node, dict) and part in (node.get("family"), node.get("kind"))
+        if is_tag and not tag_seen:
+            tag_seen = True
+            continue
+        pointer += f"/{escape(str(part))}"
+        node = _child(node, part)
+        tag_seen = False
+    return pointer
+
+
+def _child(node: Any, part: str | int) -> Any:
+    if isinstance(node, list):
+        return node[part] if isinstance(part, int) and part < len(node) else None
+    return node.get(part)
+
+
+def _hint(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(item["loc"][-1]), _field_names(), n=1)
+        return f"Did you mean {close[0]!r}?" if close else "Remove it."
+    if item["type"] == "union_tag_invalid":
+        return f"It is one of {item['ctx']['expected_tags']}."
+    if item["type"] == "literal_error":
+        return f"It is one of {item['ctx']['expected']}."
+    return HINTS.get(item["type"], GENERAL_HINT)
+
+
+def _field_names() -> list[str]:
+    models = [kind for module in (job, network, data, training) for kind in vars(module).values()]
+    return sorted(
+        {
+            field
+            for kind in models
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+            for field in kind.model_fields
+        }
+    )
+
+
+def _fill_parameters(definition: JobDefinition) -> JobDefinition:
+    chosen = definition.data
+    try:
+        filled = catalogue.fill_parameters(chosen.dataset, chosen.parameters)
+    except KeyError:
+        close = difflib.get_close_matches(chosen.dataset, catalogue.names(), n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Built in are {', '.join(catalogue.names())}."
+        detail = f"There is no data set {chosen.dataset!r}."
+        raise InvalidDefinition([Problem("/data/dataset", "unknown_dataset", detail, hint)]) from None
+    except ValidationError as error:
+        raise InvalidDefinition(_parameter_problems(error, chosen)) from error
+    return definition.model_copy(update={"data": chosen.model_copy(update={"parameters": filled})})
+
+
+def _parameter_problems(error: ValidationError, chosen: data.Data) -> list[Problem]:
+    kind = catalogue.GENERATED.get(chosen.dataset, catalogue.NoParameters)
+    known = ", ".join(kind.model_fields) or "none"
+    problems = problems_of(error, chosen.parameters, "/data/parameters")
+    return [Problem(p.pointer, p.code, p.detail, f"Parameters of {chosen.dataset}: {known}.") for p in problems]
+
+
+def _check_training(definition: JobDefinition) -> None:
+    """Refuses a loss that does not fit the targets."""
+    shape = catalogue.shape_of(definition.data.dataset, definition.data.parameters)
+    fitting = {"classification": "cross_entropy", "regression": "mse"}[shape.task]
+    if definition.training.loss not in ("auto", fitting):
+        detail = f"{definition.training.loss} does not fit {definition.data.dataset}, a {shape.task}."
+        hint = f"Write {fitting!r}, or leave it out."
+        raise InvalidDefinition([Problem("/training/loss", "wrong_loss", detail, hint)])
+
+
+def _check_memory(definition: JobDefinition, architecture: Architecture, memory_bytes: int) -> None:
+    optimizer = definition.training.optimizer
+    rows = catalogue.shape_of(definition.data.dataset, definition.data.parameters).rows
+    needed = architecture.memory_bytes(optimizer.kind, min(definition.training.batch_size, rows))
+    if needed > memory_bytes:
+        detail = (
+            f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}, "
+            f"and the largest worker has {_readable(memory_bytes)} (DESCENT_MEMORY_BYTES)."
+        )
+        hint = "Make layers narrower, use convolution, or pool before the dense layers."
+        raise InvalidDefinition([Problem("/network", "too_large", detail, hint)])
+
+
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def _readable(size: int) -> str:
+    power = min((max(size, 1).bit_length() - 1) // 10, len(UNITS) - 1)
+    return f"{size / 1024**power:,.1f} {UNITS[power]}"

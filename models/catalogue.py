@@ -1,0 +1,222 @@
+"""The built-in data sets and the shape of their rows. Static, so that a misfit is refused before any ingest."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from models.definitions.base import Strict
+
+Kind = Literal["table", "image", "sequence", "tokens"]
+Task = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a network has to know of a data set."""
+
+    kind: Kind
+    task: Task
+    rows: int
+    input_shape: tuple[int, ...]
+    """Of one row: [features], [channels, height, width], [time, features], or [time] for tokens."""
+    outputs: int
+    """Classes, or numbers to predict."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes; empty for a regression."""
+    per_step: bool = False
+    """Whether each time step has a target of its own (`readout: each`)."""
+    vocabulary: int = 0
+    """Number of different tokens; 0 where the rows are not tokens."""
+
+
+Rows = Annotated[int, Field(ge=10, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Length = Annotated[int, Field(ge=2, le=10_000)]
+Noise = Annotated[float, Field(ge=0, le=10)]
+
+
+class XorParameters(Strict):
+    """Points around (0, 0), (0, 1), (1, 0), (1, 1); the class is the exclusive or of the corner."""
+
+    rows: Rows = 400
+    noise: Noise = 0.1
+    """Standard deviation around a corner."""
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        return DataShape("table", "classification", self.rows, (2,), 2, ("0", "1"))
+
+
+class CirclesParameters(Strict):
+    """Two rings, one inside the other; the class is the ring."""
+
+    rows: Rows = 400
+    noise: Noise = 0.1
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Radius of the inner ring; the outer one has radius 1."""
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        return DataShape("table", "classification", self.rows, (2,), 2, ("outer", "inner"))
+
+
+class BlobsParameters(Strict):
+    """Gaussian clouds around random centres in [-10, 10]; the class is the cloud."""
+
+    rows: Rows = 400
+    classes: Annotated[int, Field(ge=2, le=100)] = 3
+    features: Annotated[int, Field(ge=1, le=1000)] = 2
+    noise: Noise = 1.0
+    """Standard deviation of a cloud."""
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        names = tuple(str(index) for index in range(self.classes))
+        return DataShape("table", "classification", self.rows, (self.features,), self.classes, names)
+
+
+class SpiralsParameters(Strict):
+    """Arms of a spiral wound around each other; the class is the arm."""
+
+    rows: Rows = 600
+    arms: Annotated[int, Field(ge=2, le=20)] = 2
+    turns: Annotated[float, Field(gt=0, le=10)] = 1.5
+    noise: Noise = 0.02
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        names = tuple(str(index) for index in range(self.arms))
+        return DataShape("table", "classification", self.rows, (2,), self.arms, names)
+
+
+class SineParameters(Strict):
+    """Noisy sine waves of random phase and frequency; the target is the next value."""
+
+    rows: Rows = 1000
+    length: Length = 30
+    noise: Noise = 0.05
+    each: bool = False
+    """True: every time step has the value after it as its target (for `readout: each`)."""
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        return DataShape("sequence", "regression", self.rows, (self.length, 1), 1, per_step=self.each)
+
+
+class AddingParameters(Strict):
+    """The adding problem (Hochreiter and Schmidhuber 1997): the target is the sum of the two values that are marked."""
+
+    rows: Rows = 5000
+    length: Length = 30
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        return DataShape("sequence", "regression", self.rows, (self.length, 2), 1)
+
+
+class CopyMemoryParameters(Strict):
+    """One of 8 symbols, then `length` blanks, then a cue; the target is the symbol."""
+
+    rows: Rows = 2000
+    length: Length = 20
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        names = tuple(str(index) for index in range(8))
+        return DataShape("tokens", "classification", self.rows, (self.length + 2,), 8, names, vocabulary=10)
+
+
+class NoParameters(Strict):
+    """A set from a file takes no parameters."""
+
+
+Parameters = (
+    XorParameters
+    | CirclesParameters
+    | BlobsParameters
+    | SpiralsParameters
+    | SineParameters
+    | AddingParameters
+    | CopyMemoryParameters
+)
+
+GENERATED: dict[str, type[Parameters]] = {
+    "xor": XorParameters,
+    "circles": CirclesParameters,
+    "blobs": BlobsParameters,
+    "spirals": SpiralsParameters,
+    "sine": SineParameters,
+    "adding": AddingParameters,
+    "copy_memory": CopyMemoryParameters,
+}
+
+DIGITS = tuple("0123456789")
+
+BUNDLED: dict[str, tuple[str, DataShape]] = {
+    "digits": (
+        "1 797 hand-written digits as grey images of 8x8 (UCI ML, NIST).",
+        DataShape("image", "classification", 1797, (1, 8, 8), 10, DIGITS),
+    ),
+    "digits_rows": (
+        "The same digits; each image row is a time step of 8 features.",
+        DataShape("sequence", "classification", 1797, (8, 8), 10, DIGITS),
+    ),
+    "iris": (
+        "150 irises of three species by four lengths (Fisher 1936).",
+        DataShape("table", "classification", 150, (4,), 3, ("setosa", "versicolor", "virginica")),
+    ),
+    "wine": (
+        "178 wines of three growers by 13 measurements (UCI ML).",
+        DataShape("table", "classification", 178, (13,), 3, ("class_0", "class_1", "class_2")),
+    ),
+    "breast_cancer": (
+        "569 tumours, malignant or benign, by 30 features of their cell nuclei (Wisconsin, UCI ML).",
+        DataShape("table", "classification", 569, (30,), 2, ("malignant", "benign")),
+    ),
+    "diabetes": (
+        "442 patients by 10 measurements; the target is the progress of the disease after a year (Efron et al. 2004).",
+        DataShape("table", "regression", 442, (10,), 1),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One built-in data set as `GET /v1/datasets` shows it."""
+
+    name: str
+    description: str
+    shape: DataShape
+    """With default parameters, where it is generated."""
+    parameters: type[Strict]
+
+
+def datasets() -> list[Dataset]:
+    """All built-in data sets, bundled ones first."""
+    bundled = [Dataset(name, text, shape, NoParameters) for name, (text, shape) in BUNDLED.items()]
+    generated = [Dataset(name, kind.__doc__ or "", kind().shape(), kind) for name, kind in GENERATED.items()]
+    return bundled + generated
+
+
+def names() -> list[str]:
+    return [*BUNDLED, *GENERATED]
+
+
+def fill_parameters(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with every default filled in.
+
+    Raises:
+        KeyError: there is no built-in set of this name.
+        pydantic.ValidationError: a parameter is unknown or out of its range.
+    """
+    kind = NoParameters if name in BUNDLED else GENERATED[name]
+    return kind.model_validate(parameters).plain()
+
+
+def shape_of(name: str, parameters: dict[str, Any]) -> DataShape:
+    """The shape of a built-in set; raises as `fill_parameters` does."""
+    if name in BUNDLED:
+        NoParameters.model_validate(parameters)
+        return BUNDLED[name][1]
+    return GENERATED[name].model_validate(parameters).shape()

@@ -1,0 +1,44 @@
+"""A job definition: what `POST /v1/jobs` takes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from models.definitions.base import Several, Strict
+from models.definitions.data import Data
+from models.definitions.network import Network
+from models.definitions.training import Training
+
+Name = Annotated[str, Field(max_length=200)]
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Gradients(Strict):
+    """Which steps have their gradient statistics recorded."""
+
+    every_steps: Literal["auto"] | Annotated[int, Field(ge=1, le=2**31)] = "auto"
+    """`auto`: the first three steps, then evenly, at least 20 and at most about 2 000 samples a job."""
+
+
+class Resources(Strict):
+    """Where the job may run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a free GPU if the worker has one, else the CPU."""
+    gpus: Literal[1] = 1
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of the job. Part of the definition, for sums depend on it in the last bit."""
+
+
+class JobDefinition(Strict):
+    """One network, its data and its training. Only `network` and `data` are required."""
+
+    name: Name = ""
+    tags: Annotated[Several[Tag], Field(max_length=50)] = ()
+    network: Network
+    data: Data
+    training: Training = Training()
+    gradients: Gradients = Gradients()
+    resources: Resources = Resources()
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Higher is claimed first; equals in order of arrival."""

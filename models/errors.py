@@ -1,0 +1,53 @@
+"""What can go wrong, as one small family. The docstrings are the messages; `service/errors.py` maps them to HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a definition, and where."""
+
+    pointer: str
+    """JSON Pointer (RFC 6901) into the body that was sent; "" is the whole."""
+    code: str
+    detail: str
+    hint: str
+
+    def plain(self) -> dict[str, Any]:
+        return {"pointer": self.pointer, "code": self.code, "detail": self.detail, "hint": self.hint}
+
+
+class DescentError(Exception):
+    """Something went wrong in Descent."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or (type(self).__doc__ or "").strip())
+
+
+class NotJson(DescentError):
+    """The body is not JSON."""
+
+
+class InvalidDefinition(DescentError):
+    """The definition was understood, but it is wrong."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        count = len(problems)
+        super().__init__(
+            problems[0].detail if count == 1 else f"{count} things are wrong with it; `errors` lists them."
+        )
+        self.problems = tuple(problems)
+
+
+class NotFound(DescentError):
+    """There is nothing with this id."""
+
+
+class IllegalMove(DescentError):
+    """The job's state does not allow this."""
+
+
+class QueueFull(DescentError):
+    """Too many jobs are waiting."""

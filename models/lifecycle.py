@@ -1,0 +1,235 @@
+"""The moves of a job. Each is one UPDATE whose WHERE clause guards it: no row moved means 'not yours any more'."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, CursorResult, Update, delete, func, insert, select, update
+
+from models.database import database_now
+from models.definitions.job import JobDefinition
+from models.errors import IllegalMove, NotFound, QueueFull
+from models.ids import new_id
+from models.states import HELD, TERMINAL, Status, Verdict, sources
+from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
+
+
+class LeaseLost(Exception):
+    """The job is not this attempt's any more: stop at once, and write nothing."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that a worker holds."""
+
+    job_id: str
+    attempt: int
+    definition: JobDefinition
+    claimed_at: float
+    """By the database's clock."""
+
+
+def submit(connection: Connection, definition: JobDefinition, owner: str, most_queued: int) -> str:
+    """Queues a new job and gives its id.
+
+    Raises:
+        QueueFull: the owner has `most_queued` jobs waiting.
+    """
+    waiting = select(Job.id).where(Job.owner == owner, Job.status == Status.QUEUED).limit(most_queued).subquery()
+    if connection.scalar(select(func.count()).select_from(waiting)) == most_queued:
+        raise QueueFull(f"{most_queued} of your jobs are waiting, the most allowed (DESCENT_QUEUED_JOBS).")
+    job_id = new_id("job")
+    row = {
+        "id": job_id,
+        "owner": owner,
+        "name": definition.name,
+        "tags": list(definition.tags),
+        "priority": definition.priority,
+        "definition": definition.plain(),
+        "family": definition.network.family,
+        "dataset": definition.data.dataset,
+        "wanted_device": definition.resources.device,
+        "epochs": definition.training.epochs,
+        "status": Status.QUEUED,
+        "verdict": Verdict.UNKNOWN,
+        "created_at": database_now(),
+    }
+    connection.execute(insert(Job).values(row))
+    emit(connection, job_id, "job.queued", attempt=0)
+    return job_id
+
+
+def claim(connection: Connection, worker: str, device: str, lease_seconds: float) -> Claim | None:
+    """Takes the best queued job that fits a slot on `device`, or None if there is none.
+
+    A GPU's slot takes any job; one on the CPU takes none that asks for CUDA.
+    """
+    fits = Job.wanted_device.in_(("auto", "cpu") if device == "cpu" else ("auto", "cpu", "cuda"))
+    best = (
+        select(Job.id)
+        .where(Job.status == Status.QUEUED, fits)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    move = (
+        update(Job)
+        .where(Job.id == best.scalar_subquery(), Job.status == Status.QUEUED)
+        .values(
+            status=Status.RUNNING,
+            attempt=Job.attempt + 1,
+            fruitless=Job.fruitless + 1,
+            version=Job.version + 1,
+            worker=worker,
+            device=device,
+            status_reason=None,
+            lease_until=database_now() + lease_seconds,
+            started_at=func.coalesce(Job.started_at, database_now()),
+        )
+        .returning(Job.id, Job.attempt, Job.definition, database_now())
+    )
+    row = connection.execute(move).one_or_none()
+    if row is None:
+        return None
+    emit(connection, row[0], "job.started", row[1], worker=worker, device=device)
+    return Claim(row[0], row[1], JobDefinition.model_validate(row[2]), row[3])
+
+
+def renew(connection: Connection, worker: str, lease_seconds: float) -> None:
+    """The heartbeat: lengthens the lease of every job the worker holds."""
+    move = update(Job).where(Job.worker == worker, Job.status.in_(HELD))
+    connection.execute(move.values(lease_until=database_now() + lease_seconds))
+
+
+def held(connection: Connection, worker: str) -> dict[str, tuple[int, str | None]]:
+    """The jobs a worker holds: id -> (attempt, cancel mode)."""
+    query = select(Job.id, Job.attempt, Job.cancel_mode).where(Job.worker == worker, Job.status.in_(HELD))
+    return {row.id: (row.attempt, row.cancel_mode) for row in connection.execute(query)}
+
+
+def fenced(job_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """The fence: true while the attempt holds the job."""
+    return Job.id == job_id, Job.attempt == attempt, Job.status.in_(HELD)
+
+
+def finish(
+    connection: Connection,
+    job_id: str,
+    attempt: int,
+    outcome: Status,
+    error: dict[str, Any] | None = None,
+    **values: Any,
+) -> None:
+    """Ends a job. Repeating it (the reply to a commit was lost) is harmless.
+
+    Raises:
+        LeaseLost: the attempt does not hold the job.
+    """
+    move = (
+        update(Job)
+        .where(*fenced(job_id, attempt), Job.status.in_(sources(outcome)))
+        .values(status=outcome, error=error, **values, **_released(), finished_at=database_now())
+    )
+    if _moved(connection, move):
+        emit(connection, job_id, f"job.{outcome}", attempt, **({"error": error} if error else {}))
+    elif not _ended_as(connection, job_id, attempt, outcome):
+        raise LeaseLost(job_id)
+
+
+def cancel(connection: Connection, job_id: str, owner: str, mode: str) -> None:
+    """Cancels a waiting job at once, and asks the worker of a running one to stop. Repeating it is harmless.
+
+    Raises:
+        NotFound: there is no such job of this owner.
+        IllegalMove: it has already ended otherwise.
+    """
+    mine = Job.id == job_id, Job.owner == owner
+    at_once = update(Job).where(*mine, Job.status == Status.QUEUED)
+    if _moved(connection, at_once.values(status=Status.CANCELLED, **_released(), finished_at=database_now())):
+        return emit(connection, job_id, "job.cancelled", _attempt(connection, job_id))
+    ask = update(Job).where(*mine, Job.status == Status.RUNNING)
+    if _moved(connection, ask.values(status=Status.CANCELLING, cancel_mode=mode, version=Job.version + 1)):
+        return emit(connection, job_id, "job.cancelling", _attempt(connection, job_id), mode=mode)
+    status = connection.scalar(select(Job.status).where(*mine))
+    if status is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if status == Status.CANCELLING and mode == "force":
+        connection.execute(update(Job).where(*mine).values(cancel_mode=mode))
+    elif status in TERMINAL - {Status.CANCELLED}:
+        raise IllegalMove(f"The job has {status}; a job that has ended stays as it is.")
+    return None
+
+
+def give_back(
+    connection: Connection, job_id: str, attempt: int, reason: str, max_attempts: int, counts: bool = True
+) -> Status:
+    """Lets go of a job whose attempt did not come to its end, and says where that left it.
+
+    It waits again, or is failed after `max_attempts` fruitless attempts, or is cancelled if that was asked.
+    `counts=False` is a graceful hand-over, which is no fruitless attempt.
+
+    Raises:
+        LeaseLost: the attempt does not hold the job.
+    """
+    row = connection.execute(select(Job.status, Job.fruitless).where(*fenced(job_id, attempt))).one_or_none()
+    if row is None:
+        raise LeaseLost(job_id)
+    if row.status == Status.CANCELLING:
+        finish(connection, job_id, attempt, Status.CANCELLED, status_reason=reason)
+        return Status.CANCELLED
+    if counts and row.fruitless >= max_attempts:
+        finish(connection, job_id, attempt, Status.FAILED, error=_worker_lost(reason, row.fruitless))
+        return Status.FAILED
+    _requeue(connection, job_id, attempt, reason, row.fruitless - (0 if counts else 1))
+    return Status.QUEUED
+
+
+def sweep(connection: Connection, max_attempts: int) -> list[Status]:
+    """Gives back every job whose lease ran out; two sweepers at once are harmless."""
+    query = select(Job.id, Job.attempt).where(Job.status.in_(HELD), Job.lease_until < database_now())
+    lost = connection.execute(query.with_for_update(skip_locked=True)).all()
+    return [give_back(connection, row.id, row.attempt, "its worker was lost", max_attempts) for row in lost]
+
+
+def _requeue(connection: Connection, job_id: str, attempt: int, reason: str, fruitless: int) -> None:
+    # The next attempt begins again from the first step, and so do its rows.
+    start = {"epoch": 0, "step": 0, "metrics": None, "best": None, "first_step_at": None}
+    values = {"status": Status.QUEUED, "status_reason": reason, "fruitless": fruitless, **start, **_released()}
+    if not _moved(connection, update(Job).where(*fenced(job_id, attempt)).values(values)):
+        raise LeaseLost(job_id)
+    for table in (epochs, layer_summaries, Layer.__table__, Statistics.__table__):
+        connection.execute(delete(table).where(table.c.job_id == job_id))  # type: ignore[arg-type]
+    emit(connection, job_id, "job.requeued", attempt, reason=reason)
+
+
+def _released() -> dict[str, Any]:
+    return {"version": Job.version + 1, "lease_until": None}
+
+
+def _worker_lost(reason: str, attempts: int) -> dict[str, Any]:
+    detail = f"{attempts} attempts in a row ended without progress; of the last one: {reason}."
+    return error("worker_lost", "The job's worker was lost too often", detail, "infrastructure", retryable=True)
+
+
+def error(code: str, title: str, detail: str, kind: str, retryable: bool) -> dict[str, Any]:
+    """A `job.error`: the shape of a problem, with its class (`user data memory numeric infrastructure`)."""
+    return {"code": code, "title": title, "detail": detail, "class": kind, "retryable": retryable}
+
+
+def _ended_as(connection: Connection, job_id: str, attempt: int, outcome: Status) -> bool:
+    row = connection.execute(select(Job.attempt, Job.status).where(Job.id == job_id)).one_or_none()
+    return row is not None and tuple(row) == (attempt, outcome)
+
+
+def _attempt(connection: Connection, job_id: str) -> int:
+    return connection.execute(select(Job.attempt).where(Job.id == job_id)).scalar_one()
+
+
+def _moved(connection: Connection, move: Update) -> bool:
+    result: CursorResult[Any] = connection.execute(move)
+    return result.rowcount == 1
+
+
+def emit(connection: Connection, job_id: str, kind: str, attempt: int, **data: Any) -> None:
+    """Adds to the job's history."""
+    row = {"job_id": job_id, "type": kind, "at": database_now(), "attempt": attempt, "data": data}
+    connection.execute(insert(Event).values(row))

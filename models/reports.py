@@ -1,0 +1,71 @@
+"""What a running attempt reports: the runner sends it over a pipe, `models/recording.py` writes it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Built:
+    """The network stands; training is about to begin."""
+
+    layers: list[dict[str, Any]]
+    """Rows of the table `layers`, without the job."""
+    steps: int
+    """Optimizer steps the job will take."""
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    """The first optimizer step was taken."""
+
+    monotonic: float
+    """By the machine's monotonic clock, which runner and supervisor share."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A chunk of gradient statistics."""
+
+    first_step: int
+    last_step: int
+    samples: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch is done."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    """Steps taken so far."""
+    metrics: dict[str, float | None]
+    """By the names of `models.tables.METRICS`; NaN and infinities as they are."""
+    best: bool
+    """Whether no epoch before was better."""
+    seconds: float
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of `layer_summaries`, without job and epoch."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The attempt came to its end: trained, cancelled, or stopped by an error."""
+
+    outcome: str
+    """`succeeded`, `cancelled` or `failed`."""
+    timings: dict[str, float]
+    statistics_cost: float
+    """Seconds spent on statistics / seconds of training."""
+    error: dict[str, Any] | None = None
+
+
+Report = Built | FirstStep | Progress | Sampled | EpochEnded | Ended

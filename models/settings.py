@@ -1,0 +1,80 @@
+"""Every setting of Descent: read once from the environment as `DESCENT_<NAME>`, then frozen."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "DESCENT_"
+Count = Annotated[int, Field(ge=1)]
+
+
+class InvalidSettings(Exception):
+    """A setting has a wrong value; the text names it."""
+
+
+class Settings(BaseModel):
+    """What the environment may decide. A wrong value is refused at start, by name."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    data: Path = Path("var")
+    """Folder for everything Descent keeps on disk."""
+    host: str = "127.0.0.1"
+    """Address the API listens on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8700
+    """Port of the API; 0 takes any free one."""
+    database_url: str = ""
+    """SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`; default: an SQLite file in the data folder."""
+    broker_url: str = ""
+    """Celery broker, `redis://…`; default: files in the data folder."""
+    api_key: Annotated[str, Field(pattern=r"^([!-~]{32,})?$")] = ""
+    """The bootstrap key, at least 32 printable characters; default: made at first start and kept in the data folder."""
+    slots: Annotated[int, Field(ge=0)] = 0
+    """Jobs a worker runs at once; 0: one for each GPU, else half the cores."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a worker's claim on a job holds without a heartbeat; heartbeats come six times as often."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """How often a worker looks for jobs whose lease ran out."""
+    idle_poll_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """How often an idle worker looks for work without being rung."""
+    max_attempts: Count = 3
+    """Attempts without progress after which a lost job is failed."""
+    memory_bytes: Annotated[int, Field(ge=0)] = 0
+    """Memory a job may need; 0: the largest registered worker's, else this machine's."""
+    body_bytes: Count = 1_000_000
+    """Largest body of a request."""
+    queued_jobs: Count = 10_000
+    """Most jobs a key may have waiting."""
+    waiters: Count = 64
+    """Most long-polls a process of the API holds at once."""
+    threads: Count = 96
+    """Requests a process of the API serves at once, waiting ones included."""
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data.absolute() / 'descent.db'}"
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or "filesystem://"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        InvalidSettings: a `DESCENT_` variable has a wrong value.
+    """
+    variables = os.environ if environment is None else environment
+    given = {key.removeprefix(PREFIX).lower(): value for key, value in variables.items() if key.startswith(PREFIX)}
+    for unknown in sorted(given.keys() - Settings.model_fields.keys()):
+        print(f"descent: {PREFIX}{unknown.upper()} is not a setting; it is ignored", file=sys.stderr)
+    try:
+        return Settings.model_validate({key: given[key] for key in given.keys() & Settings.model_fields.keys()})
+    except ValidationError as error:
+        wrong = [f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise InvalidSettings("; ".join(wrong)) from error

@@ -1,0 +1,195 @@
+"""The tables. Times are Unix seconds of the database's clock; a number that is not finite is NULL."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.series import STATISTICS
+from models.states import TERMINAL
+
+METRICS = (
+    "train_loss",
+    "validation_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "validation_macro_f1",
+    "validation_rmse",
+    "validation_mae",
+    "validation_r2",
+    "skill",
+    "validation_skill",
+)
+"""Columns of `epochs`, by the names of the contract."""
+QUANTILES = ("p5", "median", "p95")
+
+TERMINAL_EVENTS = tuple(sorted(f"job.{status}" for status in TERMINAL))
+
+Identity = BigInteger().with_variant(Integer, "sqlite")
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {
+        str: Text,
+        float: Double,
+        bytes: LargeBinary,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class Job(Base):
+    """One definition on its way to a result."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    """Id of the API key that submitted it."""
+    parent: Mapped[str | None]
+    name: Mapped[str]
+    tags: Mapped[list[Any]]
+    priority: Mapped[int]
+    definition: Mapped[dict[str, Any]]
+    """With every default filled in."""
+    family: Mapped[str]
+    dataset: Mapped[str]
+    wanted_device: Mapped[str]
+
+    status: Mapped[str]
+    status_reason: Mapped[str | None]
+    verdict: Mapped[str]
+    version: Mapped[int] = mapped_column(default=1)
+    """Rises with every change that `wait` and `ETag` speak of."""
+
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Fences every write of a worker."""
+    fruitless: Mapped[int] = mapped_column(default=0)
+    """Consecutive attempts without progress."""
+    worker: Mapped[str | None]
+    device: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    cancel_mode: Mapped[str | None]
+
+    epoch: Mapped[int] = mapped_column(default=0)
+    """Epochs completed."""
+    epochs: Mapped[int]
+    step: Mapped[int] = mapped_column(BigInteger, default=0)
+    steps: Mapped[int | None] = mapped_column(BigInteger)
+    metrics: Mapped[dict[str, Any] | None]
+    best: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    timings: Mapped[dict[str, Any] | None]
+    statistics_cost: Mapped[float | None]
+
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    first_step_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+    __table_args__ = (
+        Index("ix_jobs_queue", "status", "priority", "id"),
+        Index("ix_jobs_owner", "owner", "id"),
+        Index("ix_jobs_worker", "worker", "status"),
+    )
+
+
+class Event(Base):
+    """The typed history of a job."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    type: Mapped[str]
+    at: Mapped[float]
+    attempt: Mapped[int]
+    data: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index("ix_events_job", "job_id", "id"),)
+
+
+_terminal_event = Event.type.in_(TERMINAL_EVENTS)
+Index(
+    "uq_events_terminal",
+    Event.job_id,
+    unique=True,
+    sqlite_where=_terminal_event,
+    postgresql_where=_terminal_event,
+)
+"""Exactly one terminal event a job: the database itself refuses a second."""
+
+
+class Layer(Base):
+    """One layer of the network as built."""
+
+    __tablename__ = "layers"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    input_shape: Mapped[list[Any]]
+    output_shape: Mapped[list[Any]]
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    init: Mapped[str]
+    tensors: Mapped[list[Any]]
+    """`{index, name, shape}` of its parameter tensors; `index` is the column in the statistics."""
+
+
+class Statistics(Base):
+    """A chunk of gradient statistics: about 100 sampled steps, encoded by `models/series.py`."""
+
+    __tablename__ = "statistics"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    first_step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    samples: Mapped[int]
+    data: Mapped[bytes]
+
+
+class Worker(Base):
+    """A worker process and the slots it offers."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    slots: Mapped[list[Any]]
+    """The device of each slot: `cpu`, `cuda:0`, ..."""
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[float]
+    heartbeat_at: Mapped[float]
+
+
+epochs = Table(
+    "epochs",
+    Base.metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    *(Column(name, Double) for name in METRICS),
+    Column("nonfinite", JSON, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+"""Metrics of each epoch. `nonfinite` names the metrics that are NULL because they were NaN or infinite."""
+
+layer_summaries = Table(
+    "layer_summaries",
+    Base.metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("tensor_index", Integer, primary_key=True),
+    Column("layer", Text, nullable=False),
+    Column("tensor", Text, nullable=False),
+    Column("samples", Integer, nullable=False),
+    *(Column(f"{name}_{quantile}", Double) for name in STATISTICS for quantile in QUANTILES),
+)
+"""Median, p5 and p95 of each statistic over an epoch's sampled steps, for SQL without decoding anything."""
