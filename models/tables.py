@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from models.series import STATISTICS
+from models.series import QUANTILES, STATISTICS
 from models.states import TERMINAL
 
 METRICS = (
@@ -21,7 +21,7 @@ METRICS = (
     "validation_skill",
 )
 """Columns of `epochs`, by the names of the contract."""
-QUANTILES = ("p5", "median", "p95")
+
 
 TERMINAL_EVENTS = tuple(sorted(f"job.{status}" for status in TERMINAL))
 

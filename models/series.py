@@ -1,0 +1,166 @@
+"""Gradient statistics as compact chunks, and back as series that an answer can show. Numpy only.
+
+A chunk holds about 100 sampled steps: a header, the steps, then float32 values [statistics][samples][columns], so that
+one statistic is one contiguous slice. Values that are not finite stay what they are, bit for bit.
+"""
+
+import math
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import DescentError
+
+STATISTICS = ("norm", "mean", "std", "max_abs", "zeros", "nonfinite", "weight_norm", "update_ratio")
+"""Per parameter tensor and sampled step, of the final gradient: `norm` its L2 norm; `mean`, `std` (population) and
+`max_abs` of its elements; `zeros` the share of exact zeros; `nonfinite` the count of NaN and infinities; `weight_norm`
+the L2 norm of the weights after the step; `update_ratio` ||w_after - w_before|| / ||w_before||."""
+QUANTILES = ("p5", "median", "p95")
+
+MAGIC = b"DSC1"
+HEADER = struct.Struct("<4sIII")
+"""Magic and version, samples, statistics, columns; then one byte for each statistic: its place in STATISTICS."""
+
+Steps = NDArray[np.int64]
+Values = NDArray[np.float32]
+
+
+class CorruptChunk(DescentError):
+    """A chunk of statistics cannot be read."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some sampled steps of a job."""
+
+    steps: Steps
+    """[samples], ascending."""
+    values: Values
+    """[samples, statistics, columns]; a column is a parameter tensor."""
+
+    def encode(self) -> bytes:
+        samples, statistics, columns = self.values.shape
+        header = HEADER.pack(MAGIC, samples, statistics, columns) + bytes(range(statistics))
+        by_statistic = np.ascontiguousarray(self.values.transpose(1, 0, 2), dtype="<f4")
+        return header + self.steps.astype("<i8").tobytes() + by_statistic.tobytes()
+
+    @staticmethod
+    def decode(data: bytes) -> "Chunk":
+        """Raises CorruptChunk."""
+        layout = Layout.of(data)
+        by_statistic = np.stack([layout.values(data, place) for place in range(len(layout.statistics))])
+        return Chunk(layout.steps(data), by_statistic.transpose(1, 0, 2))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in a chunk's bytes."""
+
+    samples: int
+    statistics: tuple[int, ...]
+    columns: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "Layout":
+        if len(data) < HEADER.size or not data.startswith(MAGIC):
+            raise CorruptChunk("It does not begin as a chunk of statistics does.")
+        _, samples, statistics, columns = HEADER.unpack_from(data)
+        layout = cls(samples, tuple(data[HEADER.size : HEADER.size + statistics]), columns)
+        if len(data) != layout._values_at + 4 * samples * statistics * columns:
+            raise CorruptChunk("Its length is not what its header says.")
+        return layout
+
+    @property
+    def _steps_at(self) -> int:
+        return HEADER.size + len(self.statistics)
+
+    @property
+    def _values_at(self) -> int:
+        return self._steps_at + 8 * self.samples
+
+    def steps(self, data: bytes) -> Steps:
+        return np.frombuffer(data, "<i8", self.samples, self._steps_at)
+
+    def values(self, data: bytes, place: int) -> Values:
+        """[samples, columns] of one statistic, without a copy."""
+        size = self.samples * self.columns
+        return np.frombuffer(data, "<f4", size, self._values_at + 4 * place * size).reshape(self.samples, self.columns)
+
+
+def decode_statistic(data: bytes, name: str) -> tuple[Steps, Values]:
+    """Steps and values [samples, columns] of one statistic; raises CorruptChunk."""
+    layout = Layout.of(data)
+    return layout.steps(data), layout.values(data, layout.statistics.index(STATISTICS.index(name)))
+
+
+@dataclass(frozen=True)
+class Series:
+    """One statistic over sampled steps."""
+
+    steps: Steps
+    values: NDArray[np.float64 | np.float32]
+    """[samples, columns]"""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types: what is not finite is None, and named in `nonfinite` as [step, column, name]."""
+        places = np.argwhere(~np.isfinite(self.values))
+        named = [[int(self.steps[r]), int(c), nonfinite_name(float(self.values[r, c]))] for r, c in places]
+        values: list[list[float | None]] = self.values.astype(np.float64).tolist()
+        for row, column in places:
+            values[row][column] = None
+        return {"steps": self.steps.tolist(), "values": values, "nonfinite": named}
+
+
+def assemble(
+    chunks: Iterable[bytes],
+    statistic: str,
+    columns: Sequence[int] | None = None,
+    from_step: int = 0,
+    to_step: int | None = None,
+    points: int | None = None,
+) -> Series:
+    """One statistic from its chunks: some columns (None: all), a range of steps (both ends included), thinned.
+
+    Raises:
+        CorruptChunk
+    """
+    decoded = [decode_statistic(data, statistic) for data in chunks]
+    if not decoded:
+        return Series(np.empty(0, np.int64), np.empty((0, len(columns or ())), np.float32))
+    steps = np.concatenate([part for part, _ in decoded])
+    values = np.concatenate([part for _, part in decoded])
+    inside = (steps >= from_step) & (steps <= (steps.max() if to_step is None else to_step))
+    steps, values = steps[inside], values[inside]
+    values = values if columns is None else values[:, list(columns)]
+    kept = thin(values, points)
+    return Series(steps[kept], values[kept])
+
+
+def thin(values: NDArray[Any], points: int | None) -> NDArray[np.intp]:
+    """Which rows of [rows, columns] to show when at most `points` may be: the first, the last, and of each stretch
+    between them the rows where the largest magnitude is smallest and largest. A row that is not finite is extreme.
+    """
+    rows = len(values)
+    if points is None or rows <= points:
+        return np.arange(rows)
+    if points < 4:
+        return np.unique(np.linspace(0, rows - 1, points).astype(np.intp))
+    magnitude = np.where(np.isfinite(values), np.abs(values), np.inf).max(axis=1, initial=0)
+    stretches = np.array_split(np.arange(1, rows - 1), (points - 2) // 2)
+    extremes = [stretch[[magnitude[stretch].argmin(), magnitude[stretch].argmax()]] for stretch in stretches]
+    return np.unique(np.concatenate([[0], *extremes, [rows - 1]]))
+
+
+def nonfinite_name(value: float) -> str:
+    """`nan`, `+inf` or `-inf`."""
+    return "nan" if math.isnan(value) else "+inf" if value > 0 else "-inf"
+
+
+def summarise(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Of [samples, statistics, columns] the QUANTILES over the samples: [3, statistics, columns]; NaN where any is."""
+    with np.errstate(invalid="ignore"):
+        return np.quantile(values.astype(np.float64), [0.05, 0.5, 0.95], axis=0)

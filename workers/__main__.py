@@ -1,0 +1,29 @@
+"""`python -m workers`: a worker with all slots of this machine, until TERM."""
+
+import logging
+import subprocess
+import sys
+
+from models.settings import InvalidSettings, read_settings
+from workers import process
+from workers.app import create_worker
+
+CELERY = ["worker", "--pool=threads", "--concurrency=1", "--loglevel=WARNING", "--without-gossip", "--without-mingle"]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        sys.exit(f"descent: {error}")
+    folder = settings.data.absolute() / "datasets"
+    # In a process of its own: scikit-learn would cost the worker 100 MB for as long as it lives.
+    subprocess.run([sys.executable, "-m", "workers.datasets.bundled", str(folder)], check=True)
+    process.warm()
+    app = create_worker(settings)
+    app.worker_main(CELERY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The Celery app of a worker: one task that wakes the scheduler, and the scheduler as a step of the worker's own life.
+
+A worker bootstep, not a consumer's: those never start while the broker is away, and jobs must run without it.
+"""
+
+import logging
+from typing import Any
+
+from celery import Celery, bootsteps
+
+from models import workers
+from models.database import Database
+from models.ids import new_id
+from models.queue import DOORBELL, create_celery
+from models.settings import Settings
+from workers.devices import slots
+from workers.keeper import Keeper
+from workers.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+
+def create_worker(settings: Settings) -> Celery:
+    """A Celery app whose worker runs the jobs of `settings.database`."""
+    app = create_celery(settings)
+    database = Database(settings.database)
+    scheduler = Scheduler(new_id("wrk"), slots(settings), database, settings)
+    keeper = Keeper(scheduler, database, settings)
+
+    class SchedulerStep(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Starts with the worker; its stop drains."""
+
+        def start(self, worker: Any) -> None:
+            with database.write() as connection:
+                workers.register(connection, scheduler.worker_id, [slot.device for slot in scheduler.slots])
+            scheduler.start()
+            keeper.start()
+            log.info("%s is ready, with %s slot(s)", scheduler.worker_id, len(scheduler.slots))
+
+        def stop(self, worker: Any) -> None:
+            scheduler.stop()
+            keeper.stop()
+            with database.write() as connection:
+                workers.unregister(connection, scheduler.worker_id)
+            database.close()
+
+    @app.task(name=DOORBELL)
+    def doorbell() -> None:
+        scheduler.ring()
+
+    app.steps["worker"].add(SchedulerStep)
+    return app

@@ -1,0 +1,92 @@
+"""Keeps what this worker holds: renews leases, passes on cancels, stops what was lost, sweeps up after the dead."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import lifecycle, workers
+from models.database import Database
+from models.settings import Settings
+from models.states import Status
+from workers.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+FLAG_SECONDS = 0.5
+"""How often cancels are looked for."""
+BEATS_PER_LEASE = 6
+GIVE_UP_SHARE = 0.7
+"""Share of the lease without a heartbeat after which the jobs are dropped: another worker may have them soon."""
+
+
+class Keeper:
+    """A thread beside the scheduler's."""
+
+    def __init__(self, scheduler: Scheduler, database: Database, settings: Settings) -> None:
+        self._scheduler = scheduler
+        self._database = database
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._last_beat = time.monotonic()
+        self._last_sweep = 0.0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        settings = self._settings
+        while not self._stopping.wait(min(FLAG_SECONDS, settings.lease_seconds / BEATS_PER_LEASE)):
+            now = time.monotonic()
+            self._attempt(self._pass_on)
+            if now - self._last_beat >= settings.lease_seconds / BEATS_PER_LEASE:
+                self._attempt(self._beat)
+            if now - self._last_beat > settings.lease_seconds * GIVE_UP_SHARE:
+                self._abandon_all()
+            if now - self._last_sweep >= settings.sweep_seconds:
+                self._last_sweep = now
+                self._attempt(self._sweep)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except SQLAlchemyError as problem:
+            log.warning("the database is away: %s", problem)
+
+    def _pass_on(self) -> None:
+        """Stops runs whose job was cancelled, or is not this attempt's any more."""
+        runs = self._scheduler.runs()
+        if not runs:
+            return
+        with self._database.read() as connection:
+            held = lifecycle.held(connection, self._scheduler.worker_id)
+        for run in runs:
+            attempt, cancel_mode = held.get(run.claim.job_id, (None, None))
+            if attempt != run.claim.attempt:
+                run.abandon()
+            elif cancel_mode:
+                run.cancel(cancel_mode)
+
+    def _beat(self) -> None:
+        with self._database.write() as connection:
+            lifecycle.renew(connection, self._scheduler.worker_id, self._settings.lease_seconds)
+            workers.beat(connection, self._scheduler.worker_id)
+        self._last_beat = time.monotonic()
+
+    def _abandon_all(self) -> None:
+        for run in self._scheduler.runs():
+            log.error("%s: no heartbeat for most of its lease; dropped", run.claim.job_id)
+            run.abandon()
+
+    def _sweep(self) -> None:
+        with self._database.write() as connection:
+            swept = lifecycle.sweep(connection, self._settings.max_attempts)
+        if Status.QUEUED in swept:
+            self._scheduler.ring()

@@ -1,0 +1,71 @@
+"""The process in which one job trains. It reports over a pipe, and leaves when its supervisor is gone."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from models.definitions.job import JobDefinition
+from models.errors import DescentError
+from models.lifecycle import error
+from models.reports import Ended
+from workers.process import Reporter
+from workers.training.job import train_job
+
+log = logging.getLogger(__name__)
+
+
+def main(reports: Connection, control: Connection, definition: JobDefinition, visible_gpu: str, datasets: Path) -> None:
+    """Trains one job and reports it."""
+    _stand_alone()
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
+    torch.set_num_threads(definition.resources.threads)
+    cancelled = threading.Event()
+    threading.Thread(target=_listen, args=(control, cancelled), name="listener", daemon=True).start()
+    reporter = Reporter(reports)
+    device = _device(definition, visible_gpu)
+    try:
+        train_job(definition, datasets, device, reporter, cancelled.is_set)
+    except Exception as exception:
+        log.exception("the job failed")
+        reporter(Ended("failed", {}, 0.0, _error_of(exception)))
+    reporter.close()
+
+
+def _stand_alone() -> None:
+    """A session of its own: no signal to the fork server's group reaches this job, and none of this job others."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The inherited end of this pipe would keep the fork server alive after its worker is gone.
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+
+
+def _listen(control: Connection, cancelled: threading.Event) -> None:
+    """Hears the supervisor; at the end of the pipe it is gone, and so goes the job."""
+    try:
+        while control.recv() == "cancel":
+            cancelled.set()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _device(definition: JobDefinition, visible_gpu: str) -> torch.device:
+    wants_cpu = definition.resources.device == "cpu" or not visible_gpu
+    return torch.device("cpu" if wants_cpu else "cuda")
+
+
+def _error_of(exception: Exception) -> dict[str, object]:
+    if isinstance(exception, torch.OutOfMemoryError | MemoryError):
+        detail = "The job needed more memory than its device has."
+        return error("out_of_memory", "Out of memory", detail, "memory", retryable=False)
+    if isinstance(exception, DescentError):
+        return error("data_unavailable", "The data could not be read", str(exception), "data", retryable=True)
+    detail = f"{type(exception).__name__}: {exception}"[:500]
+    return error("training_error", "Training stopped with an error", detail, "infrastructure", retryable=False)

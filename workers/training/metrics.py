@@ -1,0 +1,97 @@
+"""How good the outputs of an epoch were. Batches are added on the device; only `metrics()` waits for it.
+
+    epoch = meter(shape, prepared.target, device)
+    for each batch: epoch.add(outputs, y)
+    epoch.metrics()  # {"accuracy": 0.98, "macro_f1": 0.98} or {"rmse": 53.1, "mae": 42.0, "r2": 0.51}
+
+Where any output of the epoch was not finite, every metric is NaN.
+"""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from models.catalogue import DataShape
+from workers.training.data import TargetScale
+
+
+class Meter(Protocol):
+    def add(self, outputs: Tensor, targets: Tensor) -> None: ...
+    def metrics(self) -> dict[str, float]: ...
+
+
+def meter(shape: DataShape, scale: TargetScale, device: torch.device) -> Meter:
+    """An empty meter for a data set of this shape."""
+    return Confusion(shape.outputs, device) if shape.task == "classification" else Errors(scale)
+
+
+class Confusion:
+    """Counts [truth, prediction] of a classification."""
+
+    def __init__(self, classes: int, device: torch.device) -> None:
+        self.counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+        self.finite = torch.ones((), dtype=torch.bool, device=device)
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Logits [..., classes] and true classes [...]."""
+        pairs = (targets * len(self.counts) + outputs.detach().argmax(-1)).flatten()
+        self.counts.view(-1).scatter_add_(0, pairs, torch.ones_like(pairs))  # bincount would wait for the device
+        self.finite &= outputs.detach().isfinite().all()
+
+    def metrics(self) -> dict[str, float]:
+        """`macro_f1` is the mean F1 of the classes that occur in truth or prediction."""
+        hits = self.counts.diagonal().double()
+        seen = self.counts.sum(0) + self.counts.sum(1)
+        f1 = (2 * hits / seen)[seen > 0].mean()
+        return reported({"accuracy": hits.sum() / self.counts.sum(), "macro_f1": f1}, self.finite)
+
+
+class Errors:
+    """Outputs and targets of a regression, collected, so that r2 can be computed in two stable passes."""
+
+    def __init__(self, scale: TargetScale) -> None:
+        self.scale = scale
+        self.outputs: list[Tensor] = []
+        self.targets: list[Tensor] = []
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Scaled outputs and targets, [..., outputs] both."""
+        self.outputs.append(self.scale.restore(outputs.detach()).flatten(0, -2))
+        self.targets.append(self.scale.restore(targets).flatten(0, -2))
+
+    def metrics(self) -> dict[str, float]:
+        """In the target's own units. `r2` is the mean over the outputs; NaN if the targets of one are all equal."""
+        outputs, truth = torch.cat(self.outputs), torch.cat(self.targets)
+        error = outputs - truth
+        r2 = 1 - error.square().sum(0) / squared_deviation(truth)
+        values = {"rmse": error.square().mean().sqrt(), "mae": error.abs().mean(), "r2": r2.mean()}
+        return reported(values, outputs.isfinite().all())
+
+
+def squared_deviation(truth: Tensor) -> Tensor:
+    """Sum over the rows of the squared distance from each output's mean; NaN where all are equal."""
+    total = (truth - truth.mean(0)).square().sum(0)
+    return torch.where(truth.amax(0) > truth.amin(0), total, torch.nan)
+
+
+def reported(values: dict[str, Tensor], finite: Tensor) -> dict[str, float]:
+    """The metrics as numbers, in one transfer from the device; NaN unless all outputs were finite."""
+    numbers = torch.where(finite, torch.stack(list(values.values())), torch.nan).tolist()
+    return dict(zip(values, numbers, strict=True))
+
+
+def constant_loss(y: Tensor, loss: Literal["cross_entropy", "mse"]) -> float:
+    """Loss of the best constant predictor on these targets, scaled as the network sees them.
+
+    Cross-entropy: the entropy of the class shares, in nats. Mean squared error: the variance around each output's mean.
+    """
+    if loss == "cross_entropy":
+        shares = y.flatten().bincount().double() / y.numel()
+        return float(torch.special.entr(shares).sum())
+    return float(y.double().flatten(0, -2).var(0, correction=0).mean())
+
+
+def skill(loss: float, constant: float) -> float | None:
+    """1 - loss / constant: 0 has learned nothing, 1 is perfect. None where a constant already is perfect."""
+    return 1 - loss / constant if constant else None
