@@ -1,7 +1,7 @@
 """Writes what a running attempt reports. One transaction for all that came in, fenced by the attempt."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, update
@@ -13,7 +13,7 @@ from models.series import nonfinite_name
 from models.states import Status
 from models.tables import Job, Layer, Statistics, epochs, layer_summaries
 
-INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def record(connection: Connection, claim: Claim, reports: Sequence[Report], claimed_monotonic: float) -> None:

@@ -8,8 +8,6 @@ from models.settings import InvalidSettings, read_settings
 from workers import process
 from workers.app import create_worker
 
-CELERY = ["worker", "--pool=threads", "--concurrency=1", "--loglevel=WARNING", "--without-gossip", "--without-mingle"]
-
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
@@ -21,8 +19,9 @@ def main() -> None:
     # In a process of its own: scikit-learn would cost the worker 100 MB for as long as it lives.
     subprocess.run([sys.executable, "-m", "workers.datasets.bundled", str(folder)], check=True)
     process.warm()
-    app = create_worker(settings)
-    app.worker_main(CELERY)
+    worker = create_worker(settings).Worker(pool="threads", concurrency=1, loglevel="WARNING", quiet=True)
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m workers.alive`: exit code 0 if the worker on this host was heard of within its lease. For health checks."""
+"""`python -m workers.alive`: exit code 0 if this host's worker was heard of within its lease. For health checks."""
 
 import socket
 import sys

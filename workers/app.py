@@ -44,7 +44,7 @@ def create_worker(settings: Settings) -> Celery:
                 workers.unregister(connection, scheduler.worker_id)
             database.close()
 
-    @app.task(name=DOORBELL)
+    @app.task(name=DOORBELL)  # type: ignore[untyped-decorator]
     def doorbell() -> None:
         scheduler.ring()
 

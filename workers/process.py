@@ -7,6 +7,7 @@ multi-threaded operation hangs the child for ever.
 import contextlib
 import multiprocessing
 import os
+import pickle
 import queue
 import threading
 from collections.abc import Iterator
@@ -52,12 +53,17 @@ class RunnerProcess:
 
     def reports(self) -> Iterator[list[Report]]:
         """All reports that have come in, again and again, until the runner has closed its pipe or died."""
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                batch: list[Report] = self._reports.recv()
-                while self._reports.poll():
-                    batch += self._reports.recv()
-                yield batch
+        while batch := self._receive():
+            while self._reports.poll() and (more := self._receive()):
+                batch += more
+            yield batch
+
+    def _receive(self) -> list[Report]:
+        """The next reports; none at the end of the pipe, which also a runner that died in the middle of one leaves."""
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            reports: list[Report] = self._reports.recv()
+            return reports
+        return []
 
     def cancel(self) -> None:
         """Asks the runner to stop after this step."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -79,12 +80,12 @@ class Run:
     def _record_all(self) -> bool:
         """Writes what the runner reports; true if it reported the end."""
         for reports in self._runner.reports():
-            self._persist(lambda connection, batch=reports: self._record(connection, batch))
+            self._persist(partial(self._record, reports))
             if isinstance(reports[-1], Ended):
                 return True
         return False
 
-    def _record(self, connection: Connection, reports: list[Report]) -> None:
+    def _record(self, reports: list[Report], connection: Connection) -> None:
         record(connection, self.claim, reports, self._claimed_monotonic)
 
     def _give_back(self, exit_code: int | None) -> None:

@@ -80,7 +80,7 @@ class Loop:
             outputs = self.network(x)
             loss = self.loss(outputs, y)
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             with self.recorder.measuring(self.step):
                 self.optimizer.step()
             self._stepped()
@@ -98,7 +98,7 @@ class Loop:
         """The rows of each step of an epoch: a seeded permutation, cut."""
         part, size = self.data.training, self.training.batch_size
         rows = torch.randperm(len(part), generator=self.order).to(part.x.device)
-        return iter(rows.split(size)[: steps_per_epoch(self.network, len(part), size)])
+        return iter(torch.split(rows, size)[: steps_per_epoch(self.network, len(part), size)])
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float | None]:
@@ -110,7 +110,7 @@ class Loop:
         total = torch.zeros((), dtype=torch.float64, device=part.x.device)
         judged = meter(self.shape, self.data.target, part.x.device)
         size = max(EVALUATION_ROWS, self.training.batch_size)
-        for x, y in zip(part.x.split(size), part.y.split(size), strict=True):
+        for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
             outputs = self.network(x)
             total += self.loss(outputs, y).double() * len(x)
             judged.add(outputs, y)

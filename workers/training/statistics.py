@@ -4,7 +4,7 @@
     optimizer.step()
     statistics.after_step(step)
 
-Squares of float32 gradients underflow: 4096 gradients of 1e-24 have a norm of exactly 0 in float32. In double they do not.
+Squares of float32 gradients underflow: 4096 gradients of 1e-24 have a norm of exactly 0 in float32, not in double.
 Nothing here waits for the device: samples stay there until `take` moves them to the host at once.
 """
 
