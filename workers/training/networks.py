@@ -2,7 +2,7 @@
 
 The recipe of the initial weights is part of the contract (docs/reproducibility.md): modules are made in the order of
 the layers, each with PyTorch's own initialisation; then, unless `init` is `default`, the weights are drawn anew in the
-order of `named_parameters`. All draws come from torch's global generator. Names and shapes are as in `models/shapes.py`.
+order of `named_parameters`. All draws come from torch's global generator. Names and shapes: `models/shapes.py`.
 """
 
 import math

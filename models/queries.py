@@ -1,0 +1,101 @@
+"""Reading: jobs, their history and their numbers. Nothing here changes anything."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from models.database import database_now
+from models.errors import NotFound
+from models.states import Status
+from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
+
+STATUS_EVENTS = tuple(f"job.{name}" for name in (*Status, "started", "requeued"))
+"""The events that changed a job's status."""
+
+
+def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
+    """A job's row, with `now`.
+
+    Raises:
+        NotFound: there is no such job of this owner.
+    """
+    query = select(Job.__table__, database_now().label("now")).where(Job.id == job_id, Job.owner == owner)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return row
+
+
+def list_jobs(
+    connection: Connection, owner: str, before: str | None, status: str | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Jobs, newest first, those before an id only."""
+    query = select(Job.__table__, database_now().label("now")).where(Job.owner == owner)
+    if before is not None:
+        query = query.where(Job.id < before)
+    if status is not None:
+        query = query.where(Job.status == status)
+    return connection.execute(query.order_by(Job.id.desc()).limit(limit)).all()
+
+
+def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
+    """The version of each job."""
+    query = select(Job.id, Job.version).where(Job.id.in_(list(job_ids)))
+    return {row.id: row.version for row in connection.execute(query)}
+
+
+def histories(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
+    """The events of each job that changed its status."""
+    query = (
+        select(Event.job_id, Event.type, Event.at, Event.attempt)
+        .where(Event.job_id.in_(list(job_ids)), Event.type.in_(STATUS_EVENTS))
+        .order_by(Event.id)
+    )
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.job_id].append(row)
+    return found
+
+
+def queue_positions(connection: Connection, rows: Iterable[Row[Any]]) -> dict[str, int]:
+    """For each job that waits, how many are claimed before it, and itself."""
+    waiting = [row for row in rows if row.status == Status.QUEUED]
+    return {row.id: 1 + _ahead_of(connection, row) for row in waiting}
+
+
+def _ahead_of(connection: Connection, row: Row[Any]) -> int:
+    ahead = (Job.priority > row.priority) | ((Job.priority == row.priority) & (Job.id < row.id))
+    query = select(func.count()).select_from(Job).where(Job.status == Status.QUEUED, ahead)
+    return connection.scalar(query) or 0
+
+
+def list_events(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[Row[Any]]:
+    query = select(Event.__table__).where(Event.job_id == job_id, Event.id > after)
+    return connection.execute(query.order_by(Event.id).limit(limit)).all()
+
+
+def epoch_rows(connection: Connection, job_id: str, after_epoch: int) -> Sequence[Row[Any]]:
+    query = select(epochs).where(epochs.c.job_id == job_id, epochs.c.epoch > after_epoch)
+    return connection.execute(query.order_by(epochs.c.epoch)).all()
+
+
+def layer_rows(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
+    return connection.execute(select(Layer.__table__).where(Layer.job_id == job_id).order_by(Layer.index)).all()
+
+
+def latest_summaries(connection: Connection, job_id: str) -> dict[int, Row[Any]]:
+    """Of each tensor the summary of the latest epoch that has one, by the tensor's column."""
+    of_job = layer_summaries.c.job_id == job_id
+    latest = select(func.max(layer_summaries.c.epoch)).where(of_job).scalar_subquery()
+    rows = connection.execute(select(layer_summaries).where(of_job, layer_summaries.c.epoch == latest))
+    return {row.tensor_index: row for row in rows}
+
+
+def chunks(connection: Connection, job_id: str, from_step: int, to_step: int | None) -> list[bytes]:
+    """The chunks of statistics that touch a range of steps, in order."""
+    query = select(Statistics.data).where(Statistics.job_id == job_id, Statistics.last_step >= from_step)
+    if to_step is not None:
+        query = query.where(Statistics.first_step <= to_step)
+    return list(connection.scalars(query.order_by(Statistics.first_step)))

@@ -1,0 +1,39 @@
+"""`/healthz` (alive) and `/readyz` (can do its work)."""
+
+from flask import Response, jsonify
+from sqlalchemy import Connection, inspect, select, text
+
+from service.broker import broker_answers
+from service.context import context
+from service.errors import problem
+from service.openapi import answers, blueprint
+from service.replies import HealthReply, ReadyReply
+
+api = blueprint("health", "For load balancers and health checks; needs no key.", public=True)
+
+
+@api.get("/healthz", summary="The process is alive", responses={200: HealthReply})
+def healthz() -> Response:
+    return jsonify(status="ok")
+
+
+@api.get("/readyz", summary="Database and broker answer, migrations are current", responses=answers(200, ReadyReply))
+def readyz() -> Response:
+    """503 without the database. Without the broker it is ready and `degraded`: jobs are accepted, and found later."""
+    shared = context()
+    with shared.database.read() as connection:
+        revision = _revision(connection)
+    if revision != shared.schema:
+        detail = (
+            f"The database is at revision {revision}, this service needs {shared.schema}: python -m migrations.migrate"
+        )
+        return problem(503, "migrations_missing", detail)
+    degraded = [] if broker_answers(shared.settings) else ["broker"]
+    return jsonify(status="ready", degraded=degraded)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(select(text("version_num")).select_from(text("alembic_version")))
+    return revision

@@ -1,0 +1,171 @@
+"""`/v1/jobs`: submit, list, follow, cancel, read the history."""
+
+from typing import Annotated, Any, Literal
+
+from flask import Response, g, jsonify, request
+from pydantic import BaseModel, Field
+from werkzeug.exceptions import UnsupportedMediaType
+
+from models import lifecycle, queries
+from models.admission import admit, problems_of
+from models.definitions.base import Strict
+from models.errors import InvalidDefinition
+from models.json_body import parse
+from models.states import TERMINAL, Status
+from service.context import context
+from service.cursors import decode_cursor, encode_cursor, wrong_cursor
+from service.openapi import Query, ValidationError, answers, blueprint
+from service.replies import EventsReply, JobReply, JobsReply
+from service.resource import show_jobs
+from service.times import rfc3339
+
+api = blueprint("jobs", "One definition on its way to a result.")
+
+POLL_AFTER_SECONDS = 1
+JSON_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
+}
+
+
+class JobPath(BaseModel):
+    job_id: str
+    """`job_` and 26 characters."""
+
+
+class ListQuery(Query):
+    status: Status | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    after: Annotated[str, Field(max_length=200)] | None = None
+    """`next` of the page before."""
+
+
+class WaitQuery(Query):
+    wait: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0
+    """Seconds to wait for a change: against the ETag in `If-None-Match`, else against the job as it is now."""
+
+
+class EventsQuery(Query):
+    limit: Annotated[int, Field(ge=1, le=200)] = 100
+    after: Annotated[str, Field(max_length=200)] | None = None
+
+
+class CancelBody(Strict):
+    """How to stop."""
+
+    mode: Literal["graceful", "force"] = "graceful"
+    """`graceful` stops after the step, `force` at once."""
+
+
+@api.post(
+    "/v1/jobs",
+    summary="Submit a job",
+    request_body=JSON_BODY,
+    responses=answers(202, JobReply, 400, 413, 415, 422, 429),
+)
+def submit_job() -> Response:
+    """Accepts a definition that can be trained, or says everything that is wrong with it."""
+    shared = context()
+    definition = admit(_json_bytes(), shared.memory.limit())
+    with shared.database.write() as connection:
+        job_id = lifecycle.submit(connection, definition, g.owner, shared.settings.queued_jobs)
+    shared.doorbell.ring()
+    reply = _job(job_id, 202)
+    reply.headers["Location"] = f"/v1/jobs/{job_id}"
+    return reply
+
+
+@api.get("/v1/jobs", summary="List jobs, newest first", responses=answers(200, JobsReply, 422))
+def list_jobs(query: ListQuery) -> Response:
+    shared = context()
+    before = decode_cursor(query.after)
+    with shared.database.read() as connection:
+        rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
+        items = show_jobs(connection, rows[: query.limit], shared.settings.lease_seconds)
+    more = len(rows) > query.limit
+    return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
+
+
+@api.get(
+    "/v1/jobs/<job_id>",
+    summary="One job; waits for a change with `wait`",
+    responses=answers(200, JobReply, 404, 422, 429),
+)
+def get_job(path: JobPath, query: WaitQuery) -> Response:
+    """Carries an `ETag`, and `Retry-After` while the job is not terminal; 304 to `If-None-Match` of the same."""
+    if query.wait:
+        _await_change(path.job_id, query.wait)
+    reply = _job(path.job_id, 200)
+    if request.if_none_match.contains_weak(reply.get_etag()[0] or ""):
+        reply.status_code = 304
+        reply.set_data(b"")
+    return reply
+
+
+@api.post(
+    "/v1/jobs/<job_id>/cancel",
+    summary="Stop a job",
+    request_body={"content": {"application/json": {"schema": CancelBody.model_json_schema()}}},
+    responses=answers(202, JobReply, 400, 404, 409, 413, 415, 422),
+)
+def cancel_job(path: JobPath) -> Response:
+    """A waiting job is cancelled at once, a running one by its worker. Repeating it is harmless."""
+    body = _cancel_body()
+    with context().database.write() as connection:
+        lifecycle.cancel(connection, path.job_id, g.owner, body.mode)
+    return _job(path.job_id, 202)
+
+
+@api.get("/v1/jobs/<job_id>/events", summary="The history of a job", responses=answers(200, EventsReply, 404, 422))
+def list_events(path: JobPath, query: EventsQuery) -> Response:
+    place = decode_cursor(query.after) or "0"
+    if not (place.isdecimal() and len(place) < 19):
+        raise wrong_cursor()
+    with context().database.read() as connection:
+        queries.find_job(connection, path.job_id, g.owner)
+        rows = queries.list_events(connection, path.job_id, int(place), query.limit + 1)
+    items = [
+        {"id": row.id, "type": row.type, "at": rfc3339(row.at), "attempt": row.attempt, "data": row.data}
+        for row in rows[: query.limit]
+    ]
+    more = len(rows) > query.limit
+    return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if more else None)
+
+
+def _job(job_id: str, status: int) -> Response:
+    shared = context()
+    with shared.database.read() as connection:
+        row = queries.find_job(connection, job_id, g.owner)
+        reply = jsonify(show_jobs(connection, [row], shared.settings.lease_seconds)[0])
+    reply.status_code = status
+    # Weak: steps and the estimated end move on between two versions.
+    reply.set_etag(str(row.version), weak=True)
+    if row.status not in TERMINAL:
+        reply.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
+    return reply
+
+
+def _await_change(job_id: str, seconds: float) -> None:
+    """Returns when the job differs from what the caller knows, when it has ended, or when the time is over."""
+    shared = context()
+    with shared.database.read() as connection:
+        row = queries.find_job(connection, job_id, g.owner)
+    changed = bool(request.if_none_match) and not request.if_none_match.contains_weak(str(row.version))
+    if not changed and row.status not in TERMINAL:
+        shared.watcher.wait(job_id, row.version, seconds)
+
+
+def _cancel_body() -> CancelBody:
+    if not request.get_data():
+        return CancelBody()
+    value: Any = parse(_json_bytes())
+    try:
+        return CancelBody.model_validate(value)
+    except ValidationError as error:
+        raise InvalidDefinition(problems_of(error, value)) from error
+
+
+def _json_bytes() -> bytes:
+    if not request.is_json:
+        raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
+    return request.get_data()

@@ -1,0 +1,161 @@
+"""The numbers of a job: metrics by epoch, layers as built, gradient statistics by step and tensor."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from flask import Response, g, jsonify, request
+from pydantic import Field
+from sqlalchemy import Row
+from werkzeug.exceptions import NotAcceptable
+
+from models import queries
+from models.errors import InvalidDefinition, Problem
+from models.series import STATISTICS, Series, assemble, thin
+from models.tables import METRICS
+from service.api.jobs import JobPath
+from service.context import context
+from service.openapi import Query, answers, blueprint
+from service.replies import GradientsReply, LayersReply, MetricsReply
+
+api = blueprint("series", "What was measured while a job trained.")
+
+Names = Annotated[str, Field(max_length=10_000)]
+Step = Annotated[int, Field(ge=0, lt=2**63)]
+Points = Annotated[int, Field(ge=4, le=100_000)]
+
+
+class MetricsQuery(Query):
+    names: Names | None = None
+    """Comma-separated; default: all that the job has."""
+    after_epoch: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    points: Points | None = None
+    """At most so many epochs; thinning keeps extremes."""
+
+
+class GradientsQuery(Query):
+    statistic: str = "norm"
+    """norm mean std max_abs zeros nonfinite weight_norm update_ratio"""
+    layers: Names | None = None
+    """Names or indices of layers, comma-separated; default: all."""
+    from_step: Step = 0
+    to_step: Step | None = None
+    points: Points | None = None
+    """At most so many steps; thinning keeps extremes."""
+
+
+@api.get(
+    "/v1/jobs/<job_id>/metrics", summary="Loss and metrics by epoch", responses=answers(200, MetricsReply, 404, 422)
+)
+def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
+    wanted = _chosen(query.names, METRICS, "names", "metric")
+    with context().database.read() as connection:
+        queries.find_job(connection, path.job_id, g.owner)
+        rows = queries.epoch_rows(connection, path.job_id, query.after_epoch)
+    names = [name for name in METRICS if (name in wanted if query.names else _has(rows, name))]
+    matrix = np.array([[_number(row, name) for name in names] for row in rows], float).reshape(len(rows), len(names))
+    rows = [rows[index] for index in thin(matrix, query.points)]
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in ("epoch", *names)}
+    nonfinite = {name: [[row.epoch, row.nonfinite[name]] for row in rows if name in row.nonfinite] for name in names}
+    return jsonify(columns | {"nonfinite": {name: places for name, places in nonfinite.items() if places}})
+
+
+@api.get("/v1/jobs/<job_id>/layers", summary="The network as built", responses=answers(200, LayersReply, 404, 422))
+def get_layers(path: JobPath, query: Query) -> Response:
+    """Empty until a worker has built it. `latest` holds medians over the latest epoch that has samples."""
+    with context().database.read() as connection:
+        queries.find_job(connection, path.job_id, g.owner)
+        rows = queries.layer_rows(connection, path.job_id)
+        latest = queries.latest_summaries(connection, path.job_id)
+    items = [dict(row._mapping) | {"tensors": _with_latest(row.tensors, latest)} for row in rows]
+    for item in items:
+        del item["job_id"]
+    return jsonify(items=items, next=None)
+
+
+@api.get(
+    "/v1/jobs/<job_id>/gradients",
+    summary="Gradient statistics by sampled step and tensor",
+    responses=answers(200, GradientsReply, 404, 406, 422),
+)
+def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
+    """As `application/json`, or as `text/csv` where `Accept` prefers it: one row a step, one column a tensor."""
+    _chosen(query.statistic, STATISTICS, "statistic", "statistic")
+    form = _accepted()
+    with context().database.read() as connection:
+        queries.find_job(connection, path.job_id, g.owner)
+        columns = _columns(queries.layer_rows(connection, path.job_id), query.layers)
+        data = queries.chunks(connection, path.job_id, query.from_step, query.to_step)
+    places = [column["index"] for column in columns]
+    series = assemble(data, query.statistic, places, query.from_step, query.to_step, query.points)
+    if form == "text/csv":
+        return Response(_csv(columns, series), mimetype="text/csv")
+    return jsonify({"statistic": query.statistic, "layers": columns} | series.plain())
+
+
+def _chosen(text: str | None, known: Sequence[str], parameter: str, noun: str) -> list[str]:
+    """The names in a parameter.
+
+    Raises:
+        InvalidDefinition: one of them is not known.
+    """
+    names = [name.strip() for name in text.split(",")] if text is not None else list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        detail = f"There is no {noun} {unknown[0][:100]!r}."
+        hint = f"There are {', '.join(known)}."
+        raise InvalidDefinition([Problem(f"/{parameter}", f"unknown_{noun}", detail, hint)])
+    return names
+
+
+def _has(rows: Sequence[Row[Any]], name: str) -> bool:
+    return any(getattr(row, name) is not None or name in row.nonfinite for row in rows)
+
+
+def _number(row: Row[Any], name: str) -> float:
+    value = getattr(row, name)
+    return float(value) if value is not None else float("nan")
+
+
+def _with_latest(tensors: list[dict[str, Any]], latest: dict[int, Row[Any]]) -> list[dict[str, Any]]:
+    return [tensor | {"latest": _medians(latest.get(tensor["index"]))} for tensor in tensors]
+
+
+def _medians(summary: Row[Any] | None) -> dict[str, float | None] | None:
+    return {name: getattr(summary, f"{name}_median") for name in STATISTICS} if summary is not None else None
+
+
+def _columns(layers: Sequence[Row[Any]], chosen: str | None) -> list[dict[str, Any]]:
+    """One entry for each tensor of the layers chosen by name or index."""
+    names = [layer.name for layer in layers] + [str(layer.index) for layer in layers]
+    wanted = _chosen(chosen, names, "layers", "layer") if layers else names
+    return [
+        {
+            "index": tensor["index"],
+            "layer": layer.index,
+            "name": tensor["name"],
+            "kind": "bias" if "bias" in tensor["name"] else "weight",
+        }
+        for layer in layers
+        if layer.name in wanted or str(layer.index) in wanted
+        for tensor in layer.tensors
+    ]
+
+
+def _accepted() -> str:
+    form = request.accept_mimetypes.best_match(["application/json", "text/csv"])
+    if form is None:
+        raise NotAcceptable("This is served as application/json or text/csv.")
+    return form
+
+
+def _csv(columns: list[dict[str, Any]], series: Series) -> str:
+    """What is not finite is written nan, inf or -inf."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["step", *[column["name"] for column in columns]])
+    for step, row in zip(series.steps.tolist(), series.values.astype(np.float64).tolist(), strict=True):
+        writer.writerow([step, *row])
+    return text.getvalue()

@@ -1,0 +1,59 @@
+"""The only wiring: from settings to an app. The server calls `create_app()`, a test its own with settings of a test."""
+
+import re
+import secrets
+from importlib.metadata import version
+
+from flask import Flask, Response, g, request
+
+from migrations.newest import newest_revision
+from models.database import Database
+from models.settings import Settings, read_settings
+from service import auth
+from service.api import datasets, health, jobs, series
+from service.context import Context
+from service.doorbell import Doorbell
+from service.errors import answer_errors
+from service.memory import MemoryLimit
+from service.openapi import create_openapi_app
+from service.watcher import Watcher
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The API on the database of the settings, which `migrations.migrate` has brought up to date."""
+    settings = settings or read_settings()
+    database = Database(settings.database)
+    app = create_openapi_app(__name__, version("descent"))
+    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["descent"] = Context(
+        settings=settings,
+        database=database,
+        doorbell=Doorbell(settings),
+        watcher=Watcher(database, settings.waiters),
+        memory=MemoryLimit(database, settings),
+        schema=newest_revision(),
+    )
+    app.before_request(name_request)
+    auth.require_keys(app, auth.bootstrap_key(settings))
+    app.after_request(harden)
+    answer_errors(app)
+    for resource in (jobs, series, datasets, health):
+        app.register_api(resource.api)
+    return app
+
+
+def name_request() -> None:
+    """The caller's `X-Request-Id` if it is a plain word, else one of our own; logs and problems carry it."""
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def harden(reply: Response) -> Response:
+    reply.headers["X-Request-Id"] = g.get("request_id", "")
+    reply.headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/v1/"):
+        reply.headers.setdefault("Cache-Control", "no-store")
+    return reply

@@ -1,0 +1,19 @@
+"""Whether the broker answers."""
+
+from pathlib import Path
+
+from models.queue import create_celery
+from models.settings import Settings
+
+
+def broker_answers(settings: Settings) -> bool:
+    """Within a second or so."""
+    if settings.broker.startswith("filesystem:"):
+        return Path(settings.data, "broker", "messages").is_dir()
+    try:
+        with create_celery(settings, publisher=True).connection_for_write(connect_timeout=1) as connection:
+            connection.ensure_connection(max_retries=1, timeout=1, reraise_as_library_errors=False)
+            connection.default_channel.client.ping()
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,28 @@
+"""What the resources of the API share, made once by `create_app`."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from models.database import Database
+from models.settings import Settings
+from service.doorbell import Doorbell
+from service.memory import MemoryLimit
+from service.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Context:
+    settings: Settings
+    database: Database
+    doorbell: Doorbell
+    watcher: Watcher
+    memory: MemoryLimit
+    schema: str
+    """Revision of the migrations that this code needs."""
+
+
+def context() -> Context:
+    """Of the app that serves this request."""
+    shared: Context = current_app.extensions["descent"]
+    return shared

@@ -1,0 +1,100 @@
+"""Errors become HTTP here: one table, exception to problem+json (RFC 9457)."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g
+from pydantic import ValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from models.errors import IllegalMove, InvalidDefinition, NotFound, NotJson, Problem, QueueFull
+from service.auth import Unauthorised
+from service.watcher import TooManyWaiters
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2
+
+KNOWN: dict[type[Exception], tuple[int, str]] = {
+    NotJson: (400, "not_json"),
+    Unauthorised: (401, "unauthorised"),
+    NotFound: (404, "not_found"),
+    IllegalMove: (409, "illegal_move"),
+    InvalidDefinition: (422, "invalid_definition"),
+    QueueFull: (429, "queue_full"),
+    TooManyWaiters: (429, "too_many_waiters"),
+    OperationalError: (503, "database_away"),
+    InterfaceError: (503, "database_away"),
+    PoolTimeout: (503, "database_busy"),
+}
+DATABASE_AWAY = "The database cannot be reached; nothing was changed."
+
+
+def answer_errors(app: Flask) -> None:
+    """From now on every error is answered as a problem."""
+    for kind in KNOWN:
+        app.register_error_handler(kind, answer)
+    app.register_error_handler(HTTPException, answer_http)
+    app.register_error_handler(Exception, answer_unknown)
+
+
+def answer(error: Exception) -> Response:
+    status, code = next(known for kind, known in KNOWN.items() if isinstance(error, kind))
+    problems = error.problems if isinstance(error, InvalidDefinition) else ()
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning("%s: %s", g.request_id, error)
+        return problem(status, code, DATABASE_AWAY)
+    return problem(status, code, str(error), problems)
+
+
+def answer_http(error: HTTPException) -> Response:
+    """What Flask itself refuses: 404, 405, 413, ..."""
+    status = error.code or 500
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    reply = problem(status, code, error.description or "")
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            reply.headers[name] = value
+    return reply
+
+
+def answer_unknown(error: Exception) -> Response:
+    log.error("%s: unexpected", g.get("request_id"), exc_info=error)
+    return problem(500, "internal_error", "Something went wrong here; the log names it by this request_id.")
+
+
+def answer_query(error: ValidationError) -> Response:
+    """A parameter of the URL that is unknown, of a wrong type or out of range."""
+    problems = [
+        Problem(f"/{'/'.join(map(str, item['loc']))}", item["type"], item["msg"], "See /docs.")
+        for item in error.errors(include_url=False, include_context=False)
+    ]
+    return problem(422, "invalid_parameter", invalid_parameter(problems), problems)
+
+
+def invalid_parameter(problems: list[Problem]) -> str:
+    named = ", ".join(sorted({item.pointer.lstrip("/") for item in problems}))
+    return f"A parameter of the request is wrong: {named}."
+
+
+def problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
+    """A problem as a response."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "errors": [item.plain() for item in errors],
+        "request_id": g.get("request_id"),
+    }
+    reply = Response(json.dumps(body), status, mimetype="application/problem+json")
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        reply.headers["Retry-After"] = str(RETRY_SECONDS)
+    if status == HTTPStatus.UNAUTHORIZED:
+        reply.headers["WWW-Authenticate"] = "Bearer"
+    return reply

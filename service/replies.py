@@ -1,0 +1,210 @@
+"""The shapes of answers, for the contract at /openapi.json. What is answered is made by the resources themselves."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.definitions.job import JobDefinition
+
+
+class Reply(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ProblemItem(Reply):
+    pointer: str
+    """JSON Pointer into the body that was sent, or the name of a parameter."""
+    code: str
+    detail: str
+    hint: str
+
+
+class ProblemReply(Reply):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[ProblemItem]
+    request_id: str | None
+
+
+class Progress(Reply):
+    epoch: int
+    """Epochs completed."""
+    epochs: int
+    step: int
+    """Optimizer steps taken."""
+    steps: int | None
+    fraction: float
+    eta_seconds: float | None
+
+
+class Queue(Reply):
+    position: int
+    """1 is next."""
+    waiting_for: Literal["worker", "gpu", "slot"]
+    """`worker`: none was heard of lately."""
+
+
+class JobError(Reply):
+    code: str
+    title: str
+    detail: str
+    class_: Literal["user", "data", "memory", "numeric", "infrastructure"] = Field(alias="class")
+    retryable: bool
+
+
+class Passage(Reply):
+    status: str
+    at: str
+    attempt: int
+
+
+class StatisticsCost(Reply):
+    fraction: float | None
+    """Seconds spent on statistics as a share of the seconds of training."""
+
+
+class JobReply(Reply):
+    """One definition on its way to a result."""
+
+    id: str
+    name: str
+    tags: list[str]
+    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    """Whether the process worked."""
+    terminal: bool
+    status_reason: str | None
+    verdict: Literal["healthy", "warning", "unhealthy", "unknown"]
+    """Whether the network learned."""
+    attempt: int
+    progress: Progress
+    queue: Queue | None
+    metrics: dict[str, Any] | None
+    """Of the last epoch, flat."""
+    best: dict[str, Any] | None
+    """Of the epoch with the best validation loss."""
+    error: JobError | None
+    definition: JobDefinition
+    """With every default filled in."""
+    parent: str | None
+    repairs: list[str]
+    device: str | None
+    worker: str | None
+    statistics_cost: StatisticsCost
+    timings: dict[str, float] | None
+    """Seconds spent queued, starting, training, evaluating and saving; steps; seconds_per_step."""
+    created_at: str
+    started_at: str | None
+    first_step_at: str | None
+    finished_at: str | None
+    history: list[Passage]
+    links: dict[str, str]
+
+
+class JobsReply(Reply):
+    items: list[JobReply]
+    next: str | None
+    """Goes into `after`; null at the end."""
+
+
+class EventReply(Reply):
+    id: int
+    type: str
+    at: str
+    attempt: int
+    data: dict[str, Any]
+
+
+class EventsReply(Reply):
+    items: list[EventReply]
+    next: str | None
+
+
+class MetricsReply(Reply):
+    """Columns by name, all of one length; only those that the job has."""
+
+    model_config = ConfigDict(extra="allow")
+
+    epoch: list[int]
+    nonfinite: dict[str, list[tuple[int, str]]]
+    """Of each metric the epochs where it was `nan`, `+inf` or `-inf`, which the columns show as null."""
+
+
+class TensorReply(Reply):
+    index: int
+    """Its column in the gradients."""
+    name: str
+    shape: list[int]
+    latest: dict[str, float | None] | None
+    """Median of each statistic over the latest epoch that has samples."""
+
+
+class LayerReply(Reply):
+    index: int
+    name: str
+    kind: str
+    input_shape: list[int]
+    output_shape: list[int]
+    parameters: int
+    init: str
+    tensors: list[TensorReply]
+
+
+class LayersReply(Reply):
+    items: list[LayerReply]
+    next: None
+
+
+class ColumnReply(Reply):
+    index: int
+    """Of the parameter tensor, as in `layers`."""
+    layer: int
+    name: str
+    kind: str
+    """`weight` or `bias`."""
+
+
+class GradientsReply(Reply):
+    statistic: str
+    layers: list[ColumnReply]
+    """One for each column of `values`."""
+    steps: list[int]
+    values: list[list[float | None]]
+    """[step][column]"""
+    nonfinite: list[tuple[int, int, str]]
+    """Step, column, and `nan`, `+inf` or `-inf`, where `values` is null."""
+
+
+class DatasetReply(Reply):
+    name: str
+    builtin: bool
+    description: str
+    kind: Literal["table", "image", "sequence", "tokens"]
+    task: Literal["classification", "regression"]
+    rows: int
+    input_shape: list[int]
+    outputs: int
+    classes: list[str]
+    per_step: bool
+    vocabulary: int
+    parameters: dict[str, Any]
+    """JSON Schema of the parameters it takes."""
+
+
+class DatasetsReply(Reply):
+    items: list[DatasetReply]
+    next: None
+
+
+class HealthReply(Reply):
+    status: Literal["ok"]
+
+
+class ReadyReply(Reply):
+    status: Literal["ready"]
+    degraded: list[str]
+    """`broker`: jobs are accepted, and found by the workers without it."""

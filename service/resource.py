@@ -1,0 +1,87 @@
+"""A job as the API shows it, from its row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from models import queries, workers
+from models.states import TERMINAL, Status
+from service.times import rfc3339
+
+LINKS = ("events", "metrics", "layers", "gradients", "cancel")
+STATUS_OF_EVENT = {"job.started": Status.RUNNING, "job.requeued": Status.QUEUED}
+
+
+def show_jobs(connection: Connection, rows: Sequence[Row[Any]], lease_seconds: float) -> list[dict[str, Any]]:
+    """The jobs of some rows, with a fixed number of queries however many there are."""
+    histories = queries.histories(connection, [row.id for row in rows])
+    positions = queries.queue_positions(connection, rows)
+    alive = workers.alive(connection, lease_seconds) if positions else []
+    return [show_job(row, histories[row.id], _queue(row, positions, alive)) for row in rows]
+
+
+def show_job(row: Row[Any], history: Sequence[Row[Any]], queue: dict[str, Any] | None) -> dict[str, Any]:
+    """One job, from its row, its history and its place in the queue."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "tags": row.tags,
+        "status": row.status,
+        "terminal": row.status in TERMINAL,
+        "status_reason": row.status_reason,
+        "verdict": row.verdict,
+        "attempt": row.attempt,
+        "progress": _progress(row),
+        "queue": queue,
+        "metrics": row.metrics,
+        "best": row.best,
+        "error": row.error,
+        "definition": row.definition,
+        "parent": row.parent,
+        "repairs": [],
+        "device": row.device,
+        "worker": row.worker,
+        "statistics_cost": {"fraction": row.statistics_cost},
+        "timings": _timings(row),
+        "created_at": rfc3339(row.created_at),
+        "started_at": rfc3339(row.started_at),
+        "first_step_at": rfc3339(row.first_step_at),
+        "finished_at": rfc3339(row.finished_at),
+        "history": [_passage(event) for event in history],
+        "links": {"self": f"/v1/jobs/{row.id}"} | {name: f"/v1/jobs/{row.id}/{name}" for name in LINKS},
+    }
+
+
+def _progress(row: Row[Any]) -> dict[str, Any]:
+    fraction = row.step / row.steps if row.steps else 0.0
+    eta = None
+    if row.status == Status.RUNNING and row.first_step_at is not None and fraction:
+        eta = round(max(0.0, row.now - row.first_step_at) * (1 - fraction) / fraction, 1)
+    progress = {"epoch": row.epoch, "epochs": row.epochs, "step": row.step, "steps": row.steps}
+    return progress | {"fraction": round(fraction, 4), "eta_seconds": eta}
+
+
+def _timings(row: Row[Any]) -> dict[str, Any] | None:
+    if row.timings is None:
+        return None
+    queued: float = max(0.0, (row.started_at or row.created_at) - row.created_at)
+    return {"queued": queued, **row.timings}
+
+
+def _passage(event: Row[Any]) -> dict[str, Any]:
+    status = STATUS_OF_EVENT.get(event.type, event.type.removeprefix("job."))
+    return {"status": status, "at": rfc3339(event.at), "attempt": event.attempt}
+
+
+def _queue(row: Row[Any], positions: dict[str, int], alive: list[dict[str, Any]]) -> dict[str, Any] | None:
+    if row.id not in positions:
+        return None
+    devices = {device for worker in alive for device in worker["slots"]}
+    if not alive:
+        waiting_for = "worker"
+    elif row.wanted_device == "cuda" and devices == {"cpu"}:
+        waiting_for = "gpu"
+    else:
+        waiting_for = "slot"
+    return {"position": positions[row.id], "waiting_for": waiting_for}

@@ -1,0 +1,29 @@
+"""`python -m service.serve`: the API alone, on granian. What the image runs, and the launcher beside a worker."""
+
+import os
+import sys
+
+from models.settings import InvalidSettings, Settings, read_settings
+
+
+def command(settings: Settings) -> list[str]:
+    """The server's command line."""
+    return [
+        sys.executable, "-m", "granian", "service.app:create_app",
+        "--interface", "wsgi", "--factory", "--host", settings.host, "--port", str(settings.port),
+        "--workers", "1", "--blocking-threads", str(settings.threads), "--log-level", "warning",
+        "--workers-kill-timeout", "5",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        sys.exit(f"descent: {error}")
+    line = command(settings)
+    os.execv(line[0], line)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()
