@@ -17,16 +17,17 @@ class Cadence:
     steps: int
     """Of the whole job."""
     interval: int
-    first: int
-    """So many steps at the start are all sampled."""
+    ends: int = 0
+    """So many steps at the start are all sampled, and then the last one too."""
 
     def takes(self, step: int) -> bool:
-        return step < self.first or step % self.interval == 0 or step == self.steps - 1
+        at_the_ends = step < self.ends or (self.ends > 0 and step == self.steps - 1)
+        return at_the_ends or step % self.interval == 0
 
 
 def cadence(steps: int, every_steps: int | Literal["auto"]) -> Cadence:
     """The cadence of a job of so many steps. `auto` takes the first three and the last, and evenly between them."""
     if every_steps != "auto":
-        return Cadence(steps, every_steps, first=0)
+        return Cadence(steps, every_steps)
     samples = min(max(steps // STEPS_PER_SAMPLE, FEWEST), MOST)
     return Cadence(steps, max(1, steps // samples), FIRST_STEPS)
