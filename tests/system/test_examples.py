@@ -64,7 +64,7 @@ def test_a_job_is_shown_from_every_side(stack: Stack) -> None:
 )  # fmt: skip
 def test_other_networks_learn_too(stack: Stack, network: dict[str, object]) -> None:
     data = {"dataset": "digits_rows" if network["family"] == "rnn" else "digits"}
-    job = stack.train({"network": network, "data": data, "training": {"epochs": 10}})
+    job = stack.train({"network": network, "data": data, "training": {"epochs": 15}})
     assert job["status"] == "succeeded", job["error"]
     assert job["metrics"]["skill"] > 0.5
 

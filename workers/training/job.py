@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from models.shapes import Architecture, trace
 
 from models.catalogue import shape_of
 from models.definitions.job import JobDefinition
 from models.reports import Built, Ended, Report
+from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
 from workers.training.data import Prepared, prepare
 from workers.training.loop import Loop, steps_per_epoch
