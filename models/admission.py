@@ -1,12 +1,14 @@
 """From the bytes of a request to a definition that can be trained, or to everything that is wrong with it, at once."""
 
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from models import catalogue
 from models.definitions import data, job, network, training
+from models.definitions.data import validation_rows
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
 from models.json_body import MOST_PROBLEMS, escape, parse
@@ -129,13 +131,28 @@ def _parameter_problems(error: ValidationError, chosen: data.Data) -> list[Probl
 
 
 def _check_training(definition: JobDefinition) -> None:
-    """Refuses a loss that does not fit the targets."""
+    """Refuses a loss that does not fit the targets, and batches of one row where they are normalised."""
     shape = catalogue.shape_of(definition.data.dataset, definition.data.parameters)
+    problems = []
     fitting = {"classification": "cross_entropy", "regression": "mse"}[shape.task]
     if definition.training.loss not in ("auto", fitting):
         detail = f"{definition.training.loss} does not fit {definition.data.dataset}, a {shape.task}."
         hint = f"Write {fitting!r}, or leave it out."
-        raise InvalidDefinition([Problem("/training/loss", "wrong_loss", detail, hint)])
+        problems.append(Problem("/training/loss", "wrong_loss", detail, hint))
+    if network.has_batch_norm(definition.network):
+        problems += _single_rows(definition, shape.rows)
+    if problems:
+        raise InvalidDefinition(problems)
+
+
+def _single_rows(definition: JobDefinition, rows: int) -> Iterator[Problem]:
+    """Batch norm has nothing to normalise in a batch of one row."""
+    if definition.training.batch_size == 1:
+        detail = "Batch norm cannot train on batches of one row."
+        yield Problem("/training/batch_size", "batch_of_one", detail, 'Use at least 2, or "norm": "layer".')
+    if definition.data.validation is not None and rows - validation_rows(rows, definition.data.validation) == 1:
+        detail = "Validation leaves one row to train on, and batch norm cannot train on one."
+        yield Problem("/data/validation", "batch_of_one", detail, "Keep fewer rows for validation.")
 
 
 def _check_memory(definition: JobDefinition, architecture: Architecture, memory_bytes: int) -> None:

@@ -1,5 +1,6 @@
 """Ids with a readable prefix, sortable by time: `job_` and 26 characters (48 bits of milliseconds, 80 random bits)."""
 
+import re
 import secrets
 import threading
 import time
@@ -7,6 +8,7 @@ import time
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: no i, l, o, u to misread."""
 LENGTH = 26
+FORM = re.compile(rf"[a-z]{{3}}_[{ALPHABET}]{{{LENGTH}}}")
 
 _lock = threading.Lock()
 _last = 0
@@ -19,3 +21,8 @@ def new_id(prefix: str) -> str:
         _last = max(time.time_ns() // 1_000_000 << 80 | secrets.randbits(80), _last + 1)
         number = _last
     return f"{prefix}_" + "".join(ALPHABET[number >> 5 * place & 31] for place in reversed(range(LENGTH)))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an id; what has not, need not be looked for."""
+    return FORM.fullmatch(text) is not None

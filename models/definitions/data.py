@@ -21,3 +21,8 @@ class Data(Strict):
     normalise: Literal["standard", "minmax", "none"] = "standard"
     """Scaling by statistics of the training part: to mean 0 and deviation 1, or to [0, 1]. Per feature over rows and
     time, for images per channel; targets of a regression are scaled likewise."""
+
+
+def validation_rows(rows: int, share: float) -> int:
+    """How many of the rows are kept for validation: the share, rounded, but at least one and never all."""
+    return min(max(round(rows * share), 1), rows - 1)

@@ -116,3 +116,10 @@ class Rnn(Strict):
 
 
 Network = Annotated[Dnn | Cnn | Rnn, Field(discriminator="family")]
+
+
+def has_batch_norm(network: Dnn | Cnn | Rnn) -> bool:
+    """Whether a layer of the network normalises over the rows of a batch."""
+    if isinstance(network, Dnn):
+        return network.norm == "batch" and bool(network.hidden)
+    return isinstance(network, Cnn) and any((block.norm or network.norm) == "batch" for block in network.blocks)

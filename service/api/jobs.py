@@ -3,13 +3,14 @@
 from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
-from pydantic import BaseModel, Field
-from werkzeug.exceptions import UnsupportedMediaType
+from pydantic import AfterValidator, BaseModel, Field
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import lifecycle, queries
 from models.admission import admit, problems_of
 from models.definitions.base import Strict
-from models.errors import InvalidDefinition
+from models.errors import InvalidDefinition, NotFound
+from models.ids import is_id
 from models.json_body import parse
 from models.states import TERMINAL, Status
 from service.context import context
@@ -28,8 +29,14 @@ JSON_BODY = {
 }
 
 
+def _job_id(text: str) -> str:
+    if not is_id(text):
+        raise NotFound("There is no such job.")
+    return text
+
+
 class JobPath(BaseModel):
-    job_id: str
+    job_id: Annotated[str, AfterValidator(_job_id)]
     """`job_` and 26 characters."""
 
 
@@ -79,6 +86,8 @@ def submit_job() -> Response:
 def list_jobs(query: ListQuery) -> Response:
     shared = context()
     before = decode_cursor(query.after)
+    if before is not None and not is_id(before):
+        raise wrong_cursor()
     with shared.database.read() as connection:
         rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
         items = show_jobs(connection, rows[: query.limit], shared.settings.lease_seconds)
@@ -156,7 +165,7 @@ def _await_change(job_id: str, seconds: float) -> None:
 
 
 def _cancel_body() -> CancelBody:
-    if not request.get_data():
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
         return CancelBody()
     value: Any = parse(_json_bytes())
     try:
@@ -168,4 +177,8 @@ def _cancel_body() -> CancelBody:
 def _json_bytes() -> bytes:
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
-    return request.get_data()
+    most = context().settings.body_bytes
+    # A chunked body has no length to refuse it by; Flask stops reading it one byte after the limit.
+    if (request.content_length or 0) > most or len(body := request.get_data()) > most:
+        raise RequestEntityTooLarge(f"The body has more than {most:,} bytes, the most allowed (DESCENT_BODY_BYTES).")
+    return body

@@ -1,0 +1,221 @@
+"""Bad input is refused by the real server: a 4xx problem with its place and a hint, and nothing is stored."""
+
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from tests.system.conftest import Stack
+
+DNN: dict[str, Any] = {"family": "dnn", "hidden": [8]}
+CNN: dict[str, Any] = {"family": "cnn", "blocks": [{"filters": 4}]}
+IRIS: dict[str, Any] = {"dataset": "iris"}
+DIGITS: dict[str, Any] = {"dataset": "digits"}
+
+
+def a_body(network: Any = DNN, data: Any = IRIS, **others: Any) -> bytes:
+    return json.dumps({"network": network, "data": data} | others).encode()
+
+
+def raw(text: str) -> bytes:
+    """A body with `text` as the first width: what json.dumps would not write."""
+    return a_body(DNN | {"hidden": ["HERE"]}).replace(b'"HERE"', text.encode())
+
+
+WRONG: dict[str, tuple[bytes, int, str]] = {
+    "no body": (b"", 400, ""),
+    "not JSON": (b"{", 400, ""),
+    "not UTF-8": (b'{"name": "\xff"}', 400, ""),
+    "two values": (b"{} {}", 400, ""),
+    "NaN": (raw("NaN"), 400, ""),
+    "Infinity": (raw("-Infinity"), 400, ""),
+    "an array": (b"[]", 422, ""),
+    "JSON in a text": (json.dumps(a_body().decode()).encode(), 422, ""),
+    "nothing": (b"{}", 422, "/network"),
+    "unknown field": (a_body(epochs=3), 422, "/epochs"),
+    "unknown field within": (a_body(DNN | {"activations": "relu"}), 422, "/network/activations"),
+    "unknown family": (a_body({"family": "gan"}), 422, "/network"),
+    "no family": (a_body({"hidden": [3]}), 422, "/network"),
+    "kernel too large": (a_body({"family": "cnn", "blocks": [{"filters": 4, "kernel": 9}]}, DIGITS), 422,
+                         "/network/blocks/0/kernel"),
+    "pool too large": (a_body({"family": "cnn", "blocks": [{"filters": 4, "pool": "max", "pool_size": 9}]}, DIGITS),
+                       422, "/network/blocks/0/pool_size"),
+    "cnn on iris": (a_body(CNN), 422, "/network/family"),
+    "rnn on digits": (a_body({"family": "rnn", "hidden": 4}, DIGITS), 422, "/network/family"),
+    "tokens without embedding": (a_body({"family": "rnn", "hidden": 4}, {"dataset": "copy_memory"}), 422,
+                                 "/network/embedding"),
+    "readout each": (a_body({"family": "rnn", "hidden": 4, "readout": "each"}, {"dataset": "adding"}), 422,
+                     "/network/readout"),
+    "negative width": (a_body(DNN | {"hidden": [8, -1]}), 422, "/network/hidden/1"),
+    "zero width": (a_body(DNN | {"hidden": [0]}), 422, "/network/hidden/0"),
+    "1e400": (raw("1e400"), 422, "/network/hidden/0"),
+    "thousands of digits": (raw("9" * 5000), 422, "/network/hidden/0"),
+    "text for a number": (raw('"5"'), 422, "/network/hidden/0"),
+    "true for a number": (raw("true"), 422, "/network/hidden/0"),
+    "fraction for a number": (raw("5.5"), 422, "/network/hidden/0"),
+    "rate 1e400": (a_body(training={"optimizer": {"kind": "sgd", "learning_rate": "HERE"}})
+                   .replace(b'"HERE"', b"1e400"), 422, "/training/optimizer/learning_rate"),
+    "unknown optimizer": (a_body(training={"optimizer": {"kind": "lion"}}), 422, "/training/optimizer"),
+    "epochs 0": (a_body(training={"epochs": 0}), 422, "/training/epochs"),
+    "batches of one row and batch norm": (a_body(DNN | {"norm": "batch"}, training={"batch_size": 1}), 422,
+                                          "/training/batch_size"),
+    "a wrong loss": (a_body(training={"loss": "mse"}), 422, "/training/loss"),
+    "validation 0": (a_body(data=IRIS | {"validation": 0}), 422, "/data/validation"),
+    "validation 1": (a_body(data=IRIS | {"validation": 1}), 422, "/data/validation"),
+    "unknown dataset": (a_body(data={"dataset": "irsi"}), 422, "/data/dataset"),
+    "unknown parameter": (a_body(data={"dataset": "xor", "parameters": {"length": 3}}), 422,
+                          "/data/parameters/length"),
+    "parameter out of range": (a_body(data={"dataset": "xor", "parameters": {"rows": 1}}), 422,
+                               "/data/parameters/rows"),
+    "NUL": (a_body(name="a\0b"), 422, "/name"),
+    "half a surrogate": (a_body(name="\ud800"), 422, "/name"),
+    "long name": (a_body(name="a" * 201), 422, "/name"),
+    "nesting of 200": (raw("[" * 200 + "]" * 200), 422, "/network/hidden"),
+    "nesting of 5 000": (raw("[" * 5000 + "]" * 5000), 422, ""),
+    "nesting of 200 000": (b"[" * 200_000 + b"]" * 200_000, 422, ""),
+    "10^12 parameters": (a_body(DNN | {"hidden": [1_000_000, 1_000_000]}), 422, "/network"),
+    "parameters beyond any number": (a_body(DNN | {"hidden": [2**53] * 900}), 422, "/network"),
+    "a body of 2 MB": (a_body(name="a" * 2_000_000), 413, ""),
+}  # fmt: skip
+
+
+def count_of_jobs(stack: Stack) -> int:
+    """Counted in the database itself."""
+    from sqlalchemy import func, select
+
+    from models.database import Database
+    from models.tables import Job
+
+    database = Database(stack.database_url)
+    with database.read() as connection:
+        count = connection.scalar(select(func.count()).select_from(Job))
+    database.close()
+    assert count is not None
+    return count
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_body_is_refused_with_its_place_and_nothing_is_stored(stack: Stack, name: str) -> None:
+    body, status, pointer = WRONG[name]
+    before = count_of_jobs(stack)
+    reply = stack.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    problem = reply.json()
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert "Traceback" not in reply.text
+    if status == 413:
+        assert "DESCENT_BODY_BYTES" in problem["detail"]
+    if status == 422:
+        assert any(error["pointer"].startswith(pointer) for error in problem["errors"]), problem["errors"]
+        assert all(error["hint"] and error["detail"] and error["code"] for error in problem["errors"])
+    assert count_of_jobs(stack) == before
+
+
+def test_all_mistakes_are_told_at_once(stack: Stack) -> None:
+    body = {"network": DNN | {"hidden": [0, 3, -1], "bias": 1}, "data": IRIS | {"validation": 2}, "tag": []}
+    errors = stack.client.post("/v1/jobs", json=body).json()["errors"]
+    assert {error["pointer"] for error in errors} == {
+        "/network/hidden/0", "/network/hidden/2", "/network/bias", "/data/validation", "/tag"
+    }  # fmt: skip
+    assert next(error["hint"] for error in errors if error["pointer"] == "/tag") == "Did you mean 'tags'?"
+
+
+def test_too_many_parameters_are_counted_in_the_answer(stack: Stack) -> None:
+    reply = stack.client.post("/v1/jobs", content=WRONG["10^12 parameters"][0],
+                              headers={"Content-Type": "application/json"})  # fmt: skip
+    parameters = 4 * 10**6 + 10**6 + 10**12 + 10**6 + 3 * 10**6 + 3
+    assert f"{parameters:,} parameters" in reply.json()["errors"][0]["detail"]
+    assert "DESCENT_MEMORY_BYTES" in reply.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_another_content_type_is_415(stack: Stack, kind: str) -> None:
+    reply = stack.client.post("/v1/jobs", content=a_body(), headers={"Content-Type": kind})
+    assert reply.status_code == 415
+
+
+WRONG_URLS = {
+    "/v1/jobs?limit=0": (422, "/limit"),
+    "/v1/jobs?limit=201": (422, "/limit"),
+    "/v1/jobs?limit=many": (422, "/limit"),
+    "/v1/jobs?colour=red": (422, "/colour"),
+    "/v1/jobs?status=lost": (422, "/status"),
+    "/v1/jobs?after=%00": (422, "/after"),
+    "/v1/jobs?after=%ff%fe": (422, "/after"),
+    "/v1/jobs?after=AA": (422, "/after"),
+    "/v1/jobs/job_nothing": (404, None),
+    "/v1/jobs/%00": (404, None),
+    "/v1/jobs/%ff": (404, None),
+    "/v1/jobs/JOB?wait=61": (422, "/wait"),
+    "/v1/jobs/JOB?wait=nan": (422, "/wait"),
+    "/v1/jobs/JOB?wait=-1": (422, "/wait"),
+    "/v1/jobs/JOB/events?after=eA": (422, "/after"),
+    "/v1/jobs/JOB/metrics?names=loss": (422, "/names"),
+    "/v1/jobs/JOB/metrics?names=": (422, "/names"),
+    "/v1/jobs/JOB/metrics?points=1": (422, "/points"),
+    "/v1/jobs/JOB/gradients?statistic=n%00rm": (422, "/statistic"),
+    "/v1/jobs/JOB/gradients?layers=77": (422, "/layers"),
+    "/v1/jobs/JOB/gradients?from_step=9223372036854775808": (422, "/from_step"),
+    "/v1/jobs/JOB/layers?x=1": (422, "/x"),
+    "/v1/nothing": (404, None),
+}
+
+
+@pytest.fixture(scope="module")
+def job_id(stack: Stack) -> str:
+    job = stack.train({"network": DNN, "data": IRIS, "training": {"epochs": 1}})
+    assert job["status"] == "succeeded"
+    return str(job["id"])
+
+
+@pytest.mark.parametrize("url", WRONG_URLS)
+def test_a_wrong_url_is_refused_by_name(stack: Stack, job_id: str, url: str) -> None:
+    status, pointer = WRONG_URLS[url]
+    reply = stack.client.get(url.replace("JOB", job_id))
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json"), reply.text
+    if pointer:
+        assert pointer in {error["pointer"] for error in reply.json()["errors"]}
+
+
+@pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer \xe9"])
+def test_without_the_key_everything_of_v1_is_401(stack: Stack, key: str | None) -> None:
+    import httpx
+
+    headers = {} if key is None else {"Authorization": key.encode("latin-1")}
+    for path in ("/v1/jobs", "/v1/datasets", "/v1/nothing"):
+        reply = httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers)
+        assert reply.status_code == 401
+        assert reply.headers["www-authenticate"] == "Bearer"
+    for path in ("/healthz", "/readyz", "/openapi.json"):
+        assert httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers).status_code == 200
+
+
+def test_another_method_is_405_and_names_those_there_are(stack: Stack) -> None:
+    reply = stack.client.put("/v1/jobs")
+    assert reply.status_code == 405
+    assert "POST" in reply.headers["allow"]
+
+
+def test_a_form_that_is_not_served_is_406(stack: Stack, job_id: str) -> None:
+    assert stack.client.get(f"/v1/jobs/{job_id}/gradients", headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_a_chunked_body_cannot_go_round_the_limit(stack: Stack) -> None:
+    """Chunked bodies carry no Content-Length, so the limit has to be kept while reading."""
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
+        authorization = stack.client.headers["authorization"]
+        connection.sendall(
+            f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        piece = b"%x\r\n%s\r\n" % (100_000, b" " * 100_000)
+        try:
+            for _ in range(20):
+                connection.sendall(piece)
+            connection.sendall(b"0\r\n\r\n")
+        except OSError:
+            pass  # refused before all of it was sent
+        answer = connection.recv(4096)
+    assert answer.split(b" ", 2)[1] == b"413", answer
