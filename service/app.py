@@ -18,6 +18,8 @@ from service.memory import MemoryLimit
 from service.openapi import create_openapi_app
 from service.watcher import Watcher
 
+UNREAD = (401, 404, 405, 413, 415)
+"""Refusals that come before the body is read."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -52,6 +54,9 @@ def name_request() -> None:
 
 
 def harden(reply: Response) -> Response:
+    if reply.status_code in UNREAD and (request.content_length or "Transfer-Encoding" in request.headers):
+        # The server drops a connection whose body was left unread; a client must not send its next request there.
+        reply.headers["Connection"] = "close"
     reply.headers["X-Request-Id"] = g.get("request_id", "")
     reply.headers["X-Content-Type-Options"] = "nosniff"
     if request.path.startswith("/v1/"):

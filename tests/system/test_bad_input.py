@@ -113,6 +113,15 @@ def test_a_wrong_body_is_refused_with_its_place_and_nothing_is_stored(stack: Sta
     assert count_of_jobs(stack) == before
 
 
+def test_a_connection_whose_body_was_not_read_is_closed_and_says_so(stack: Stack) -> None:
+    for path, headers, status in (("/v1/jobs", {}, 413), ("/v1/jobs", {"Authorization": ""}, 401), ("/v1/no", {}, 404)):
+        reply = stack.client.post(
+            path, content=b" " * 2_000_000, headers={"Content-Type": "application/json"} | headers
+        )
+        assert (reply.status_code, reply.headers["connection"]) == (status, "close")
+        assert stack.client.get("/v1/jobs").status_code == 200
+
+
 def test_all_mistakes_are_told_at_once(stack: Stack) -> None:
     body = {"network": DNN | {"hidden": [0, 3, -1], "bias": 1}, "data": IRIS | {"validation": 2}, "tag": []}
     errors = stack.client.post("/v1/jobs", json=body).json()["errors"]

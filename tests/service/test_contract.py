@@ -1,0 +1,73 @@
+"""The contract at /openapi.json is valid, and the documentation names what the code offers."""
+
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+
+from migrations.migrate import migrate
+from models.catalogue import names
+from models.settings import PREFIX, Settings
+from service.app import create_app
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    folder = tmp_path_factory.mktemp("contract")
+    migrate(f"sqlite:///{folder}/descent.db")
+    return create_app(Settings(data=folder, api_key="k" * 32)).test_client()
+
+
+def test_the_contract_is_valid_openapi(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    assert contract["openapi"].startswith("3.1")
+    validate(contract)
+
+
+def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    calls = {f"{method.upper()} {path}" for path, item in contract["paths"].items() for method in item}
+    assert calls == {
+        "POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "POST /v1/jobs/{job_id}/cancel",
+        "GET /v1/jobs/{job_id}/events", "GET /v1/jobs/{job_id}/metrics", "GET /v1/jobs/{job_id}/layers",
+        "GET /v1/jobs/{job_id}/gradients", "GET /v1/datasets", "GET /v1/datasets/{name}", "GET /healthz",
+        "GET /readyz",
+    }  # fmt: skip
+    assert {"JobDefinition", "Dnn", "Cnn", "Rnn", "ProblemReply"} <= contract["components"]["schemas"].keys()
+
+
+def test_every_field_that_a_post_may_have_is_described(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    for schema in ("JobDefinition", "Dnn", "Cnn", "Rnn", "Data", "Training"):
+        assert contract["components"]["schemas"][schema]["description"]
+
+
+def test_the_docs_page_comes_without_a_key_and_from_here(client: FlaskClient) -> None:
+    page = client.get("/docs", follow_redirects=True)
+    assert page.status_code == 200
+    assert "https://" not in page.text
+
+
+def test_docs_list_every_setting() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    for name in Settings.model_fields:
+        assert f"`{PREFIX}{name.upper()}`" in text
+
+
+def test_docs_list_every_data_set() -> None:
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    assert [name for name in names() if f"| `{name}` |" not in text] == []
+
+
+def test_links_of_the_documentation_lead_somewhere() -> None:
+    import re
+
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
