@@ -1,0 +1,65 @@
+"""Chunks give back what was put in, bit for bit; thinning keeps what matters."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, assemble, thin
+
+floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
+chunks = st.tuples(st.integers(1, 6), st.integers(1, 5)).flatmap(
+    lambda size: arrays(np.float32, (size[0], len(STATISTICS), size[1]), elements=floats)
+)
+
+
+def a_chunk(steps: list[int], norm: list[list[float]]) -> bytes:
+    """Of a job with as many tensors as `norm` has columns; all other statistics are 0."""
+    values = np.zeros((len(steps), len(STATISTICS), len(norm[0])), np.float32)
+    values[:, 0, :] = norm
+    return Chunk(np.array(steps), values).encode()
+
+
+@given(chunks)
+def test_a_chunk_comes_back_bit_for_bit(values: np.ndarray) -> None:
+    steps = np.arange(len(values)) * 7
+    decoded = Chunk.decode(Chunk(steps, values).encode())
+    assert decoded.steps.tolist() == steps.tolist()
+    assert decoded.values.tobytes() == values.tobytes()
+
+
+def test_a_chunk_takes_four_bytes_a_number_and_eight_a_step() -> None:
+    encoded = Chunk(np.arange(100), np.zeros((100, 8, 10), np.float32)).encode()
+    assert len(encoded) == HEADER.size + 8 + 100 * 8 + 100 * 8 * 10 * 4
+
+
+@pytest.mark.parametrize("cut", [0, 3, 20, -1])
+def test_half_a_chunk_is_refused(cut: int) -> None:
+    with pytest.raises(CorruptChunk):
+        Chunk.decode(a_chunk([0, 1], [[1.0], [2.0]])[:cut])
+
+
+def test_one_statistic_is_assembled_from_its_chunks_in_a_range_of_steps() -> None:
+    data = [a_chunk([0, 5], [[1, 2], [3, 4]]), a_chunk([10, 15], [[5, 6], [7, 8]])]
+    whole = assemble(data, "norm")
+    assert (whole.steps.tolist(), whole.values.tolist()) == ([0, 5, 10, 15], [[1, 2], [3, 4], [5, 6], [7, 8]])
+    part = assemble(data, "norm", columns=[1], from_step=5, to_step=10)
+    assert (part.steps.tolist(), part.values.tolist()) == ([5, 10], [[4], [6]])
+    assert assemble(data, "mean").values.sum() == 0
+    assert assemble([], "norm").steps.tolist() == []
+
+
+def test_thinning_keeps_the_ends_and_every_extreme() -> None:
+    values = np.ones((10_000, 2))
+    values[1234, 1], values[7777, 0], values[4321] = 50, np.nan, 1e-9
+    kept = thin(values, 100).tolist()
+    assert len(kept) <= 100
+    assert {0, 1234, 4321, 7777, 9999} <= set(kept)
+    assert kept == sorted(kept)
+
+
+@pytest.mark.parametrize("points", [1, 2, 3, 4, 5, 9, 10, 11, None])
+def test_thinning_never_shows_more_than_asked(points: int | None) -> None:
+    kept = thin(np.arange(10.0)[:, None], points)
+    assert len(kept) <= (points or 10)
