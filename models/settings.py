@@ -60,7 +60,7 @@ class Settings(BaseModel):
 
     @property
     def broker(self) -> str:
-        return self.broker_url or "filesystem://"
+        return self.broker_url or "filesystem://localhost"
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

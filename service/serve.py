@@ -11,7 +11,7 @@ def command(settings: Settings) -> list[str]:
     return [
         sys.executable, "-m", "granian", "service.app:create_app",
         "--interface", "wsgi", "--factory", "--host", settings.host, "--port", str(settings.port),
-        "--workers", "1", "--blocking-threads", str(settings.threads), "--log-level", "warning",
+        "--workers", "1", "--blocking-threads", str(settings.threads), "--log-level", "error",
         "--workers-kill-timeout", "5",
     ]  # fmt: skip
 
