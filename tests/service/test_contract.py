@@ -71,3 +71,12 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_images_set_nothing_but_settings() -> None:
+    import re
+
+    for file in ("Dockerfile", "docker-compose.yml"):
+        named = set(re.findall(rf"{PREFIX}([A-Z_]+)", (ROOT / file).read_text()))
+        assert named
+        assert named <= {name.upper() for name in Settings.model_fields}
