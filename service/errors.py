@@ -18,6 +18,8 @@ from service.watcher import TooManyWaiters
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2
+RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""By RFC 9110; the names that Python gives them depend on its version."""
 
 KNOWN: dict[type[Exception], tuple[int, str]] = {
     NotJson: (400, "not_json"),
@@ -54,7 +56,7 @@ def answer(error: Exception) -> Response:
 def answer_http(error: HTTPException) -> Response:
     """What Flask itself refuses: 404, 405, 413, ..."""
     status = error.code or 500
-    code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    code = title_of(status).lower().replace(" ", "_").replace("-", "_")
     reply = problem(status, code, error.description or "")
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
@@ -81,11 +83,15 @@ def invalid_parameter(problems: list[Problem]) -> str:
     return f"A parameter of the request is wrong: {named}."
 
 
+def title_of(status: int) -> str:
+    return RENAMED.get(status, HTTPStatus(status).phrase)
+
+
 def problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
     """A problem as a response."""
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": title_of(status),
         "status": status,
         "code": code,
         "detail": detail,

@@ -4,8 +4,12 @@ import json
 import socket
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy import func, select
 
+from models.database import Database
+from models.tables import Job
 from tests.system.conftest import Stack
 
 DNN: dict[str, Any] = {"family": "dnn", "hidden": [8]}
@@ -82,11 +86,6 @@ WRONG: dict[str, tuple[bytes, int, str]] = {
 
 def count_of_jobs(stack: Stack) -> int:
     """Counted in the database itself."""
-    from sqlalchemy import func, select
-
-    from models.database import Database
-    from models.tables import Job
-
     database = Database(stack.database_url)
     with database.read() as connection:
         count = connection.scalar(select(func.count()).select_from(Job))
@@ -106,8 +105,10 @@ def test_a_wrong_body_is_refused_with_its_place_and_nothing_is_stored(stack: Sta
     assert problem["detail"]
     assert "Traceback" not in reply.text
     if status == 413:
+        assert (problem["title"], problem["code"]) == ("Content Too Large", "content_too_large")
         assert "DESCENT_BODY_BYTES" in problem["detail"]
     if status == 422:
+        assert problem["title"] == "Unprocessable Content"
         assert any(error["pointer"].startswith(pointer) for error in problem["errors"]), problem["errors"]
         assert all(error["hint"] and error["detail"] and error["code"] for error in problem["errors"])
     assert count_of_jobs(stack) == before
@@ -190,8 +191,6 @@ def test_a_wrong_url_is_refused_by_name(stack: Stack, job_id: str, url: str) -> 
 
 @pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer \xe9"])
 def test_without_the_key_everything_of_v1_is_401(stack: Stack, key: str | None) -> None:
-    import httpx
-
     headers = {} if key is None else {"Authorization": key.encode("latin-1")}
     for path in ("/v1/jobs", "/v1/datasets", "/v1/nothing"):
         reply = httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers)
