@@ -24,7 +24,8 @@ check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrati
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m migrations.check
-bench: $(INSTALLED) ## POST to first step, small jobs per second
+bench: $(INSTALLED) ## POST to first step, small jobs per second, memory of the API
 	$(BIN)/python -m benchmarks.jobs
+	$(BIN)/python -m benchmarks.memory
 
 .PHONY: help install demo serve test check bench

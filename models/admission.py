@@ -8,7 +8,6 @@ from pydantic import BaseModel, ValidationError
 
 from models import catalogue
 from models.definitions import data, job, network, training
-from models.definitions.data import validation_rows
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
 from models.json_body import MOST_PROBLEMS, escape, parse
@@ -150,7 +149,7 @@ def _single_rows(definition: JobDefinition, rows: int) -> Iterator[Problem]:
     if definition.training.batch_size == 1:
         detail = "Batch norm cannot train on batches of one row."
         yield Problem("/training/batch_size", "batch_of_one", detail, 'Use at least 2, or "norm": "layer".')
-    if definition.data.validation is not None and rows - validation_rows(rows, definition.data.validation) == 1:
+    if rows - definition.data.validation_rows(rows) == 1:
         detail = "Validation leaves one row to train on, and batch norm cannot train on one."
         yield Problem("/data/validation", "batch_of_one", detail, "Keep fewer rows for validation.")
 

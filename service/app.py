@@ -28,6 +28,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or read_settings()
     database = Database(settings.database)
     app = create_openapi_app(__name__, version("descent"))
+    # One more, so that `service/api/jobs.py` can tell a chunked body that is too large from one that just fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes + 1
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["descent"] = Context(

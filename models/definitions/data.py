@@ -22,7 +22,6 @@ class Data(Strict):
     """Scaling by statistics of the training part: to mean 0 and deviation 1, or to [0, 1]. Per feature over rows and
     time, for images per channel; targets of a regression are scaled likewise."""
 
-
-def validation_rows(rows: int, share: float) -> int:
-    """How many of the rows are kept for validation: the share, rounded, but at least one and never all."""
-    return min(max(round(rows * share), 1), rows - 1)
+    def validation_rows(self, rows: int) -> int:
+        """How many of the rows are kept for validation: the share, rounded, but at least one and never all."""
+        return 0 if self.validation is None else min(max(round(rows * self.validation), 1), rows - 1)

@@ -1,5 +1,6 @@
 """The contract at /openapi.json is valid, and the documentation names what the code offers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,9 @@ def test_the_docs_page_comes_without_a_key_and_from_here(client: FlaskClient) ->
 
 def test_docs_list_every_setting() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
-    for name in Settings.model_fields:
-        assert f"`{PREFIX}{name.upper()}`" in text
+    for name, field in Settings.model_fields.items():
+        value = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        assert f"| `{PREFIX}{name.upper()}` | {f'`{value}`' if value else ''} |" in text
 
 
 def test_docs_list_every_data_set() -> None:
@@ -66,16 +68,12 @@ def test_docs_list_every_data_set() -> None:
 
 
 def test_links_of_the_documentation_lead_somewhere() -> None:
-    import re
-
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_the_images_set_nothing_but_settings() -> None:
-    import re
-
     for file in ("Dockerfile", "docker-compose.yml"):
         named = set(re.findall(rf"{PREFIX}([A-Z_]+)", (ROOT / file).read_text()))
         assert named

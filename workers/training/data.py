@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.catalogue import DataShape, Task
-from models.definitions.data import Data, validation_rows
+from models.definitions.data import Data
 from workers.datasets.arrays import Arrays
 
 Indices = NDArray[np.int64]
@@ -76,7 +76,7 @@ def split(data: Data, y: NDArray[Any], task: Task) -> tuple[Indices, Indices]:
     order = np.random.default_rng(data.seed).permutation(rows)
     labels = y if task == "classification" else np.zeros(rows)
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    seats = apportion(counts, validation_rows(rows, data.validation))
+    seats = apportion(counts, data.validation_rows(rows))
     by_class = order[np.argsort(classes[order], kind="stable")]
     place = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)  # of each row within its class
     kept = place < np.repeat(seats, counts)
