@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from models import catalogue
-from models.definitions import data, job, network, training
+from models.definitions import data, initial, job, layers, network, training
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
+from models.expansion import has_batch_norm
 from models.json_body import MOST_PROBLEMS, escape, parse
 from models.shapes import Architecture, trace
 
@@ -60,7 +61,9 @@ def problems_of(error: ValidationError, value: Any, base: str = "") -> list[Prob
         detail = item["msg"].replace("Input should", "It should")
         detail = f"{before.detail}; or: {detail}" if before and detail != before.detail else detail
         found[pointer] = Problem(pointer, item["type"], detail, _hint(item))
-    return list(found.values())
+    # Where all items of an array are wrong, Pydantic says too that none is left.
+    hollow = [p for p in found.values() if p.code == "too_short" and any(q.startswith(f"{p.pointer}/") for q in found)]
+    return [problem for problem in found.values() if problem not in hollow]
 
 
 def pointer_of(loc: tuple[str | int, ...], value: Any) -> str:
@@ -70,6 +73,8 @@ def pointer_of(loc: tuple[str | int, ...], value: Any) -> str:
         if not isinstance(node, dict | list):
             break
         is_tag = isinstance(node, dict) and part in (node.get("family"), node.get("kind"))
+        if str(part).startswith("~"):
+            continue
         if is_tag and not tag_seen:
             tag_seen = True
             continue
@@ -97,7 +102,7 @@ def _hint(item: Any) -> str:
 
 
 def _field_names() -> list[str]:
-    models = [kind for module in (job, network, data, training) for kind in vars(module).values()]
+    models = [kind for module in (job, network, layers, initial, data, training) for kind in vars(module).values()]
     return sorted(
         {
             field
@@ -138,7 +143,7 @@ def _check_training(definition: JobDefinition) -> None:
         detail = f"{definition.training.loss} does not fit {definition.data.dataset}, a {shape.task}."
         hint = f"Write {fitting!r}, or leave it out."
         problems.append(Problem("/training/loss", "wrong_loss", detail, hint))
-    if network.has_batch_norm(definition.network):
+    if has_batch_norm(definition.network):
         problems += _single_rows(definition, shape.rows)
     if problems:
         raise InvalidDefinition(problems)

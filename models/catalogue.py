@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.definitions.base import Strict
 
-Kind = Literal["table", "image", "sequence", "tokens"]
+Kind = Literal["table", "image", "signal", "sequence", "tokens"]
 Task = Literal["classification", "regression"]
 
 

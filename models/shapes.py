@@ -1,26 +1,60 @@
-"""The shape and parameter algebra of every layer, without torch: a wrong network is refused at the door.
+"""The shape, parameter and cost algebra of every layer, without torch: a wrong network is refused at the door.
 
 Names and shapes of tensors are those of the modules that `workers/training/networks.py` builds, in their order.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from models.catalogue import DataShape
-from models.definitions.network import MOST_LAYERS, Activation, Block, Cnn, Dnn, Init, Network, Norm, Rnn
+from models.definitions.initial import Initial, resolve, resolve_linear
+from models.definitions.layers import (
+    MOST_LAYERS,
+    Convolution,
+    Dense,
+    Frames,
+    Norm,
+    Output,
+    Pooling,
+    Readout,
+    Recurrent,
+    Residual,
+    TokenEmbedding,
+)
+from models.definitions.network import Network
 from models.errors import InvalidDefinition, Problem
+from models.expansion import Placed, expand, inner
 
 Shape = tuple[int, ...]
+Form = Literal["vector", "grid", "sequence", "tokens"]
+"""How a row is laid out: [features]; [channels, *positions]; [time, features]; [time]."""
 
 BYTES = 4
 """Of a float32."""
-OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}
-"""Tensors of the parameters' size that an optimizer keeps (sgd: with momentum)."""
+OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2, "adagrad": 1}
+"""Tensors of the parameters' size that an optimizer keeps at most (sgd and rmsprop: with momentum)."""
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-FITTING = {"table": "dnn", "image": "cnn or dnn", "sequence": "rnn or dnn", "tokens": "rnn, with `embedding`"}
+PIECES = {"maxout": 2}
+"""Affine maps of a unit, where it is not one."""
+FORMS: dict[str, Form] = {
+    "table": "vector", "image": "grid", "signal": "grid", "sequence": "sequence", "tokens": "tokens",
+}  # fmt: skip
+FITTING = {
+    "table": "dnn",
+    "image": "cnn or dnn",
+    "signal": "cnn or dnn",
+    "sequence": "rnn or dnn",
+    "tokens": "rnn, with `embedding`",
+}
 """Families that take a kind of data."""
+TAKES = {
+    "dnn": ("table", "image", "signal", "sequence"),
+    "cnn": ("image", "signal"),
+    "rnn": ("sequence", "tokens"),
+    "sequential": tuple(FORMS),
+}
 
 
 @dataclass(frozen=True)
@@ -40,13 +74,29 @@ class Layer:
     """One layer of the network; shapes are of one row."""
 
     index: int
-    name: str
+    placed: Placed
     kind: str
     input_shape: Shape
     output_shape: Shape
     tensors: tuple[Tensor, ...] = ()
     init: str = "none"
-    pointer: str = "/network"
+    flops: int = 0
+    """Of a row's forward pass: 2 for each multiplication and addition of affine maps; what is element-wise is left
+    out."""
+    activations: int = 0
+    """Numbers of a row that are kept for the backward pass."""
+    inner: tuple["Layer", ...] = ()
+    """Of a residual block."""
+    forward_states: int = 0
+    """Of a readout: how many of the features come from the forward direction."""
+
+    @property
+    def name(self) -> str:
+        return self.placed.name
+
+    @property
+    def pointer(self) -> str:
+        return self.placed.pointer
 
     @property
     def parameters(self) -> int:
@@ -67,11 +117,14 @@ class Architecture:
     def parameters(self) -> int:
         return sum(layer.parameters for layer in self.layers)
 
+    def activation_bytes(self, batch_size: int) -> int:
+        """What the forward pass of a batch keeps for the backward pass."""
+        return BYTES * batch_size * sum(layer.activations for layer in self.layers)
+
     def memory_bytes(self, optimizer: str, batch_size: int) -> int:
         """What training takes: weights, gradients, optimizer state, a batch's activations and their gradients."""
         copies = 2 + OPTIMIZER_COPIES[optimizer]
-        activations = sum(math.prod(layer.output_shape) for layer in self.layers)
-        return BYTES * (copies * self.parameters + 2 * batch_size * activations)
+        return BYTES * copies * self.parameters + 2 * self.activation_bytes(batch_size)
 
 
 def trace(network: Network, data: DataShape) -> Architecture:
@@ -83,54 +136,99 @@ def trace(network: Network, data: DataShape) -> Architecture:
     problems = list(_misfits_of_data(network, data))
     if problems:
         raise InvalidDefinition(problems)
-    tracer = Tracer(data.input_shape)
-    TRACERS[network.family](tracer, network, data)
-    if len(tracer.layers) > MOST_LAYERS:
-        detail = f"The network has {len(tracer.layers)} layers; at most {MOST_LAYERS} are allowed."
-        tracer.problems.append(Problem("/network", "too_many_layers", detail, "Leave some out."))
+    tracer = Tracer(data.input_shape, FORMS[data.kind], data)
+    tracer.trace(expand(network))
+    if sum(max(len(layer.inner), 1) for layer in tracer.layers) > MOST_LAYERS:
+        detail = f"The network has more than {MOST_LAYERS} layers; at most {MOST_LAYERS} are allowed."
+        tracer.refuse("/network", "too_many_layers", detail, "Leave some out.")
     if tracer.problems:
         raise InvalidDefinition(tracer.problems)
     return Architecture(tuple(tracer.layers))
 
 
-def init_of(init: Init, activation: Activation) -> str:
-    """What `auto` means for this activation."""
-    if init != "auto":
-        return init
-    return {"selu": "lecun", "linear": "xavier", "sigmoid": "xavier", "tanh": "xavier"}.get(activation, "he")
-
-
+@dataclass
 class Tracer:
     """Collects layers and problems while the shape of a row goes through the network."""
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.layers: list[Layer] = []
-        self.problems: list[Problem] = []
+    shape: Shape
+    form: Form
+    data: DataShape
+    layers: list[Layer] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
-    def add(self, name: str, kind: str, output: Shape, tensors: list[Tensor], init: str, pointer: str) -> None:
-        named = tuple(Tensor(f"{name}.{tensor.name}", tensor.shape) for tensor in tensors)
-        self.layers.append(Layer(len(self.layers), name, kind, self.shape, output, named, init, pointer))
+    def trace(self, network: list[Placed]) -> None:
+        """Layer by layer until one does not fit, for what comes after it then has no shape."""
+        for placed in network:
+            TRACERS[type(placed.layer)](self, placed, placed.layer)
+            if self.problems:
+                return
+
+    def add(
+        self,
+        placed: Placed,
+        kind: str,
+        output: Shape,
+        tensors: list[Tensor] | None = None,
+        init: Initial | None = None,
+        flops: int = 0,
+        activations: int = 0,
+        within: tuple[Layer, ...] = (),
+        forward_states: int = 0,
+    ) -> None:
+        named = tuple(Tensor(f"{placed.name}.{tensor.name}", tensor.shape) for tensor in tensors or ())
+        layer = Layer(
+            len(self.layers),
+            placed,
+            kind,
+            self.shape,
+            output,
+            named,
+            init.kind if init else "none",
+            flops,
+            activations,
+            within,
+            forward_states,
+        )
+        self.layers.append(layer)
         self.shape = output
 
     def refuse(self, pointer: str, code: str, detail: str, hint: str) -> None:
         self.problems.append(Problem(pointer, code, detail, hint))
 
+    def wants(self, placed: Placed, *forms: Form) -> bool:
+        """Whether the row is laid out in one of these forms; if not, that is refused."""
+        if self.form in forms:
+            return True
+        detail = f"A {placed.layer.kind} layer takes a {' or '.join(forms)}; what comes to it is a {self.form}"
+        self.refuse(placed.pointer, "wrong_form", f"{detail}, shape {list(self.shape)}.", FORM_HINTS[self.form])
+        return False
+
+
+FORM_HINTS: dict[Form, str] = {
+    "vector": "Put it before pooling, readout and dense layers.",
+    "grid": 'Put {"kind": "frames"} before it to go on along time, or {"kind": "pooling"} to go on to dense layers.',
+    "sequence": 'Recurrent layers take a sequence; {"kind": "readout"} makes one vector of it.',
+    "tokens": 'Put {"kind": "embedding", "size": 16} before it.',
+}
+
 
 def _misfits_of_data(network: Network, data: DataShape) -> Iterator[Problem]:
-    kinds = {"dnn": ("table", "image", "sequence"), "cnn": ("image",), "rnn": ("sequence", "tokens")}[network.family]
     shape = list(data.input_shape)
-    if data.kind not in kinds:
+    if data.kind not in TAKES[network.family]:
         detail = f"A {network.family} cannot take these data: each row is of kind {data.kind}, shape {shape}."
         yield Problem("/network/family", "wrong_rank", detail, f"Data like these fit {FITTING[data.kind]}.")
-    elif network.family == "rnn" and data.kind == "tokens" and network.embedding is None:
+        return
+    if network.family == "rnn" and data.kind == "tokens" and network.embedding is None:
         detail = "The data are tokens, which a network cannot take as they are."
         yield Problem("/network/embedding", "embedding_needed", detail, 'Add "embedding": {"size": 16}.')
     elif network.family == "rnn" and data.kind != "tokens" and network.embedding is not None:
         detail = f"The data are numbers of shape {shape}, not tokens; there is nothing to embed."
         yield Problem("/network/embedding", "embedding_without_tokens", detail, "Leave it out.")
+    if network.family == "rnn" and network.forget_bias is not None and network.cell != "lstm":
+        detail = f"A {network.cell} cell has no forget gate."
+        yield Problem("/network/forget_bias", "no_forget_gate", detail, 'Leave it out, or use "cell": "lstm".')
     each = network.family == "rnn" and network.readout == "each"
-    if data.kind in kinds and data.per_step != each:
+    if network.family != "sequential" and data.per_step != each:
         yield _wrong_readout(network, data)
 
 
@@ -143,110 +241,202 @@ def _wrong_readout(network: Network, data: DataShape) -> Problem:
     return Problem("/network/readout", "wrong_readout", detail, hint)
 
 
-def _trace_dnn(tracer: Tracer, network: Dnn, data: DataShape) -> None:
-    tracer.shape = data.input_shape
-    init = init_of(network.init, network.activation)
-    for index, width in enumerate(network.hidden):
-        fan_in = math.prod(tracer.shape)
-        tensors = _linear(fan_in, width, network.bias) + _norm(network.norm, width)
-        if network.residual and fan_in != width:
-            tensors.append(Tensor("projection.weight", (width, fan_in)))
-        tracer.add(f"hidden_{index}", "dense", (width,), tensors, init, f"/network/hidden/{index}")
-    _output(tracer, network.init, data.outputs, network.bias)
+def _trace_dense(tracer: Tracer, placed: Placed, layer: Dense) -> None:
+    if tracer.form == "tokens":
+        tracer.wants(placed, "vector", "grid", "sequence")
+        return
+    if tracer.form == "grid" or placed.flattens:
+        tracer.form, steps, fan_in = "vector", [], math.prod(tracer.shape)
+    else:
+        *steps, fan_in = tracer.shape
+    pieces = PIECES.get(layer.activation, 1)
+    tensors = _linear(fan_in, pieces * layer.width, layer.bias) + _norm(layer.norm, pieces * layer.width)
+    if layer.residual and fan_in != layer.width:
+        tensors.append(Tensor("projection.weight", (layer.width, fan_in)))
+    places = math.prod(steps)
+    flops = 2 * places * fan_in * layer.width * (pieces + (layer.residual and fan_in != layer.width))
+    kept = places * layer.width * _copies(layer)
+    tracer.add(placed, "dense", (*steps, layer.width), tensors, resolve(layer.init, layer.activation), flops, kept)
 
 
-def _trace_cnn(tracer: Tracer, network: Cnn, data: DataShape) -> None:
-    for index, block in enumerate(network.blocks):
-        if not _trace_block(tracer, network, block, index):
-            return
+def _copies(layer: Dense | Convolution) -> int:
+    """Tensors of the layer's width that are kept for its backward pass."""
+    pieces = PIECES.get(layer.activation, 1)
+    return pieces * (1 + (layer.norm != "none")) + (layer.activation != "linear") + (layer.dropout > 0)
+
+
+def _trace_convolution(tracer: Tracer, placed: Placed, layer: Convolution) -> None:
+    if not tracer.wants(placed, "grid"):
+        return
     channels, *positions = tracer.shape
-    width = channels * math.prod(positions) if network.pooling == "flatten" else channels
-    tracer.add("pooling", network.pooling, (width,), [], "none", "/network/pooling")
-    init = init_of(network.init, network.activation)
-    for index, width in enumerate(network.hidden):
-        tensors = _linear(tracer.shape[0], width, network.bias)
-        tracer.add(f"hidden_{index}", "dense", (width,), tensors, init, f"/network/hidden/{index}")
-    _output(tracer, network.init, data.outputs, network.bias)
-
-
-def _trace_block(tracer: Tracer, network: Cnn, block: Block, index: int) -> bool:
-    """Adds a block; false if it does not fit, for what comes after it then has no shape."""
-    pointer = f"/network/blocks/{index}"
-    channels, *positions = tracer.shape
-    extent = block.dilation * (block.kernel - 1) + 1
+    pointer = placed.pointer
+    extent = layer.dilation * (layer.kernel - 1) + 1
     if extent > min(positions):
-        spread = f" with dilation {block.dilation}" if block.dilation > 1 else ""
-        detail = f"A kernel of {block.kernel}{spread} covers {extent} positions; its input has {min(positions)}."
-        hint = f"Use a kernel of at most {(min(positions) - 1) // block.dilation + 1}, or pool less before it."
+        spread = f" with dilation {layer.dilation}" if layer.dilation > 1 else ""
+        detail = f"A kernel of {layer.kernel}{spread} covers {extent} positions; its input has {min(positions)}."
+        hint = f"Use a kernel of at most {(min(positions) - 1) // layer.dilation + 1}, or pool less before it."
         tracer.refuse(f"{pointer}/kernel", "kernel_too_large", detail, hint)
-        return False
-    output = [convolved(size, block) for size in positions]
-    residual = network.residual if block.residual is None else block.residual
-    if residual and output != [-(-size // block.stride) for size in positions]:
+        return
+    output = [convolved(size, layer) for size in positions]
+    if layer.residual and output != [-(-size // layer.stride) for size in positions]:
         detail = f"A residual block adds its input to its output, which has {output} positions of {positions}."
         tracer.refuse(f"{pointer}/padding", "residual_misfit", detail, 'Write "same".')
-        return False
-    if block.pool != "none" and block.pool_size > min(output):
-        detail = f"A pooling window of {block.pool_size} does not fit into {min(output)} positions."
+        return
+    if layer.pool != "none" and layer.pool_size > min(output):
+        detail = f"A pooling window of {layer.pool_size} does not fit into {min(output)} positions."
         tracer.refuse(f"{pointer}/pool_size", "pool_too_large", detail, f"Use at most {min(output)}, or no pooling.")
-        return False
-    pooled = [size // block.pool_size for size in output] if block.pool != "none" else output
-    tensors = _block_tensors(network, block, channels, len(positions), residual)
-    init = init_of(network.init, block.activation or network.activation)
-    tracer.add(f"block_{index}", "convolution", (block.filters, *pooled), tensors, init, pointer)
-    return True
+        return
+    pooled = [size // layer.pool_size for size in output] if layer.pool != "none" else output
+    tensors = _convolution_tensors(layer, channels, len(positions))
+    places = math.prod(output)
+    flops = 2 * places * sum(tensor.count for tensor in tensors if len(tensor.shape) > 1)
+    kept = layer.filters * (places * _copies(layer) + (math.prod(pooled) if layer.pool != "none" else 0))
+    init = resolve(layer.init, layer.activation)
+    tracer.add(placed, "convolution", (layer.filters, *pooled), tensors, init, flops, kept)
 
 
-def convolved(size: int, block: Block) -> int:
+def convolved(size: int, layer: Convolution) -> int:
     """Positions after the convolution, before pooling."""
-    if block.padding == "same":
-        return -(-size // block.stride)
-    extent = block.dilation * (block.kernel - 1) + 1
-    return (size + 2 * block.padding - extent) // block.stride + 1
+    if layer.padding == "same":
+        return -(-size // layer.stride)
+    extent = layer.dilation * (layer.kernel - 1) + 1
+    return (size + 2 * layer.padding - extent) // layer.stride + 1
 
 
-def _block_tensors(network: Cnn, block: Block, channels: int, rank: int, residual: bool) -> list[Tensor]:
-    tensors = [Tensor("convolution.weight", (block.filters, channels, *[block.kernel] * rank))]
-    if network.bias:
-        tensors.append(Tensor("convolution.bias", (block.filters,)))
-    tensors += _norm(block.norm or network.norm, block.filters)
-    if residual and (channels != block.filters or block.stride > 1):
-        tensors.append(Tensor("projection.weight", (block.filters, channels, *[1] * rank)))
+def _convolution_tensors(layer: Convolution, channels: int, rank: int) -> list[Tensor]:
+    filters = PIECES.get(layer.activation, 1) * layer.filters
+    tensors = [Tensor("convolution.weight", (filters, channels, *[layer.kernel] * rank))]
+    if layer.bias:
+        tensors.append(Tensor("convolution.bias", (filters,)))
+    tensors += _norm(layer.norm, filters)
+    if layer.residual and (channels != layer.filters or layer.stride > 1):
+        tensors.append(Tensor("projection.weight", (layer.filters, channels, *[1] * rank)))
     return tensors
 
 
-def _trace_rnn(tracer: Tracer, network: Rnn, data: DataShape) -> None:
-    time = data.input_shape[0]
-    if network.embedding is not None:
-        size = network.embedding.size
-        table = [Tensor("weight", (data.vocabulary, size))]
-        tracer.add("embedding", "embedding", (time, size), table, "default", "/network/embedding")
-    init = "xavier" if network.init == "auto" else network.init
-    directions = 2 if network.bidirectional else 1
-    for index in range(network.layers):
-        tensors = _recurrent(network, tracer.shape[-1])
-        output = (time, network.hidden * directions)
-        tracer.add(f"recurrent_{index}", network.cell, output, tensors, init, "/network/hidden")
-    read = tracer.shape if network.readout == "each" else tracer.shape[1:]
-    tracer.add("readout", network.readout, read, [], "none", "/network/readout")
-    for index, width in enumerate(network.head):
-        head_init = init_of(network.init, network.activation)
-        tensors = _linear(tracer.shape[-1], width, True)
-        tracer.add(f"head_{index}", "dense", (*tracer.shape[:-1], width), tensors, head_init, f"/network/head/{index}")
-    _output(tracer, network.init, data.outputs, True)
-
-
-def _recurrent(network: Rnn, features: int) -> list[Tensor]:
-    rows = GATES[network.cell] * network.hidden
+def _trace_recurrent(tracer: Tracer, placed: Placed, layer: Recurrent) -> None:
+    if not tracer.wants(placed, "sequence"):
+        return
+    if layer.forget_bias is not None and layer.cell != "lstm":
+        detail = f"A {layer.cell} cell has no forget gate."
+        tracer.refuse(f"{placed.pointer}/forget_bias", "no_forget_gate", detail, "Leave it out.")
+        return
+    time, features = tracer.shape
+    rows, directions = GATES[layer.cell] * layer.hidden, 2 if layer.bidirectional else 1
     tensors = []
-    for suffix in ("", "_reverse") if network.bidirectional else ("",):
+    for suffix in ("", "_reverse")[:directions]:
         tensors += [
             Tensor(f"cell.weight_ih_l0{suffix}", (rows, features)),
-            Tensor(f"cell.weight_hh_l0{suffix}", (rows, network.hidden)),
+            Tensor(f"cell.weight_hh_l0{suffix}", (rows, layer.hidden)),
             Tensor(f"cell.bias_ih_l0{suffix}", (rows,)),
             Tensor(f"cell.bias_hh_l0{suffix}", (rows,)),
         ]
-    return tensors
+    flops = 2 * time * directions * rows * (features + layer.hidden)
+    kept = time * directions * (rows + layer.hidden * (2 if layer.cell == "lstm" else 1))
+    init = resolve(layer.init, "linear")
+    tracer.add(placed, layer.cell, (time, layer.hidden * directions), tensors, init, flops, kept)
+
+
+def _trace_embedding(tracer: Tracer, placed: Placed, layer: TokenEmbedding) -> None:
+    if not tracer.wants(placed, "tokens"):
+        return
+    (time,) = tracer.shape
+    tracer.form = "sequence"
+    table = [Tensor("weight", (tracer.data.vocabulary, layer.size))]
+    tracer.add(placed, "embedding", (time, layer.size), table, resolve("default", "linear"), 0, time * layer.size)
+
+
+def _trace_frames(tracer: Tracer, placed: Placed, layer: Frames) -> None:
+    if tracer.wants(placed, "grid"):
+        *bands, time = tracer.shape
+        tracer.form = "sequence"
+        tracer.add(placed, "frames", (time, math.prod(bands)))
+
+
+def _trace_pooling(tracer: Tracer, placed: Placed, layer: Pooling) -> None:
+    if tracer.wants(placed, "grid"):
+        channels, *positions = tracer.shape
+        width = channels * math.prod(positions) if layer.mode == "flatten" else channels
+        tracer.form = "vector"
+        tracer.add(placed, layer.mode, (width,))
+
+
+def _trace_readout(tracer: Tracer, placed: Placed, layer: Readout) -> None:
+    if not tracer.wants(placed, "sequence"):
+        return
+    if layer.mode != "each":
+        tracer.form = "vector"
+    output = tracer.shape if layer.mode == "each" else tracer.shape[1:]
+    tracer.add(placed, layer.mode, output, forward_states=_forward_states(tracer))
+
+
+def _forward_states(tracer: Tracer) -> int:
+    """All features, but the first half where they are the states of both directions."""
+    last = tracer.layers[-1].placed.layer if tracer.layers else None
+    last = last.layers[-1] if isinstance(last, Residual) else last
+    both = isinstance(last, Recurrent) and last.bidirectional
+    return tracer.shape[-1] // (2 if both else 1)
+
+
+def _trace_residual(tracer: Tracer, placed: Placed, layer: Residual) -> None:
+    within = Tracer(tracer.shape, tracer.form, tracer.data)
+    within.trace(inner(placed))
+    tracer.problems += within.problems
+    if within.problems:
+        return
+    before, after = tracer.shape, within.shape
+    for inside in within.layers:
+        if isinstance(inside.placed.layer, Convolution) and inside.input_shape[1:] != inside.output_shape[1:]:
+            tracer.refuse(*_residual_misfit(inside))
+            return
+    if within.form != tracer.form:
+        detail = f"A residual block adds its input, a {tracer.form}, to what comes out of it, a {within.form}."
+        hint = "Put a layer before the block that changes the form."
+        tracer.refuse(placed.pointer, "residual_misfit", detail, hint)
+        return
+    is_grid = tracer.form == "grid"
+    axis = 0 if is_grid else -1
+    # Parameters of the block come before its projection, as torch names them.
+    tensors = [replace(tensor, name=f"body.{tensor.name}") for inside in within.layers for tensor in inside.tensors]
+    projection = 0
+    if before[axis] != after[axis]:
+        shape = (after[axis], before[axis], *[1] * (len(before) - 1 if is_grid else 0))
+        tensors.append(Tensor("projection.weight", shape))
+        projection = 2 * math.prod(after) * before[axis]
+    flops = projection + sum(inside.flops for inside in within.layers)
+    kept = math.prod(after) + sum(inside.activations for inside in within.layers)
+    tracer.add(placed, "residual", after, tensors, None, flops, kept, tuple(within.layers))
+
+
+def _residual_misfit(inside: Layer) -> tuple[str, str, str, str]:
+    layer = inside.placed.layer
+    assert isinstance(layer, Convolution)
+    place = "pool" if layer.pool != "none" else "stride" if layer.stride > 1 else "padding"
+    before, after = list(inside.input_shape[1:]), list(inside.output_shape[1:])
+    detail = f"A residual block adds its input to its output, but here {before} positions become {after}."
+    hint = "Pool, or use a stride, in a layer of its own after the block." if place != "padding" else 'Write "same".'
+    return f"{inside.pointer}/{place}", "residual_misfit", detail, hint
+
+
+def _trace_output(tracer: Tracer, placed: Placed, layer: Output) -> None:
+    if tracer.form == "tokens":
+        tracer.wants(placed, "vector")
+        return
+    if tracer.form == "grid" or placed.flattens:
+        tracer.form, steps, width = "vector", [], math.prod(tracer.shape)
+    else:
+        *steps, width = tracer.shape
+    if (tracer.form == "sequence") != tracer.data.per_step:
+        detail = f"The data have {'a target for each time step' if tracer.data.per_step else 'one target for each row'}"
+        detail += f", and the last layer gives a {tracer.form} of shape {list(tracer.shape)}."
+        hint = "End in a sequence." if tracer.data.per_step else 'Add {"kind": "readout", "mode": "last"}.'
+        tracer.refuse("/network/layers", "wrong_readout", detail, hint)
+        return
+    outputs, places = tracer.data.outputs, math.prod(steps)
+    tensors = _linear(width, outputs, layer.bias)
+    kept = places * outputs * (1 if layer.ends in ("auto", "linear") else 2)
+    flops = 2 * places * width * outputs
+    tracer.add(placed, "output", (*steps, outputs), tensors, resolve_linear(layer.init), flops, kept)
 
 
 def _linear(fan_in: int, width: int, bias: bool) -> list[Tensor]:
@@ -257,10 +447,14 @@ def _norm(norm: Norm, width: int) -> list[Tensor]:
     return [Tensor("norm.weight", (width,)), Tensor("norm.bias", (width,))] if norm != "none" else []
 
 
-def _output(tracer: Tracer, init: Init, outputs: int, bias: bool) -> None:
-    *steps, width = tracer.shape if len(tracer.layers) else (math.prod(tracer.shape),)
-    name = "lecun" if init == "auto" else init
-    tracer.add("output", "output", (*steps, outputs), _linear(width, outputs, bias), name, "/network")
-
-
-TRACERS: dict[str, Callable[[Tracer, Any, DataShape], None]] = {"dnn": _trace_dnn, "cnn": _trace_cnn, "rnn": _trace_rnn}
+TRACERS: dict[type, Callable[[Tracer, Placed, Any], None]] = {
+    Dense: _trace_dense,
+    Convolution: _trace_convolution,
+    Recurrent: _trace_recurrent,
+    TokenEmbedding: _trace_embedding,
+    Frames: _trace_frames,
+    Pooling: _trace_pooling,
+    Readout: _trace_readout,
+    Residual: _trace_residual,
+    Output: _trace_output,
+}

@@ -8,31 +8,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.definitions.base import Several, Strict
+from models.definitions.initial import Activation, Init, RecurrentInit
+from models.definitions.layers import MOST_LAYERS, ForgetBias, Kernel, Norm, Share, Typed, Width
 
-Activation = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu"]
-Norm = Literal["none", "batch", "layer"]
-Init = Literal["auto", "default", "he", "xavier", "lecun"]
-Width = Annotated[int, Field(ge=1, le=2**53)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-MOST_LAYERS = 1_000
+Ending = Literal["auto", "linear", "sigmoid", "softmax"]
 
 
-class Block(Strict):
+class Block(Kernel):
     """One convolution of a cnn, and the pooling after it."""
 
-    filters: Width
-    """Output channels."""
-    kernel: Width = 3
-    """Height and width of the kernel."""
-    stride: Width = 1
-    padding: Literal["same"] | Annotated[int, Field(ge=0, le=2**20)] = "same"
-    """`same`: the output has ceil(n / stride) positions. A number: that many zeros on each side."""
-    dilation: Width = 1
-    """Distance between the taps of the kernel."""
-    pool: Literal["none", "max", "average"] = "none"
-    pool_size: Width = 2
-    """Size and stride of the pooling window; positions that do not fill a window are dropped."""
     activation: Activation | None = None
     """`null`: the network's."""
     norm: Norm | None = None
@@ -58,11 +42,15 @@ class Dnn(Strict):
     """Share of a hidden layer's outputs set to zero while training."""
     bias: bool = True
     init: Init = "auto"
-    """`auto`: He for the relu family, LeCun for selu, Xavier otherwise. `default`: PyTorch's own."""
+    """Of the weights of every layer. `auto`: He for the relu family, LeCun for selu and maxout, Xavier otherwise; LeCun
+    for the output."""
+    output: Ending = "auto"
+    """What the last layer ends in; `auto` is what the loss wants: linear, for the losses take logits."""
 
 
 class Cnn(Strict):
-    """Convolution blocks, then fully connected layers. Takes images [channels, height, width]."""
+    """Convolution blocks, then fully connected layers. Takes images [channels, height, width] and signals [channels,
+    length]."""
 
     family: Literal["cnn"]
     blocks: Annotated[Several[Block], Field(min_length=1, max_length=MOST_LAYERS - 2)]
@@ -72,13 +60,16 @@ class Cnn(Strict):
     """Widths of the fully connected layers after the blocks."""
     activation: Activation = "relu"
     residual: bool = False
-    """Each block adds its input to its output, before pooling; projected by a 1x1 convolution where shapes differ."""
+    """Each block adds its input to its output, before pooling; projected by a kernel of 1 where shapes differ."""
     norm: Norm = "none"
     """Normalisation in the blocks."""
     dropout: Share = 0.0
     """Dropout after blocks and fully connected layers."""
     bias: bool = True
     init: Init = "auto"
+    """Of the weights of every layer, as for a dnn."""
+    output: Ending = "auto"
+    """What the last layer ends in; `auto` is what the loss wants: linear, for the losses take logits."""
 
 
 class Embedding(Strict):
@@ -104,7 +95,7 @@ class Rnn(Strict):
     """Dropout between the recurrent layers and before the head."""
     readout: Literal["last", "mean", "each"] = "last"
     """What the head sees: the last state (bidirectional: the last of the forward beside the first of the backward
-    direction), the mean over time, or each time step by itself."""
+    direction), the mean over time, or each time step by itself, with a target and a loss of its own."""
     embedding: Embedding | None = None
     """For tokens, which need it."""
     head: Annotated[Several[Width], Field(max_length=MOST_LAYERS - 3)] = ()
@@ -112,14 +103,22 @@ class Rnn(Strict):
     activation: Activation = "relu"
     """Activation of the head."""
     init: Init = "auto"
-    """Init of input weights and head. Recurrent weights are PyTorch's own."""
+    """Of the input weights, gate by gate, and of the head; `auto` is Xavier for the input weights."""
+    recurrent_init: RecurrentInit = "default"
+    """Of the recurrent weights, gate by gate."""
+    forget_bias: ForgetBias | None = None
+    """Of an lstm: the sum of both bias vectors of the forget gate. `null`: PyTorch's own."""
+    output: Ending = "auto"
+    """What the last layer ends in; `auto` is what the loss wants: linear, for the losses take logits."""
 
 
-Network = Annotated[Dnn | Cnn | Rnn, Field(discriminator="family")]
+class Sequential(Strict):
+    """An explicit list of layers, mixing convolution, recurrence and dense layers; the output follows them."""
+
+    family: Literal["sequential"]
+    layers: Annotated[Several[Typed], Field(max_length=MOST_LAYERS - 1)]
+    output: Ending = "auto"
+    """What the last layer ends in; `auto` is what the loss wants: linear, for the losses take logits."""
 
 
-def has_batch_norm(network: Dnn | Cnn | Rnn) -> bool:
-    """Whether a layer of the network normalises over the rows of a batch."""
-    if isinstance(network, Dnn):
-        return network.norm == "batch" and bool(network.hidden)
-    return isinstance(network, Cnn) and any((block.norm or network.norm) == "batch" for block in network.blocks)
+Network = Annotated[Dnn | Cnn | Rnn | Sequential, Field(discriminator="family")]

@@ -1,6 +1,7 @@
 """Networks compute what their definition says, and start from weights of the size it says."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def by_hand(cell: nn.RNN, x: torch.Tensor, suffix: str = "") -> list[torch.Tenso
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_what_the_head_of_a_recurrent_network_sees(readout: str, bidirectional: bool) -> None:
     plain = {"family": "rnn", "cell": "rnn", "hidden": 4, "readout": readout, "bidirectional": bidirectional}
-    network = a_network(plain, SEQUENCE)
+    network = a_network(plain, replace(SEQUENCE, per_step=readout == "each"))
     x = torch.randn(2, 5, 3)
     cell = network.recurrent_0.cell
     states = [by_hand(cell, x)]

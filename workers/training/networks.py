@@ -2,19 +2,38 @@
 
 The recipe of the initial weights is part of the contract (docs/reproducibility.md): modules are made in the order of
 the layers, each with PyTorch's own initialisation; then, unless `init` is `default`, the weights are drawn anew in the
-order of `named_parameters`. All draws come from torch's global generator. Names and shapes: `models/shapes.py`.
+order of the layers. All draws come from torch's global generator. Names and shapes: `models/shapes.py`.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.catalogue import DataShape
-from models.definitions.network import Activation, Block, Cnn, Dnn, Init, Network, Norm, Rnn
-from models.shapes import init_of, trace
+from models.definitions import layers as definitions
+from models.definitions.initial import Activation, is_auto, is_default, resolve, resolve_linear, resolve_recurrent
+from models.definitions.layers import AnyLayer, Norm
+from models.definitions.network import Network
+from models.expansion import branch_scale
+from models.shapes import PIECES, Layer, Shape, trace
+from workers.training.initial import draw_recurrent, draw_weights
+
+
+class Maxout(nn.Module):
+    """The larger of two pieces: [rows, 2 n, ...] to [rows, n, ...] along a dimension."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, self.dimension)
+        return torch.maximum(first, second)
+
 
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
@@ -27,27 +46,20 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
 }
-GAINS: dict[Activation, float] = {
-    "linear": 1.0,
-    "sigmoid": 1.0,
-    "tanh": 5 / 3,
-    "selu": 1.0,
-    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
-}
-"""Of `auto` where it is not sqrt(2), the gain of relu."""
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-DENSE_NORMS: dict[Norm, Callable[[int], nn.Module]] = {
-    "none": nn.Identity,
-    "batch": nn.BatchNorm1d,
-    "layer": nn.LayerNorm,
+CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
+POOLS: dict[tuple[str, int], Callable[[int], nn.Module]] = {
+    ("max", 1): nn.MaxPool1d,
+    ("max", 2): nn.MaxPool2d,
+    ("average", 1): nn.AvgPool1d,
+    ("average", 2): nn.AvgPool2d,
 }
-BLOCK_NORMS: dict[Norm, Callable[[int], nn.Module]] = {
-    "none": nn.Identity,
-    "batch": nn.BatchNorm2d,
-    # Over channels and positions of a row; one scale and shift a channel.
-    "layer": lambda filters: nn.GroupNorm(1, filters),
+ENDINGS: dict[str, Callable[[], nn.Module]] = {
+    "auto": nn.Identity,
+    "linear": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "softmax": lambda: nn.Softmax(-1),
 }
-POOLS: dict[str, Callable[[int], nn.Module]] = {"none": nn.Identity, "max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 
 def build(network: Network, data: DataShape) -> nn.Module:
@@ -55,26 +67,50 @@ def build(network: Network, data: DataShape) -> nn.Module:
 
     Draws from torch's global generator; the caller has seeded it.
     """
-    return BUILDERS[type(network)](network, data)
+    layers = trace(network, data).layers
+    modules = OrderedDict((layer.name, _module(layer)) for layer in layers)
+    scale = branch_scale([layer.placed for layer in layers])
+    for layer in layers:
+        _draw(modules[layer.name], layer.placed.layer, scale)
+    return nn.Sequential(modules)
+
+
+def _module(layer: Layer) -> nn.Module:
+    return MODULES[type(layer.placed.layer)](layer, layer.placed.layer)
+
+
+def activation_of(activation: Activation, dimension: int) -> nn.Module:
+    return Maxout(dimension) if activation == "maxout" else ACTIVATIONS[activation]()
+
+
+class RowNorm(nn.BatchNorm1d):
+    """Batch norm over all rows and time steps of [rows, (time,) features]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, -2)).view_as(x)
+
+
+DENSE_NORMS: dict[Norm, Callable[[int], nn.Module]] = {"none": nn.Identity, "batch": RowNorm, "layer": nn.LayerNorm}
 
 
 class Dense(nn.Module):
     """dropout(activation(norm(linear(x)))), plus x where it is residual."""
 
-    def __init__(
-        self, fan_in: int, width: int, activation: Activation, norm: Norm, dropout: float, bias: bool, residual: bool
-    ) -> None:
+    def __init__(self, shapes: Layer, layer: definitions.Dense) -> None:
         super().__init__()
-        self.linear = nn.Linear(fan_in, width, bias)
-        self.norm = DENSE_NORMS[norm](width)
-        self.kind = activation
-        self.activation = ACTIVATIONS[activation]()
-        self.dropout = nn.Dropout(dropout)
-        self.residual = residual
-        if residual and fan_in != width:
-            self.projection = nn.Linear(fan_in, width, bias=False)
+        self.flattens = shapes.placed.flattens or len(shapes.output_shape) == 1
+        fan_in = math.prod(shapes.input_shape) if self.flattens else shapes.input_shape[-1]
+        pieces = PIECES.get(layer.activation, 1)
+        self.linear = nn.Linear(fan_in, pieces * layer.width, layer.bias)
+        self.norm = DENSE_NORMS[layer.norm](pieces * layer.width)
+        self.activation = activation_of(layer.activation, -1)
+        self.dropout = nn.Dropout(layer.dropout)
+        self.residual = layer.residual
+        if layer.residual and fan_in != layer.width:
+            self.projection = nn.Linear(fan_in, layer.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1) if self.flattens else x
         y: Tensor = self.dropout(self.activation(self.norm(self.linear(x))))
         if not self.residual:
             return y
@@ -82,24 +118,25 @@ class Dense(nn.Module):
 
 
 class Convolution(nn.Module):
-    """One block of a cnn: like `Dense`, with a convolution for the linear map, and pooling after it."""
+    """Like `Dense`, with a convolution for the linear map, and pooling after it."""
 
-    def __init__(self, channels: int, network: Cnn, block: Block) -> None:
+    def __init__(self, shapes: Layer, layer: definitions.Convolution) -> None:
         super().__init__()
-        extent = block.dilation * (block.kernel - 1) + 1
-        self.padding = SamePadding(extent, block.stride) if block.padding == "same" else nn.Identity()
-        padding = 0 if block.padding == "same" else block.padding
-        self.convolution = nn.Conv2d(
-            channels, block.filters, block.kernel, block.stride, padding, block.dilation, bias=network.bias
+        channels, rank = shapes.input_shape[0], len(shapes.input_shape) - 1
+        convolve, filters = CONVOLUTIONS[rank], PIECES.get(layer.activation, 1) * layer.filters
+        extent = layer.dilation * (layer.kernel - 1) + 1
+        self.padding = SamePadding(extent, layer.stride) if layer.padding == "same" else nn.Identity()
+        padding = 0 if layer.padding == "same" else layer.padding
+        self.convolution = convolve(
+            channels, filters, layer.kernel, layer.stride, padding, layer.dilation, bias=layer.bias
         )
-        self.norm = BLOCK_NORMS[block.norm or network.norm](block.filters)
-        self.kind = block.activation or network.activation
-        self.activation = ACTIVATIONS[self.kind]()
-        self.dropout = nn.Dropout(network.dropout if block.dropout is None else block.dropout)
-        self.residual = network.residual if block.residual is None else block.residual
-        if self.residual and (channels != block.filters or block.stride > 1):
-            self.projection = nn.Conv2d(channels, block.filters, 1, block.stride, bias=False)
-        self.pool = POOLS[block.pool](block.pool_size)
+        self.norm = _block_norm(layer.norm, filters, rank)
+        self.activation = activation_of(layer.activation, 1)
+        self.dropout = nn.Dropout(layer.dropout)
+        self.residual = layer.residual
+        if layer.residual and (channels != layer.filters or layer.stride > 1):
+            self.projection = convolve(channels, layer.filters, 1, layer.stride, bias=False)
+        self.pool = POOLS[layer.pool, rank](layer.pool_size) if layer.pool != "none" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.dropout(self.activation(self.norm(self.convolution(self.padding(x)))))
@@ -107,6 +144,14 @@ class Convolution(nn.Module):
             y = y + (self.projection(x) if hasattr(self, "projection") else x)
         pooled: Tensor = self.pool(y)
         return pooled
+
+
+def _block_norm(norm: Norm, filters: int, rank: int) -> nn.Module:
+    """`layer` is over channels and positions of a row, with one scale and shift a channel."""
+    if norm == "none":
+        return nn.Identity()
+    batch_norm = nn.BatchNorm1d if rank == 1 else nn.BatchNorm2d
+    return batch_norm(filters) if norm == "batch" else nn.GroupNorm(1, filters)
 
 
 class SamePadding(nn.Module):
@@ -128,27 +173,35 @@ class SamePadding(nn.Module):
 class Recurrent(nn.Module):
     """One recurrent layer: [rows, time, features] to [rows, time, states]."""
 
-    def __init__(self, features: int, network: Rnn) -> None:
+    def __init__(self, shapes: Layer, layer: definitions.Recurrent) -> None:
         super().__init__()
-        nonlinearity = {"nonlinearity": network.nonlinearity} if network.cell == "rnn" else {}
-        self.cell = CELLS[network.cell](
-            features, network.hidden, batch_first=True, bidirectional=network.bidirectional, **nonlinearity
+        nonlinearity = {"nonlinearity": layer.nonlinearity} if layer.cell == "rnn" else {}
+        self.cell = CELLS[layer.cell](
+            shapes.input_shape[-1], layer.hidden, batch_first=True, bidirectional=layer.bidirectional, **nonlinearity
         )
+        self.dropout = nn.Dropout(layer.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        states: Tensor = self.cell(x)[0]
+        states: Tensor = self.dropout(self.cell(x)[0])
         return states
 
 
-class Last(nn.Module):
-    """The last state; of the backward direction the one at the first time step, its last."""
+class Frames(nn.Module):
+    """[rows, channels, (bands,) time] to [rows, time, channels x bands]."""
 
-    def __init__(self, network: Rnn) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1, -2).transpose(1, 2)
+
+
+class Last(nn.Module):
+    """The last state; of a backward direction the one at the first time step, its last."""
+
+    def __init__(self, forward_states: int) -> None:
         super().__init__()
-        self.hidden = network.hidden
+        self.forward_states = forward_states
 
     def forward(self, states: Tensor) -> Tensor:
-        return torch.cat([states[:, -1, : self.hidden], states[:, 0, self.hidden :]], dim=1)
+        return torch.cat([states[:, -1, : self.forward_states], states[:, 0, self.forward_states :]], dim=1)
 
 
 class Mean(nn.Module):
@@ -169,108 +222,93 @@ class Maximum(Mean):
         return x.amax(self.dimensions)
 
 
-class Output(nn.Module):
-    """The linear map to logits, or to the values of a regression."""
+class Residual(nn.Module):
+    """x + body(x), x projected where widths differ."""
 
-    def __init__(self, fan_in: int, outputs: int, bias: bool = True) -> None:
+    def __init__(self, shapes: Layer, layer: definitions.Residual) -> None:
         super().__init__()
-        self.linear = nn.Linear(fan_in, outputs, bias)
+        self.body = nn.Sequential(OrderedDict((within.name, _module(within)) for within in shapes.inner))
+        if shapes.tensors and shapes.tensors[-1].name == f"{shapes.name}.projection.weight":
+            self.projection = _projection(shapes.tensors[-1].shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        values: Tensor = self.linear(x)
+        y: Tensor = self.body(x)
+        return y + (self.projection(x) if hasattr(self, "projection") else x)
+
+
+def _projection(shape: Shape) -> nn.Module:
+    after, before, *ones = shape
+    return CONVOLUTIONS[len(ones)](before, after, 1, bias=False) if ones else nn.Linear(before, after, bias=False)
+
+
+class Output(nn.Module):
+    """The linear map to logits, or to the values of a regression, and what the definition lets it end in."""
+
+    def __init__(self, shapes: Layer, layer: definitions.Output) -> None:
+        super().__init__()
+        self.flattens = len(shapes.output_shape) == 1
+        fan_in = math.prod(shapes.input_shape) if self.flattens else shapes.input_shape[-1]
+        self.linear = nn.Linear(fan_in, shapes.output_shape[-1], layer.bias)
+        self.ending = ENDINGS[layer.ends]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        values: Tensor = self.ending(self.linear(x.flatten(1) if self.flattens else x))
         return values
 
 
-def _build_dnn(network: Dnn, data: DataShape) -> nn.Module:
-    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
-    width = math.prod(data.input_shape)
-    for index, hidden in enumerate(network.hidden):
-        layers[f"hidden_{index}"] = Dense(
-            width, hidden, network.activation, network.norm, network.dropout, network.bias, network.residual
-        )
-        width = hidden
-    layers["output"] = Output(width, data.outputs, network.bias)
-    return _initialised(layers, network.init, network.activation)
+def _pooling(shapes: Layer, layer: definitions.Pooling) -> nn.Module:
+    positions = tuple(range(2, len(shapes.input_shape) + 1))
+    return {"flatten": nn.Flatten(), "average": Mean(*positions), "max": Maximum(*positions)}[layer.mode]
 
 
-def _build_cnn(network: Cnn, data: DataShape) -> nn.Module:
-    layers: dict[str, nn.Module] = {}
-    channels = data.input_shape[0]
-    for index, block in enumerate(network.blocks):
-        layers[f"block_{index}"] = Convolution(channels, network, block)
-        channels = block.filters
-    layers["pooling"] = {"flatten": nn.Flatten(), "average": Mean(2, 3), "max": Maximum(2, 3)}[network.pooling]
-    width = trace(network, data).layers[len(network.blocks)].output_shape[0]
-    for index, hidden in enumerate(network.hidden):
-        layers[f"hidden_{index}"] = Dense(
-            width, hidden, network.activation, "none", network.dropout, network.bias, residual=False
-        )
-        width = hidden
-    layers["output"] = Output(width, data.outputs, network.bias)
-    return _initialised(layers, network.init, network.activation)
-
-
-def _build_rnn(network: Rnn, data: DataShape) -> nn.Module:
-    layers: dict[str, nn.Module] = {}
-    features = data.input_shape[-1]
-    if network.embedding is not None:
-        features = network.embedding.size
-        layers["embedding"] = nn.Embedding(data.vocabulary, features)
-    for index in range(network.layers):
-        layers[f"recurrent_{index}"] = Recurrent(features, network)
-        features = network.hidden * (2 if network.bidirectional else 1)
-        between = "readout_dropout" if index == network.layers - 1 else f"dropout_{index}"
-        layers[between] = nn.Dropout(network.dropout)
-    layers["readout"] = {"last": Last(network), "mean": Mean(1), "each": nn.Identity()}[network.readout]
-    for index, hidden in enumerate(network.head):
-        layers[f"head_{index}"] = Dense(features, hidden, network.activation, "none", 0.0, True, residual=False)
-        features = hidden
-    layers["output"] = Output(features, data.outputs)
-    return _initialised(layers, network.init, network.activation)
-
-
-BUILDERS: dict[type, Callable[..., nn.Module]] = {Dnn: _build_dnn, Cnn: _build_cnn, Rnn: _build_rnn}
+def _readout(shapes: Layer, layer: definitions.Readout) -> nn.Module:
+    return {"last": Last(shapes.forward_states), "mean": Mean(1), "each": nn.Identity()}[layer.mode]
 
 
 @torch.no_grad()
-def _initialised(layers: dict[str, nn.Module], init: Init, activation: Activation) -> nn.Module:
-    """The layers in a row, their weights drawn anew unless `init` is PyTorch's own."""
-    if init != "default":
-        branches = sum(getattr(layer, "residual", False) for layer in layers.values())
-        for layer in layers.values():
-            _draw(layer, init, activation, 1 / math.sqrt(branches) if branches else 1.0)
-    return nn.Sequential(OrderedDict(layers))
+def _draw(module: Any, layer: AnyLayer, branch_scale: float) -> None:
+    """Draws the weights of a layer anew, unless its init is PyTorch's own. `branch_scale` is for residual ones."""
+    match layer:
+        case definitions.Dense() | definitions.Convolution():
+            _draw_affine(module, layer, branch_scale if layer.residual else 1.0)
+        case definitions.Recurrent():
+            inputs = None if is_default(layer.init) else resolve(layer.init, "linear")
+            draw_recurrent(module.cell, layer, resolve_recurrent(layer.recurrent_init), inputs)
+        case definitions.Residual():
+            for within, inner in zip(module.body, layer.layers, strict=True):
+                if inner is layer.layers[-1] and not isinstance(inner, definitions.Recurrent):
+                    _draw_affine(within, inner, branch_scale)
+                else:
+                    _draw(within, inner, branch_scale=1.0)
+            if hasattr(module, "projection") and not is_default(layer.layers[-1].init):
+                draw_weights(module.projection.weight, resolve_linear(layer.layers[-1].init))
+        case definitions.Output() if not is_default(layer.init):
+            draw_weights(module.linear.weight, resolve_linear(layer.init))
+            if module.linear.bias is not None:
+                module.linear.bias.zero_()
 
 
-def _draw(layer: nn.Module, init: Init, activation: Activation, branch_scale: float) -> None:
-    if isinstance(layer, Recurrent):
-        for name, parameter in layer.cell.named_parameters():
-            if name.startswith("weight_ih"):
-                for gate in torch.split(parameter, layer.cell.hidden_size):
-                    draw_weights(gate, init, "linear" if init == "auto" else activation)
-    elif isinstance(layer, Dense | Convolution):
-        main = layer.linear if isinstance(layer, Dense) else layer.convolution
-        own = layer.kind
-        draw_weights(main.weight, init, own)
-        if init == "auto" and layer.residual:
-            main.weight.mul_(branch_scale)
-        if main.bias is not None:
-            main.bias.zero_()
-        if hasattr(layer, "projection"):
-            draw_weights(layer.projection.weight, "lecun" if init == "auto" else init, "linear")
-    elif isinstance(layer, Output):
-        draw_weights(layer.linear.weight, "lecun" if init == "auto" else init, activation)
-        if layer.linear.bias is not None:
-            layer.linear.bias.zero_()
+def _draw_affine(module: Any, layer: definitions.Dense | definitions.Convolution, branch_scale: float) -> None:
+    affine = module.linear if isinstance(layer, definitions.Dense) else module.convolution
+    init = resolve(layer.init, layer.activation)
+    if not is_default(layer.init):
+        draw_weights(affine.weight, init)
+        if is_auto(layer.init):
+            affine.weight.mul_(branch_scale)
+        if hasattr(module, "projection"):
+            draw_weights(module.projection.weight, resolve_linear(layer.init))
+    if affine.bias is not None and not (is_default(layer.init) and init.bias is None):
+        affine.bias.fill_(init.bias or 0.0)
 
 
-def draw_weights(weight: Tensor, init: Init, activation: Activation) -> None:
-    """Normal weights: he gain / sqrt(fan_in); lecun 1 / sqrt(fan_in); xavier gain sqrt(2 / (fan_in + fan_out)).
-
-    The gain is the activation's under `auto`; sqrt(2) for `he` and 1 for the others by name.
-    """
-    kind = init_of(init, activation)
-    gain = GAINS.get(activation, math.sqrt(2)) if init == "auto" else {"he": math.sqrt(2)}.get(kind, 1.0)
-    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
-    fan = (fan_in + fan_out) / 2 if kind == "xavier" else fan_in
-    nn.init.normal_(weight, 0.0, gain / math.sqrt(fan))
+MODULES: dict[type, Callable[[Layer, Any], nn.Module]] = {
+    definitions.Dense: Dense,
+    definitions.Convolution: Convolution,
+    definitions.Recurrent: Recurrent,
+    definitions.TokenEmbedding: lambda shapes, layer: nn.Embedding(shapes.tensors[0].shape[0], layer.size),
+    definitions.Frames: lambda shapes, layer: Frames(),
+    definitions.Pooling: _pooling,
+    definitions.Readout: _readout,
+    definitions.Residual: Residual,
+    definitions.Output: Output,
+}
