@@ -1,18 +1,22 @@
 """From the bytes of a request to a definition that can be trained, or to everything that is wrong with it, at once."""
 
 import difflib
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from models import catalogue
+from models.architecture import architecture_on
+from models.budget import epochs_of, steps_per_epoch
+from models.capacity import Capacity
+from models.catalogue import DataShape
 from models.definitions import data, initial, job, layers, network, training
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
 from models.expansion import has_batch_norm
 from models.json_body import MOST_PROBLEMS, escape, parse
-from models.shapes import Architecture, trace
+from models.misfits import misfits
+from models.shapes import Architecture
 
 HINTS = {
     "missing": "Add this field.",
@@ -33,23 +37,55 @@ HINTS = {
 GENERAL_HINT = "See the schema JobDefinition in /openapi.json."
 
 
-def admit(body: bytes, memory_bytes: int) -> JobDefinition:
+def admit(body: bytes, capacity: Capacity) -> JobDefinition:
     """The definition in the body of a POST, every default filled in.
 
     Raises:
         NotJson: the body is not JSON.
-        InvalidDefinition: the definition is wrong, does not fit its data, or needs more than `memory_bytes`.
+        InvalidDefinition: the definition is wrong, does not fit its data, or asks for more than the workers have.
     """
-    value = parse(body)
+    definition = read_definition(parse(body))
+    shape = catalogue.shape_of_data(definition.data)
+    architecture = examine(definition, shape, capacity)
+    if problems := too_large(definition, architecture, shape.rows, capacity.memory_bytes):
+        raise InvalidDefinition(problems)
+    return _fill_epochs(definition, shape)
+
+
+def read_definition(value: Any) -> JobDefinition:
+    """A definition from JSON, with the parameters of its data filled in.
+
+    Raises:
+        InvalidDefinition
+    """
     try:
-        definition = JobDefinition.model_validate(value)
+        return _fill_parameters(JobDefinition.model_validate(value))
     except ValidationError as error:
         raise InvalidDefinition(problems_of(error, value)) from error
-    definition = _fill_parameters(definition)
-    architecture = trace(definition.network, catalogue.shape_of(definition.data.dataset, definition.data.parameters))
-    _check_training(definition)
-    _check_memory(definition, architecture, memory_bytes)
-    return definition
+
+
+def examine(definition: JobDefinition, shape: DataShape, capacity: Capacity) -> Architecture:
+    """The layers of the network on data of this shape.
+
+    Raises:
+        InvalidDefinition: with all that does not go together.
+    """
+    problems = list(misfits(definition, shape, capacity))
+    try:
+        architecture = architecture_on(definition, shape)
+    except InvalidDefinition as error:
+        raise InvalidDefinition([*error.problems, *problems]) from error
+    if problems:
+        raise InvalidDefinition(problems)
+    return architecture
+
+
+def _fill_epochs(definition: JobDefinition, shape: DataShape) -> JobDefinition:
+    training = definition.training
+    rows = definition.data.training_rows(shape.rows)
+    steps = steps_per_epoch(rows, training.batch_size, has_batch_norm(definition.network))
+    filled = training.model_copy(update={"epochs": epochs_of(training, steps)})
+    return definition.model_copy(update={"training": filled})
 
 
 def problems_of(error: ValidationError, value: Any, base: str = "") -> list[Problem]:
@@ -134,42 +170,18 @@ def _parameter_problems(error: ValidationError, chosen: data.Data) -> list[Probl
     return [Problem(p.pointer, p.code, p.detail, f"Parameters of {chosen.dataset}: {known}.") for p in problems]
 
 
-def _check_training(definition: JobDefinition) -> None:
-    """Refuses a loss that does not fit the targets, and batches of one row where they are normalised."""
-    shape = catalogue.shape_of(definition.data.dataset, definition.data.parameters)
-    problems = []
-    fitting = {"classification": "cross_entropy", "regression": "mse"}[shape.task]
-    if definition.training.loss not in ("auto", fitting):
-        detail = f"{definition.training.loss} does not fit {definition.data.dataset}, a {shape.task}."
-        hint = f"Write {fitting!r}, or leave it out."
-        problems.append(Problem("/training/loss", "wrong_loss", detail, hint))
-    if has_batch_norm(definition.network):
-        problems += _single_rows(definition, shape.rows)
-    if problems:
-        raise InvalidDefinition(problems)
-
-
-def _single_rows(definition: JobDefinition, rows: int) -> Iterator[Problem]:
-    """Batch norm has nothing to normalise in a batch of one row."""
-    if definition.training.batch_size == 1:
-        detail = "Batch norm cannot train on batches of one row."
-        yield Problem("/training/batch_size", "batch_of_one", detail, 'Use at least 2, or "norm": "layer".')
-    if rows - definition.data.validation_rows(rows) == 1:
-        detail = "Validation leaves one row to train on, and batch norm cannot train on one."
-        yield Problem("/data/validation", "batch_of_one", detail, "Keep fewer rows for validation.")
-
-
-def _check_memory(definition: JobDefinition, architecture: Architecture, memory_bytes: int) -> None:
-    optimizer = definition.training.optimizer
-    rows = catalogue.shape_of(definition.data.dataset, definition.data.parameters).rows
-    needed = architecture.memory_bytes(optimizer.kind, min(definition.training.batch_size, rows))
-    if needed > memory_bytes:
-        detail = (
-            f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}, "
-            f"and the largest worker has {_readable(memory_bytes)} (DESCENT_MEMORY_BYTES)."
-        )
-        hint = "Make layers narrower, use convolution, or pool before the dense layers."
-        raise InvalidDefinition([Problem("/network", "too_large", detail, hint)])
+def too_large(definition: JobDefinition, architecture: Architecture, rows: int, memory_bytes: int) -> list[Problem]:
+    """The problem of a job that needs more than `memory_bytes`, if it does. `rows` are those of the data."""
+    batch = min(definition.training.batch_size, rows)
+    needed = architecture.memory_bytes(definition.training.optimizer.kind, batch)
+    if needed <= memory_bytes:
+        return []
+    detail = (
+        f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}, "
+        f"and the largest worker has {_readable(memory_bytes)} (DESCENT_MEMORY_BYTES)."
+    )
+    hint = "Make layers narrower, use convolution, or pool before the dense layers."
+    return [Problem("/network", "too_large", detail, hint)]
 
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")

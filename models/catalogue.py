@@ -1,11 +1,14 @@
 """The built-in data sets and the shape of their rows. Static, so that a misfit is refused before any ingest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from models.definitions.base import Strict
+from models.definitions.data import Data
+from models.errors import InvalidDefinition, Problem
 
 Kind = Literal["table", "image", "signal", "sequence", "tokens"]
 Task = Literal["classification", "regression"]
@@ -19,7 +22,8 @@ class DataShape:
     task: Task
     rows: int
     input_shape: tuple[int, ...]
-    """Of one row: [features], [channels, height, width], [time, features], or [time] for tokens."""
+    """Of one row: [features], [channels, height, width], [channels, length] for signals, [time, features], or [time]
+    for tokens."""
     outputs: int
     """Classes, or numbers to predict."""
     classes: tuple[str, ...] = ()
@@ -29,6 +33,10 @@ class DataShape:
     vocabulary: int = 0
     """Number of different tokens; 0 where the rows are not tokens."""
 
+
+MOTIFS = ("square", "cross", "disc", "stripes")
+TONES = ("rising", "falling", "steady", "pulsing")
+WAVES = ("sine", "square", "sawtooth", "triangle")
 
 Rows = Annotated[int, Field(ge=10, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -127,6 +135,70 @@ class CopyMemoryParameters(Strict):
         return DataShape("tokens", "classification", self.rows, (self.length + 2,), 8, names, vocabulary=10)
 
 
+class LookaheadParameters(Strict):
+    """Random values; the target of each time step is the value `lag` steps later, 0 for the last ones."""
+
+    rows: Rows = 1000
+    length: Length = 20
+    lag: Annotated[int, Field(ge=1, le=1000)] = 3
+    """How far ahead the target lies; less than `length`."""
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _lag_within_length(self) -> "LookaheadParameters":
+        if self.lag >= self.length:
+            raise PydanticCustomError("lag_too_long", "`lag` should be less than `length`")
+        return self
+
+    def shape(self) -> DataShape:
+        return DataShape("sequence", "regression", self.rows, (self.length, 1), 1, per_step=True)
+
+
+class PatternsParameters(Strict):
+    """Noisy images with one motif of random colour at a random place; the class is the motif."""
+
+    rows: Rows = 600
+    channels: Annotated[int, Field(ge=1, le=8)] = 4
+    """Four are alpha, red, green and blue."""
+    size: Annotated[int, Field(ge=8, le=1000)] = 12
+    """Height and width; the motif takes about half of either."""
+    shift: bool = True
+    """The motif lies anywhere; false: in the middle."""
+    noise: Noise = 0.3
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        image = (self.channels, self.size, self.size)
+        return DataShape("image", "classification", self.rows, image, len(MOTIFS), MOTIFS)
+
+
+class SpectrogramsParameters(Strict):
+    """Sounds as noisy pictures of their power: a tone that rises or falls over and over, stays, or pulses."""
+
+    rows: Rows = 600
+    bands: Annotated[int, Field(ge=8, le=512)] = 16
+    length: Annotated[int, Field(ge=8, le=2048)] = 24
+    """Time frames."""
+    noise: Noise = 0.3
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        return DataShape("image", "classification", self.rows, (1, self.bands, self.length), len(TONES), TONES)
+
+
+class SignalsParameters(Strict):
+    """One-dimensional waves [channels, length] of random phase and frequency, in noise; the class is the wave form."""
+
+    rows: Rows = 600
+    channels: Annotated[int, Field(ge=1, le=8)] = 1
+    length: Annotated[int, Field(ge=16, le=10_000)] = 64
+    noise: Noise = 0.2
+    seed: Seed = 0
+
+    def shape(self) -> DataShape:
+        return DataShape("signal", "classification", self.rows, (self.channels, self.length), len(WAVES), WAVES)
+
+
 class NoParameters(Strict):
     """A set from a file takes no parameters."""
 
@@ -139,6 +211,10 @@ Parameters = (
     | SineParameters
     | AddingParameters
     | CopyMemoryParameters
+    | LookaheadParameters
+    | PatternsParameters
+    | SpectrogramsParameters
+    | SignalsParameters
 )
 
 GENERATED: dict[str, type[Parameters]] = {
@@ -149,6 +225,10 @@ GENERATED: dict[str, type[Parameters]] = {
     "sine": SineParameters,
     "adding": AddingParameters,
     "copy_memory": CopyMemoryParameters,
+    "lookahead": LookaheadParameters,
+    "patterns": PatternsParameters,
+    "spectrograms": SpectrogramsParameters,
+    "signals": SignalsParameters,
 }
 
 DIGITS = tuple("0123456789")
@@ -220,3 +300,20 @@ def shape_of(name: str, parameters: dict[str, Any]) -> DataShape:
         NoParameters.model_validate(parameters)
         return BUNDLED[name][1]
     return GENERATED[name].model_validate(parameters).shape()
+
+
+def shape_of_data(data: Data) -> DataShape:
+    """The shape of what a job trains on.
+
+    Raises:
+        KeyError, pydantic.ValidationError: as `fill_parameters`.
+        InvalidDefinition: only the last time step is wanted of what has none, or has a target at each.
+    """
+    shape = shape_of(data.dataset, data.parameters)
+    if data.features == "all":
+        return shape
+    if shape.kind != "sequence" or shape.per_step:
+        what = "have a target for each time step" if shape.per_step else f"are of kind {shape.kind}"
+        detail = f"`last` takes the last time step of a sequence; these data {what}."
+        raise InvalidDefinition([Problem("/data/features", "no_last_step", detail, 'Write "all", or leave it out.')])
+    return replace(shape, kind="table", input_shape=shape.input_shape[1:])

@@ -48,7 +48,7 @@ def submit(connection: Connection, definition: JobDefinition, owner: str, most_q
         "family": definition.network.family,
         "dataset": definition.data.dataset,
         "wanted_device": definition.resources.device,
-        "epochs": definition.training.epochs,
+        "epochs": definition.training.restarts * (definition.training.epochs or 0),
         "status": Status.QUEUED,
         "verdict": Verdict.UNKNOWN,
         "created_at": database_now(),

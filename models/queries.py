@@ -93,9 +93,10 @@ def latest_summaries(connection: Connection, job_id: str) -> dict[int, Row[Any]]
     return {row.tensor_index: row for row in rows}
 
 
-def chunks(connection: Connection, job_id: str, from_step: int, to_step: int | None) -> list[bytes]:
-    """The chunks of statistics that touch a range of steps, in order."""
-    query = select(Statistics.data).where(Statistics.job_id == job_id, Statistics.last_step >= from_step)
+def chunks(connection: Connection, job_id: str, series: str, from_step: int, to_step: int | None) -> list[bytes]:
+    """The chunks of a series that touch a range of steps, in order."""
+    of_series = (Statistics.job_id == job_id, Statistics.series == series)
+    query = select(Statistics.data).where(*of_series, Statistics.last_step >= from_step)
     if to_step is not None:
         query = query.where(Statistics.first_step <= to_step)
     return list(connection.scalars(query.order_by(Statistics.first_step)))

@@ -81,7 +81,7 @@ def _upsert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> N
 
 def _epoch_row(report: EpochEnded) -> dict[str, Any]:
     finite, nonfinite = split_nonfinite(report.metrics)
-    return {"epoch": report.epoch, **finite, "nonfinite": nonfinite, "seconds": report.seconds}
+    return {"epoch": report.epoch, "run": report.run, **finite, "nonfinite": nonfinite, "seconds": report.seconds}
 
 
 def _epoch_data(report: EpochEnded) -> dict[str, Any]:
@@ -102,5 +102,15 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(connection: Connection, claim: Claim, report: Ended) -> None:
-    values = {"timings": report.timings, "statistics_cost": report.statistics_cost}
+    values: dict[str, Any] = {"timings": report.timings, "statistics_cost": report.statistics_cost}
+    values |= {"runs": [_run(run) for run in report.runs]} | ({"status_reason": report.reason} if report.reason else {})
     finish(connection, claim.job_id, claim.attempt, Status(report.outcome), report.error, **values)
+
+
+def _run(run: dict[str, Any]) -> dict[str, Any]:
+    """A run's result, with None for what is not finite."""
+    best, pretraining = run["best"], run["pretraining"]
+    return run | {
+        "best": best and _finite(best),
+        "pretraining": pretraining and [_finite(layer) for layer in pretraining],
+    }

@@ -37,6 +37,8 @@ class Sampled:
     last_step: int
     samples: int
     data: bytes
+    series: str = "tensors"
+    """One of `models.series.SERIES`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class EpochEnded:
     seconds: float
     summaries: list[dict[str, Any]] = field(default_factory=list)
     """Rows of `layer_summaries`, without job and epoch."""
+    run: int = 0
+    """Which restart, from 0."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ class Ended:
     statistics_cost: float
     """Seconds spent on statistics / seconds of training."""
     error: dict[str, Any] | None = None
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    """The result of each restart."""
+    reason: str | None = None
+    """What stopped it before its epochs were over."""
 
 
 Report = Built | FirstStep | Progress | Sampled | EpochEnded | Ended

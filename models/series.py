@@ -15,15 +15,22 @@ from numpy.typing import NDArray
 
 from models.errors import DescentError
 
-STATISTICS = ("norm", "mean", "std", "max_abs", "zeros", "nonfinite", "weight_norm", "update_ratio")
-"""Per parameter tensor and sampled step, of the final gradient: `norm` its L2 norm; `mean`, `std` (population) and
-`max_abs` of its elements; `zeros` the share of exact zeros; `nonfinite` the count of NaN and infinities; `weight_norm`
-the L2 norm of the weights after the step; `update_ratio` ||w_after - w_before|| / ||w_before||."""
+STATISTICS = ("norm", "mean", "std", "max_abs", "zeros", "nonfinite", "weight_norm", "update_ratio", "norm_clipped")
+"""Per parameter tensor and sampled step, of the final gradient before clipping: `norm` its L2 norm; `mean`, `std`
+(population) and `max_abs` of its elements; `zeros` the share of exact zeros; `nonfinite` the count of NaN and
+infinities; `weight_norm` the L2 norm of the weights after the step; `update_ratio` ||w_after - w_before|| /
+||w_before||; `norm_clipped` the L2 norm after clipping."""
+LAYER_STATISTICS = ("gradient_rms", "preactivation_rms", "activation_rms", "gain")
+"""Per hidden layer and sampled step, over the batch: root mean squares of dL/dz (of a residual layer dL/dy, its
+output), of the pre-activation z and of the activation; `gain` ||dL/dz of this layer|| / ||dL/dz of the next||."""
+SERIES: dict[str, tuple[str, ...]] = {"tensors": STATISTICS, "layers": LAYER_STATISTICS, "time": ("norm",)}
+"""What is stored, and the statistics of each. A column is a parameter tensor, a hidden layer, or a time step of a
+direction of a recurrent layer (`time`: the norm of dL/dh_t)."""
 QUANTILES = ("p5", "median", "p95")
 
 MAGIC = b"DSC1"
 HEADER = struct.Struct("<4sIII")
-"""Magic and version, samples, statistics, columns; then one byte for each statistic: its place in STATISTICS."""
+"""Magic and version, samples, statistics, columns; then one byte for each statistic: its place in the SERIES."""
 
 Steps = NDArray[np.int64]
 Values = NDArray[np.float32]
@@ -91,10 +98,16 @@ class Layout:
         return np.frombuffer(data, "<f4", size, self._values_at + 4 * place * size).reshape(self.samples, self.columns)
 
 
-def decode_statistic(data: bytes, name: str) -> tuple[Steps, Values]:
-    """Steps and values [samples, columns] of one statistic; raises CorruptChunk."""
+def decode_statistic(data: bytes, place: int) -> tuple[Steps, Values]:
+    """Steps and values [samples, columns] of one statistic; NaN where the chunk is older than it.
+
+    Raises:
+        CorruptChunk
+    """
     layout = Layout.of(data)
-    return layout.steps(data), layout.values(data, layout.statistics.index(STATISTICS.index(name)))
+    if place not in layout.statistics:
+        return layout.steps(data), np.full((layout.samples, layout.columns), np.nan, np.float32)
+    return layout.steps(data), layout.values(data, layout.statistics.index(place))
 
 
 @dataclass(frozen=True)
@@ -122,13 +135,16 @@ def assemble(
     from_step: int = 0,
     to_step: int | None = None,
     points: int | None = None,
+    series: str = "tensors",
 ) -> Series:
-    """One statistic from its chunks: some columns (None: all), a range of steps (both ends included), thinned.
+    """One statistic of a series from its chunks: some columns (None: all), a range of steps (both ends included),
+    thinned.
 
     Raises:
         CorruptChunk
     """
-    decoded = [decode_statistic(data, statistic) for data in chunks]
+    place = SERIES[series].index(statistic)
+    decoded = [decode_statistic(data, place) for data in chunks]
     if not decoded:
         return Series(np.empty(0, np.int64), np.empty((0, len(columns or ())), np.float32))
     steps = np.concatenate([part for part, _ in decoded])

@@ -36,6 +36,7 @@ BYTES = 4
 OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2, "adagrad": 1}
 """Tensors of the parameters' size that an optimizer keeps at most (sgd and rmsprop: with momentum)."""
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+HIDDEN_KINDS = ("dense", "convolution", "residual")
 PIECES = {"maxout": 2}
 """Affine maps of a unit, where it is not one."""
 FORMS: dict[str, Form] = {
@@ -116,6 +117,17 @@ class Architecture:
     @property
     def parameters(self) -> int:
         return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def hidden(self) -> tuple[Layer, ...]:
+        """The layers whose signal and gradient are measured."""
+        return tuple(layer for layer in self.layers if layer.kind in HIDDEN_KINDS)
+
+    @property
+    def recurrent(self) -> tuple[Layer, ...]:
+        """The recurrent layers, also those within residual blocks."""
+        flat = [inside for layer in self.layers for inside in (layer.inner or (layer,))]
+        return tuple(layer for layer in flat if layer.kind in GATES)
 
     def activation_bytes(self, batch_size: int) -> int:
         """What the forward pass of a batch keeps for the backward pass."""

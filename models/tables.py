@@ -19,8 +19,9 @@ METRICS = (
     "validation_r2",
     "skill",
     "validation_skill",
+    "learning_rate",
 )
-"""Columns of `epochs`, by the names of the contract."""
+"""Columns of `epochs`, by the names of the contract; `learning_rate` is that of the epoch's last step."""
 
 
 TERMINAL_EVENTS = tuple(sorted(f"job.{status}" for status in TERMINAL))
@@ -84,6 +85,8 @@ class Job(Base):
     steps: Mapped[int | None] = mapped_column(BigInteger)
     metrics: Mapped[dict[str, Any] | None]
     best: Mapped[dict[str, Any] | None]
+    runs: Mapped[list[Any] | None]
+    """The result of each restart: `{run, seed, epochs, stopped, best, pretraining}`."""
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any] | None]
     statistics_cost: Mapped[float | None]
@@ -149,6 +152,8 @@ class Statistics(Base):
     __tablename__ = "statistics"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    series: Mapped[str] = mapped_column(primary_key=True)
+    """One of `models.series.SERIES`."""
     first_step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     last_step: Mapped[int] = mapped_column(BigInteger)
     samples: Mapped[int]
@@ -166,6 +171,8 @@ class Worker(Base):
     slots: Mapped[list[Any]]
     """The device of each slot: `cpu`, `cuda:0`, ..."""
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    bfloat16: Mapped[bool]
+    """Whether the devices of its slots compute in bfloat16."""
     started_at: Mapped[float]
     heartbeat_at: Mapped[float]
 
@@ -175,11 +182,13 @@ epochs = Table(
     Base.metadata,
     Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("epoch", Integer, primary_key=True),
+    Column("run", Integer, nullable=False),
     *(Column(name, Double) for name in METRICS),
     Column("nonfinite", JSON, nullable=False),
     Column("seconds", Double, nullable=False),
 )
-"""Metrics of each epoch. `nonfinite` names the metrics that are NULL because they were NaN or infinite."""
+"""Metrics of each epoch. `run` is the restart, from 0; epochs count on from one to the next. `nonfinite` names the
+metrics that are NULL because they were NaN or infinite."""
 
 layer_summaries = Table(
     "layer_summaries",

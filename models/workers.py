@@ -4,16 +4,16 @@ import os
 import socket
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from models.database import database_now
 from models.machine import memory_bytes
 from models.tables import Worker
 
 
-def register(connection: Connection, worker_id: str, slots: list[str]) -> None:
+def register(connection: Connection, worker_id: str, slots: list[str], bfloat16: bool) -> None:
     """Makes a worker known, and forgets those that were not heard of for a day."""
-    row = {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid(), "slots": slots}
+    row = {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid(), "slots": slots, "bfloat16": bfloat16}
     times = {"started_at": database_now(), "heartbeat_at": database_now()}
     connection.execute(delete(Worker).where(Worker.heartbeat_at < database_now() - 86_400))
     connection.execute(insert(Worker).values(row | times | {"memory_bytes": memory_bytes()}))
@@ -34,6 +34,6 @@ def alive(connection: Connection, within_seconds: float) -> list[dict[str, Any]]
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def largest_memory(connection: Connection) -> int | None:
-    """Memory of the largest registered worker, or None if there is none."""
-    return connection.scalar(select(func.max(Worker.memory_bytes)))
+def registered(connection: Connection) -> list[dict[str, Any]]:
+    """All workers in the register, also those that were not heard of lately."""
+    return [dict(row._mapping) for row in connection.execute(select(Worker))]

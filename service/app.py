@@ -11,10 +11,10 @@ from models.database import Database
 from models.settings import Settings, read_settings
 from service import auth
 from service.api import datasets, health, jobs, series
+from service.capacity import KnownCapacity
 from service.context import Context
 from service.doorbell import Doorbell
 from service.errors import answer_errors
-from service.memory import MemoryLimit
 from service.openapi import create_openapi_app
 from service.watcher import Watcher
 
@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         database=database,
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
-        memory=MemoryLimit(database, settings),
+        capacity=KnownCapacity(database, settings),
         schema=newest_revision(),
     )
     app.before_request(name_request)

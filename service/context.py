@@ -6,8 +6,8 @@ from flask import current_app
 
 from models.database import Database
 from models.settings import Settings
+from service.capacity import KnownCapacity
 from service.doorbell import Doorbell
-from service.memory import MemoryLimit
 from service.watcher import Watcher
 
 
@@ -17,7 +17,7 @@ class Context:
     database: Database
     doorbell: Doorbell
     watcher: Watcher
-    memory: MemoryLimit
+    capacity: KnownCapacity
     schema: str
     """Revision of the migrations that this code needs."""
 

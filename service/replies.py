@@ -94,6 +94,8 @@ class JobReply(Reply):
     repairs: list[str]
     device: str | None
     worker: str | None
+    runs: list[dict[str, Any]]
+    """The result of each restart: its seed, epochs, best epoch, what stopped it, its pre-training."""
     statistics_cost: StatisticsCost
     timings: dict[str, float] | None
     """Seconds spent queued, starting, training, evaluating and saving; steps; seconds_per_step."""
@@ -161,11 +163,11 @@ class LayersReply(Reply):
 
 class ColumnReply(Reply):
     index: int
-    """Of the parameter tensor, as in `layers`."""
+    """Of the parameter tensor as in `layers`, of the hidden layer among all of them, or of the direction."""
     layer: int
     name: str
     kind: str
-    """`weight` or `bias`."""
+    """`weight` or `bias`, or the kind of the layer."""
 
 
 class GradientsReply(Reply):
@@ -179,11 +181,25 @@ class GradientsReply(Reply):
     """Step, column, and `nan`, `+inf` or `-inf`, where `values` is null."""
 
 
+class TimeGradientsReply(Reply):
+    """Norms of dL/dh_t."""
+
+    layers: list[ColumnReply]
+    """One for each direction of a recurrent layer."""
+    time_steps: list[int]
+    """From 0. All of a short sequence; of a long one the last ones, and ever fewer before them."""
+    steps: list[int]
+    values: list[list[list[float | None]]]
+    """[step][layer][time step]"""
+    nonfinite: list[tuple[int, int, int, str]]
+    """Step, layer, time step, and `nan`, `+inf` or `-inf`, where `values` is null."""
+
+
 class DatasetReply(Reply):
     name: str
     builtin: bool
     description: str
-    kind: Literal["table", "image", "sequence", "tokens"]
+    kind: Literal["table", "image", "signal", "sequence", "tokens"]
     task: Literal["classification", "regression"]
     rows: int
     input_shape: list[int]

@@ -9,7 +9,9 @@ from models import queries, workers
 from models.states import TERMINAL, Status
 from service.times import rfc3339
 
-LINKS = ("events", "metrics", "layers", "gradients", "cancel")
+LINKS = {"self": "", "gradients_time": "/gradients/time"} | {
+    name: f"/{name}" for name in ("events", "metrics", "layers", "gradients", "cancel")
+}
 STATUS_OF_EVENT = {"job.started": Status.RUNNING, "job.requeued": Status.QUEUED}
 
 
@@ -42,6 +44,7 @@ def show_job(row: Row[Any], history: Sequence[Row[Any]], queue: dict[str, Any] |
         "repairs": [],
         "device": row.device,
         "worker": row.worker,
+        "runs": row.runs or [],
         "statistics_cost": {"fraction": row.statistics_cost},
         "timings": _timings(row),
         "created_at": rfc3339(row.created_at),
@@ -49,17 +52,26 @@ def show_job(row: Row[Any], history: Sequence[Row[Any]], queue: dict[str, Any] |
         "first_step_at": rfc3339(row.first_step_at),
         "finished_at": rfc3339(row.finished_at),
         "history": [_passage(event) for event in history],
-        "links": {"self": f"/v1/jobs/{row.id}"} | {name: f"/v1/jobs/{row.id}/{name}" for name in LINKS},
+        "links": {name: f"/v1/jobs/{row.id}{path}" for name, path in LINKS.items()},
     }
 
 
 def _progress(row: Row[Any]) -> dict[str, Any]:
-    fraction = row.step / row.steps if row.steps else 0.0
+    fraction = max(row.step / row.steps if row.steps else 0.0, _share_of_time(row))
     eta = None
     if row.status == Status.RUNNING and row.first_step_at is not None and fraction:
         eta = round(max(0.0, row.now - row.first_step_at) * (1 - fraction) / fraction, 1)
     progress = {"epoch": row.epoch, "epochs": row.epochs, "step": row.step, "steps": row.steps}
     return progress | {"fraction": round(fraction, 4), "eta_seconds": eta}
+
+
+def _share_of_time(row: Row[Any]) -> float:
+    """Of `max_seconds`, while the job runs."""
+    most: float | None = row.definition["training"].get("max_seconds")
+    if most is None or row.status != Status.RUNNING or row.first_step_at is None:
+        return 0.0
+    passed: float = max(0.0, row.now - row.first_step_at)
+    return min(passed / most, 1.0)
 
 
 def _timings(row: Row[Any]) -> dict[str, Any] | None:

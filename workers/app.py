@@ -13,7 +13,7 @@ from models.database import Database
 from models.ids import new_id
 from models.queue import DOORBELL, create_celery
 from models.settings import Settings
-from workers.devices import slots
+from workers.devices import has_bfloat16, slots
 from workers.keeper import Keeper
 from workers.scheduler import Scheduler
 
@@ -32,7 +32,8 @@ def create_worker(settings: Settings) -> Celery:
 
         def start(self, worker: Any) -> None:
             with database.write() as connection:
-                workers.register(connection, scheduler.worker_id, [slot.device for slot in scheduler.slots])
+                devices = [slot.device for slot in scheduler.slots]
+                workers.register(connection, scheduler.worker_id, devices, has_bfloat16(devices))
             scheduler.start()
             keeper.start()
             log.info("%s is ready, with %s slot(s)", scheduler.worker_id, len(scheduler.slots))

@@ -39,9 +39,22 @@ def visible_gpus() -> list[str]:
 
 
 def installed_gpus() -> list[str]:
+    return _ask_driver("index")
+
+
+def has_bfloat16(devices: list[str]) -> bool:
+    """Whether all these devices compute in bfloat16: every CPU, and GPUs of compute capability 8 or more."""
+    if all(device == "cpu" for device in devices):
+        return True
+    capabilities = [float(capability) for capability in _ask_driver("compute_cap")]
+    return bool(capabilities) and min(capabilities) >= 8.0
+
+
+def _ask_driver(column: str) -> list[str]:
+    """One value for each GPU of this machine; none without NVIDIA's driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    command = [program, "--query-gpu=index", "--format=csv,noheader"]
+    command = [program, f"--query-gpu={column}", "--format=csv,noheader"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return answer.stdout.split() if answer.returncode == 0 else []

@@ -73,7 +73,7 @@ class CancelBody(Strict):
 def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
     shared = context()
-    definition = admit(_json_bytes(), shared.memory.limit())
+    definition = admit(_json_bytes(), shared.capacity.now())
     with shared.database.write() as connection:
         job_id = lifecycle.submit(connection, definition, g.owner, shared.settings.queued_jobs)
     shared.doorbell.ring()

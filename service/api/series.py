@@ -12,13 +12,17 @@ from sqlalchemy import Row
 from werkzeug.exceptions import NotAcceptable
 
 from models import queries
+from models.architecture import architecture_of
+from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
-from models.series import STATISTICS, Series, assemble, thin
+from models.series import LAYER_STATISTICS, STATISTICS, Series, assemble, thin
+from models.shapes import HIDDEN_KINDS
 from models.tables import METRICS
+from models.time_axis import time_axis
 from service.api.jobs import JobPath
 from service.context import context
 from service.openapi import Query, answers, blueprint
-from service.replies import GradientsReply, LayersReply, MetricsReply
+from service.replies import GradientsReply, LayersReply, MetricsReply, TimeGradientsReply
 
 api = blueprint("series", "What was measured while a job trained.")
 
@@ -35,15 +39,19 @@ class MetricsQuery(Query):
     """At most so many epochs; thinning keeps extremes."""
 
 
-class GradientsQuery(Query):
-    statistic: str = "norm"
-    """norm mean std max_abs zeros nonfinite weight_norm update_ratio"""
+class StepsQuery(Query):
     layers: Names | None = None
     """Names or indices of layers, comma-separated; default: all."""
     from_step: Step = 0
     to_step: Step | None = None
     points: Points | None = None
     """At most so many steps; thinning keeps extremes."""
+
+
+class GradientsQuery(StepsQuery):
+    statistic: str = "norm"
+    """Of each parameter tensor: norm mean std max_abs zeros nonfinite weight_norm update_ratio norm_clipped; of each
+    hidden layer: gradient_rms preactivation_rms activation_rms gain."""
 
 
 @api.get(
@@ -57,7 +65,8 @@ def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
     names = [name for name in METRICS if (name in wanted if query.names else _has(rows, name))]
     matrix = np.array([[_number(row, name) for name in names] for row in rows], float).reshape(len(rows), len(names))
     rows = [rows[index] for index in thin(matrix, query.points)]
-    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in ("epoch", *names)}
+    places = ("epoch", "run") if any(row.run for row in rows) else ("epoch",)
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in (*places, *names)}
     nonfinite = {name: [[row.epoch, row.nonfinite[name]] for row in rows if name in row.nonfinite] for name in names}
     return jsonify(columns | {"nonfinite": {name: places for name, places in nonfinite.items() if places}})
 
@@ -81,18 +90,51 @@ def get_layers(path: JobPath, query: Query) -> Response:
     responses=answers(200, GradientsReply, 404, 406, 422),
 )
 def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
-    """As `application/json`, or as `text/csv` where `Accept` prefers it: one row a step, one column a tensor."""
-    _chosen(query.statistic, STATISTICS, "statistic", "statistic")
+    """As `application/json`, or as `text/csv` where `Accept` prefers it: a row for each step, a column for each tensor
+    or hidden layer."""
+    _chosen(query.statistic, (*STATISTICS, *LAYER_STATISTICS), "statistic", "statistic")
+    series, columns_of = ("tensors", _tensors) if query.statistic in STATISTICS else ("layers", _hidden_layers)
     form = _accepted()
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.owner)
-        columns = _columns(queries.layer_rows(connection, path.job_id), query.layers)
-        data = queries.chunks(connection, path.job_id, query.from_step, query.to_step)
-    places = [column["index"] for column in columns]
-    series = assemble(data, query.statistic, places, query.from_step, query.to_step, query.points)
+        layers = queries.layer_rows(connection, path.job_id)
+        data = queries.chunks(connection, path.job_id, series, query.from_step, query.to_step)
+    wanted = _wanted(layers, query.layers)
+    columns = [column for column in columns_of(layers) if column["layer"] in wanted]
+    values = _assembled(data, series, query.statistic, [column["index"] for column in columns], query)
     if form == "text/csv":
-        return Response(_csv(columns, series), mimetype="text/csv")
-    return jsonify({"statistic": query.statistic, "layers": columns} | series.plain())
+        return Response(_csv(columns, values), mimetype="text/csv")
+    return jsonify({"statistic": query.statistic, "layers": columns} | values.plain())
+
+
+@api.get(
+    "/v1/jobs/<job_id>/gradients/time",
+    summary="Gradients over time of a recurrent network",
+    responses=answers(200, TimeGradientsReply, 404, 422),
+)
+def get_time_gradients(path: JobPath, query: StepsQuery) -> Response:
+    """The norm over rows and units of dL/dh_t, exact, by sampled step, direction of a recurrent layer, and time step.
+    Empty for networks without recurrence, and where `gradients.time` is false."""
+    with context().database.read() as connection:
+        row = queries.find_job(connection, path.job_id, g.owner)
+        data = queries.chunks(connection, path.job_id, "time", query.from_step, query.to_step)
+        wanted = _wanted(queries.layer_rows(connection, path.job_id), query.layers)
+    axis = time_axis(architecture_of(JobDefinition.model_validate(row.definition)))
+    if axis is None:
+        return jsonify(layers=[], time_steps=[], steps=[], values=[], nonfinite=[])
+    layers = [layer for layer in axis.layers if layer["layer"] in wanted]
+    length = len(axis.time_steps)
+    places = [layer["index"] * length + time for layer in layers for time in range(length)]
+    flat = _assembled(data, "time", "norm", places, query).plain()
+    shown = {
+        "values": [[row[at : at + length] for at in range(0, len(row), length)] for row in flat["values"]],
+        "nonfinite": [[step, place // length, place % length, name] for step, place, name in flat["nonfinite"]],
+    }
+    return jsonify({"layers": layers, "time_steps": list(axis.time_steps), "steps": flat["steps"]} | shown)
+
+
+def _assembled(data: list[bytes], series: str, statistic: str, places: list[int], query: StepsQuery) -> Series:
+    return assemble(data, statistic, places, query.from_step, query.to_step, query.points, series)
 
 
 def _chosen(text: str | None, known: Sequence[str], parameter: str, noun: str) -> list[str]:
@@ -127,10 +169,15 @@ def _medians(summary: Row[Any] | None) -> dict[str, float | None] | None:
     return {name: getattr(summary, f"{name}_median") for name in STATISTICS} if summary is not None else None
 
 
-def _columns(layers: Sequence[Row[Any]], chosen: str | None) -> list[dict[str, Any]]:
-    """One entry for each tensor of the layers chosen by name or index."""
+def _wanted(layers: Sequence[Row[Any]], chosen: str | None) -> set[Any]:
+    """Indices of the layers chosen by name or index."""
     names = [layer.name for layer in layers] + [str(layer.index) for layer in layers]
     wanted = _chosen(chosen, names, "layers", "layer") if layers else names
+    return {layer.index for layer in layers if layer.name in wanted or str(layer.index) in wanted}
+
+
+def _tensors(layers: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """One column for each parameter tensor."""
     return [
         {
             "index": tensor["index"],
@@ -139,8 +186,16 @@ def _columns(layers: Sequence[Row[Any]], chosen: str | None) -> list[dict[str, A
             "kind": "bias" if "bias" in tensor["name"] else "weight",
         }
         for layer in layers
-        if layer.name in wanted or str(layer.index) in wanted
         for tensor in layer.tensors
+    ]
+
+
+def _hidden_layers(layers: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """One column for each hidden layer."""
+    hidden = [layer for layer in layers if layer.kind in HIDDEN_KINDS]
+    return [
+        {"index": index, "layer": layer.index, "name": layer.name, "kind": layer.kind}
+        for index, layer in enumerate(hidden)
     ]
 
 

@@ -4,10 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.catalogue import DataShape, shape_of
+from models.catalogue import DataShape, shape_of, shape_of_data
 from models.definitions.data import Data
+from models.errors import InvalidDefinition
 from workers.datasets.arrays import Arrays, load
-from workers.training.data import Prepared, apportion, prepare, split
+from workers.training.data import Prepared, apportion, cut, mislabelled, prepare, split
 
 CPU = torch.device("cpu")
 quick = settings(max_examples=60, deadline=None)
@@ -187,6 +188,118 @@ def test_targets_of_each_step_are_scaled_per_output():
     assert prepared.training.y.shape == (80, 30, 1)
     assert prepared.target.offset.shape == (1,)
     assert prepared.training.y.double().std(correction=0).item() == pytest.approx(1)
+
+
+def test_a_signal_is_scaled_per_channel_over_rows_and_positions():
+    x = (np.random.default_rng(0).random((50, 2, 16)) * np.arange(1, 17) * [[1], [9]]).astype(np.float32)
+    shape = DataShape("signal", "classification", 50, (2, 16), 2)
+    training = prepare(data(), Arrays(x, np.arange(50) % 2), shape, CPU).training.x.double()
+    assert training.mean((0, 2)).abs().max() < 1e-6
+    assert training.mean(0).abs().max() > 0.1
+    assert (training.std((0, 2), correction=0) - 1).abs().max() < 1e-6
+
+
+@quick
+@given(LABELS, SHARES, SEEDS, st.integers(2, 250))
+def test_rows_cuts_the_training_part_alone(y, share, seed, rows):
+    fewer = data(validation=share, seed=seed, rows=rows)
+    training, validation = split(fewer, y, "classification")
+    kept = cut(fewer, training, y, "classification")
+    np.testing.assert_array_equal(validation, split(data(validation=share, seed=seed), y, "classification")[1])
+    assert set(kept) <= set(training)
+    assert (np.diff(kept) > 0).all()
+    assert len(kept) == min(rows, len(training)) == fewer.training_rows(len(y))
+    if rows >= len(np.unique(y[training])):
+        assert set(y[kept]) == set(y[training])
+
+
+def test_rows_are_a_random_choice_by_the_seed_in_proportion_to_the_classes():
+    y = np.repeat([0, 1, 2], [500, 300, 200])
+
+    def kept(seed):
+        return cut(data(rows=100, validation=None, seed=seed), np.arange(1000), y, "classification")
+
+    assert np.bincount(y[kept(1)]).tolist() == [50, 30, 20]
+    np.testing.assert_array_equal(kept(1), kept(1))
+    assert not np.array_equal(kept(1), kept(2))
+
+
+def test_rows_can_be_repeated_with_numpy_alone():
+    left_out = np.random.default_rng([7, 1]).permutation(50)[:30]
+    kept = cut(data(seed=7, rows=20), np.arange(50), np.zeros((50, 1)), "regression")
+    np.testing.assert_array_equal(kept, np.setdiff1d(np.arange(50), left_out))
+
+
+def test_the_scale_is_that_of_the_rows_that_remain():
+    prepared = table(np.arange(100)[:, None], np.arange(100)[:, None], rows=10)
+    assert len(prepared.training) == 10
+    assert len(prepared.validation) == 20
+    for values in (prepared.training.x, prepared.training.y):
+        assert values.double().mean(0).abs().max() < 1e-6
+
+
+@quick
+@given(st.integers(2, 300), st.floats(0, 1), SEEDS)
+def test_label_noise_draws_that_share_anew_from_the_training_rows(rows, share, seed):
+    training = np.arange(rows) * 3
+    source = mislabelled(data(label_noise=share, seed=seed), training)
+    assert (source != training).sum() <= round(share * rows)
+    assert set(source) <= set(training)
+    np.testing.assert_array_equal(source, mislabelled(data(label_noise=share, seed=seed), training))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_label_noise_changes_that_share_of_the_training_targets_and_nothing_else(share):
+    x = y = np.arange(5000)[:, None]
+    clean, noisy = table(x, y), table(x, y, label_noise=share)
+    changed = (clean.training.y != noisy.training.y).double().mean().item()
+    assert changed == pytest.approx(share, abs=0.002)
+    assert torch.isin(noisy.training.y, clean.training.y).all()
+    assert torch.equal(clean.training.x, noisy.training.x)
+    assert torch.equal(clean.validation.x, noisy.validation.x)
+    assert torch.equal(clean.validation.y, noisy.validation.y)
+    assert torch.equal(clean.target.factor, noisy.target.factor)
+
+
+def test_label_noise_of_1_makes_classes_independent_of_the_features_but_as_frequent():
+    y = np.repeat([0, 1], [8000, 2000])
+    training = table(y[:, None], y, normalise="none", validation=None, label_noise=1.0).training
+    for value in (0, 1):
+        assert training.y[training.x[:, 0] == value].double().mean().item() == pytest.approx(0.2, abs=0.03)
+
+
+def test_label_noise_moves_the_targets_of_all_time_steps_together():
+    parameters = {"rows": 100, "each": True}
+    arrays, shape = load("sine", parameters, None), shape_of("sine", parameters)
+    clean, noisy = (prepare(data(label_noise=share), arrays, shape, CPU).training.y for share in (0.0, 0.5))
+    rows = {row.numpy().tobytes() for row in clean}
+    assert all(row.numpy().tobytes() in rows for row in noisy)
+    assert not torch.equal(clean, noisy)
+
+
+def test_the_last_features_are_a_table_of_the_last_time_step():
+    chosen = data(dataset="sine", parameters={"rows": 50}, features="last", normalise="none", validation=None)
+    arrays, shape = load("sine", {"rows": 50}, None), shape_of_data(chosen)
+    assert (shape.kind, shape.input_shape, shape.rows) == ("table", (1,), 50)
+    assert prepare(chosen, arrays, shape, CPU).training.x.tolist() == arrays.x[:, -1].tolist()
+
+
+def test_the_last_features_are_scaled_by_the_last_time_step_alone():
+    chosen = data(dataset="adding", parameters={"rows": 500}, features="last")
+    training = prepare(chosen, load("adding", {"rows": 500}, None), shape_of_data(chosen), CPU).training.x.double()
+    assert training.mean(0).abs().max() < 1e-6
+    assert (training.std(0, correction=0) - 1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("dataset", "parameters"),
+    [("xor", {}), ("digits", {}), ("signals", {}), ("copy_memory", {}), ("sine", {"each": True}), ("lookahead", {})],
+)
+def test_only_a_sequence_with_one_target_has_last_features(dataset, parameters):
+    with pytest.raises(InvalidDefinition) as caught:
+        shape_of_data(data(dataset=dataset, parameters=parameters, features="last"))
+    assert [problem.pointer for problem in caught.value.problems] == ["/data/features"]
+    assert shape_of_data(data(dataset=dataset, parameters=parameters)) == shape_of(dataset, parameters)
 
 
 def test_tokens_and_classes_are_never_scaled():

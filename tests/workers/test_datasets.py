@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn import datasets as oracle
 
 from models import catalogue
@@ -17,7 +19,7 @@ from workers.datasets.arrays import Arrays, NotIngested, load
 ROOT = Path(__file__).parents[2]
 NOWHERE = Path("nowhere")
 quick = settings(max_examples=60, deadline=None)
-CLASSIFIED = ("xor", "circles", "blobs", "spirals", "copy_memory")
+CLASSIFIED = ("xor", "circles", "blobs", "spirals", "copy_memory", "patterns", "spectrograms", "signals")
 
 VALUES = {
     "rows": st.integers(10, 300),
@@ -30,6 +32,12 @@ VALUES = {
     "turns": st.floats(0.01, 10),
     "length": st.integers(2, 60),
     "each": st.booleans(),
+    "channels": st.integers(1, 8),
+    "size": st.integers(8, 40),
+    "shift": st.booleans(),
+    "bands": st.integers(8, 40),
+    "spectrograms.length": st.integers(8, 60),
+    "signals.length": st.integers(16, 60),
 }
 
 
@@ -37,8 +45,12 @@ VALUES = {
 def generated(draw, names=tuple(catalogue.GENERATED)):
     """A generated set's name, and any of its parameters."""
     name = draw(st.sampled_from(names))
-    fields = {field: VALUES[field] for field in catalogue.GENERATED[name].model_fields}
-    return name, draw(st.fixed_dictionaries({}, optional=fields))
+    kind = catalogue.GENERATED[name]
+    fields = {field: VALUES.get(f"{name}.{field}", VALUES[field]) for field in kind.model_fields if field != "lag"}
+    parameters = draw(st.fixed_dictionaries({}, optional=fields))
+    if "lag" in kind.model_fields:
+        parameters["lag"] = draw(st.integers(1, parameters.get("length", 20) - 1))
+    return name, parameters
 
 
 def fits(arrays: Arrays, shape: catalogue.DataShape) -> None:
@@ -156,6 +168,94 @@ def test_copy_memory_is_a_symbol_then_blanks_then_a_cue():
     arrays = load("copy_memory", {"length": 3}, NOWHERE)
     np.testing.assert_array_equal(arrays.x[:, 0], arrays.y)
     np.testing.assert_array_equal(np.unique(arrays.x[:, 1:], axis=0), [[8, 8, 8, 9]])
+
+
+@quick
+@given(generated(("lookahead",)))
+def test_lookahead_targets_are_the_value_lag_steps_later_then_0(chosen):
+    arrays, lag = load(*chosen, NOWHERE), chosen[1]["lag"]
+    np.testing.assert_array_equal(arrays.y[:, :-lag], arrays.x[:, lag:])
+    assert (arrays.y[:, -lag:] == 0).all()
+
+
+@pytest.mark.parametrize("lag", [20, 1000])
+def test_lookahead_refuses_a_lag_that_leaves_no_target(lag):
+    with pytest.raises(ValidationError, match="less than `length`"):
+        catalogue.shape_of("lookahead", {"length": 20, "lag": lag})
+
+
+@pytest.mark.parametrize("size", [8, 12, 30])
+def test_patterns_cover_the_same_area_in_every_class(size):
+    arrays = load("patterns", {"noise": 0.0, "size": size}, NOWHERE)
+    areas = np.count_nonzero(arrays.x, axis=(2, 3))
+    assert (areas == areas[0, 0]).all()
+    assert areas[0, 0] == 12 * (size // 12 or 1) ** 2
+
+
+def test_the_colour_of_a_pattern_says_nothing_of_its_class():
+    arrays = load("patterns", {"noise": 0.0, "rows": 8000}, NOWHERE)
+    colours = arrays.x.sum(axis=(2, 3)) / 12
+    assert 0.5 <= np.abs(colours).min() <= np.abs(colours).max() <= 1.5
+    for motif in range(4):
+        np.testing.assert_allclose(colours[arrays.y == motif].mean(axis=0), 0, atol=0.1)
+        np.testing.assert_allclose(np.abs(colours[arrays.y == motif]).mean(axis=0), 1, atol=0.03)
+
+
+def test_patterns_of_a_class_are_one_motif_shifted_or_in_the_middle():
+    def cropped(image):
+        y, x = np.nonzero(image)
+        return image[y.min() : y.max() + 1, x.min() : x.max() + 1]
+
+    shifted, middle = (
+        load("patterns", {"rows": 4000, "noise": 0.0, "shift": shift}, NOWHERE) for shift in (True, False)
+    )
+    motifs = [{cropped(image).tobytes() for image in shifted.x[shifted.y == motif, 0] != 0} for motif in range(4)]
+    assert [len(each) for each in motifs] == [1, 1, 1, 1]
+    assert len(set.union(*motifs)) == 4
+    assert len(np.unique(shifted.x[shifted.y == 0, 0] != 0, axis=0)) == 7 * 7
+    assert len(np.unique(middle.x[:, 0] != 0, axis=0)) == 4
+
+
+def test_large_patterns_are_float32_and_take_little_more_than_their_own_memory():
+    tracemalloc.start()
+    x = load("patterns", {"rows": 10, "size": 1000}, NOWHERE).x
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (x.dtype, x.shape) == (np.float32, (10, 4, 1000, 1000))
+    assert peak < 2.5 * x.nbytes
+
+
+def test_the_tone_of_a_spectrogram_moves_as_its_class_says():
+    arrays = load("spectrograms", {"noise": 0.0, "bands": 64, "length": 96}, NOWHERE)
+    power = arrays.x[:, 0].astype(float)  # [rows, bands, time]
+    on = power.sum(axis=1) > 0.1
+    steps = np.sign(np.diff(power.argmax(axis=1), axis=1))
+    mostly = {name: steps[arrays.y == index].mean() for index, name in enumerate(catalogue.TONES)}
+    assert mostly["rising"] > 0.5
+    assert mostly["falling"] < -0.5
+    assert (steps[arrays.y == 2] == 0).all()
+    assert on[arrays.y != 3].all()
+    assert on[arrays.y == 3].mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_rising_and_falling_tones_have_the_same_mean_picture():
+    arrays = load("spectrograms", {"noise": 0.0, "rows": 20_000}, NOWHERE)
+    rising, falling = (arrays.x[arrays.y == tone].mean(axis=0) for tone in (0, 1))
+    np.testing.assert_allclose(rising, falling, atol=0.03)
+
+
+def test_signals_have_the_form_of_their_class_and_deviation_1():
+    arrays = load("signals", {"noise": 0.0, "channels": 3, "length": 2000}, NOWHERE)
+    np.testing.assert_allclose((arrays.x**2).mean(axis=(1, 2)), 1, rtol=1e-4)
+    peaks = {name: np.abs(arrays.x[arrays.y == index]).max() for index, name in enumerate(catalogue.WAVES)}
+    assert peaks == pytest.approx({"sine": 2**0.5, "square": 1, "sawtooth": 3**0.5, "triangle": 3**0.5}, rel=0.1)
+    steepest = {name: np.diff(arrays.x[arrays.y == index]).min() for index, name in enumerate(catalogue.WAVES)}
+    assert steepest["sawtooth"] < -3 < -0.2 < steepest["triangle"]
+
+
+def test_channels_of_a_signal_differ_in_phase():
+    x = load("signals", {"noise": 0.0, "channels": 2}, NOWHERE).x
+    assert (np.abs(x[:, 0] - x[:, 1]).max(axis=1) > 0.01).mean() > 0.95
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from models.catalogue import shape_of
 from workers.training.data import TargetScale
-from workers.training.metrics import Confusion, Errors, constant_loss, meter, skill
+from workers.training.losses import Loss, constant_loss
+from workers.training.metrics import Confusion, Errors, meter, skill
 
 CPU = torch.device("cpu")
 
@@ -117,20 +118,22 @@ def test_the_best_constant_for_classes_predicts_their_shares():
     y = torch.tensor([0] * 5 + [1] * 3 + [4] * 2)
     shares = torch.tensor([0.5, 0.3, 1e-30, 1e-30, 0.2]).double()
     expected = cross_entropy(shares.log().expand(10, 5), y).item()
-    assert constant_loss(y, "cross_entropy") == pytest.approx(expected, rel=1e-9)
-    assert constant_loss(torch.arange(8), "cross_entropy") == pytest.approx(math.log(8))
+    assert constant_loss(Loss("cross_entropy", 5), y) == pytest.approx(expected, rel=1e-9)
+    assert constant_loss(Loss("cross_entropy", 8), torch.arange(8)) == pytest.approx(math.log(8))
 
 
 def test_the_best_constant_for_numbers_predicts_their_mean():
     y = torch.randn(40, 7, 3) * torch.tensor([1.0, 5.0, 0.1]) + 100
     best = y.double().mean((0, 1)).expand(40, 7, 3)
-    assert constant_loss(y, "mse") == pytest.approx(torch.nn.functional.mse_loss(best, y.double()).item(), rel=1e-12)
+    assert constant_loss(Loss("mse"), y) == pytest.approx(
+        torch.nn.functional.mse_loss(best, y.double()).item(), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e10])
 def test_equal_targets_leave_a_constant_nothing_to_lose(value):
-    assert constant_loss(torch.full((1001, 1), value), "mse") == 0
-    assert constant_loss(torch.zeros(1001, dtype=torch.int64), "cross_entropy") == 0
+    assert constant_loss(Loss("mse"), torch.full((1001, 1), value)) == 0
+    assert constant_loss(Loss("cross_entropy", 2), torch.zeros(1001, dtype=torch.int64)) == 0
 
 
 def test_skill_is_the_share_of_the_constants_loss_that_was_learned():

@@ -25,6 +25,7 @@ def measured(gradient: torch.Tensor, weights: torch.Tensor | None = None, step: 
     network = OneTensor(torch.ones_like(gradient) if weights is None else weights)
     statistics = GradientStatistics(network)
     network.weight.grad = gradient
+    statistics.before_clipping()
     statistics.before_step()
     with torch.no_grad():
         network.weight.sub_(gradient, alpha=step)
@@ -50,6 +51,7 @@ def twin(gradient: list[float], before: list[float], after: list[float]) -> dict
         "max_abs": max(map(abs, gradient)),
         "zeros": sum(g == 0 for g in gradient) / n,
         "nonfinite": 0.0,
+        "norm_clipped": norm(gradient),
         "weight_norm": norm(after),
         "update_ratio": norm([a - b for a, b in zip(after, before, strict=True)]) / norm(before),
     }
@@ -107,6 +109,7 @@ def test_in_an_answer_it_is_null_with_its_place() -> None:
     statistics = GradientStatistics(network)
     for step, values in enumerate([[1.0, 1.0], [math.nan, 1.0], [math.inf, 0.0], [-math.inf, 0.0]]):
         network.weight.grad = torch.tensor(values)
+        statistics.before_clipping()
         statistics.before_step()
         statistics.after_step(step)
     shown = assemble([statistics.take().encode()], "mean").plain()
@@ -117,7 +120,22 @@ def test_in_an_answer_it_is_null_with_its_place() -> None:
 
 def test_a_parameter_that_took_no_part_has_a_gradient_of_zeros() -> None:
     statistics = GradientStatistics(OneTensor(torch.ones(3)))
+    statistics.before_clipping()
     statistics.before_step()
     statistics.after_step(0)
     values = dict(zip(STATISTICS, statistics.take().values[0, :, 0].tolist(), strict=True))
     assert (values["norm"], values["zeros"], values["update_ratio"]) == (0, 1, 0)
+
+
+def test_the_norm_is_read_before_and_after_clipping() -> None:
+    network = OneTensor(torch.ones(4))
+    statistics = GradientStatistics(network)
+    network.weight.grad = torch.full((4,), 3.0)
+    statistics.before_clipping()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.5)
+    statistics.after_clipping()
+    statistics.before_step()
+    statistics.after_step(0)
+    values = dict(zip(STATISTICS, statistics.take().values[0, :, 0].tolist(), strict=True))
+    assert (values["norm"], values["max_abs"]) == (6, 3)
+    assert values["norm_clipped"] == pytest.approx(1.5, rel=1e-5)

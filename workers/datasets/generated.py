@@ -10,11 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalogue import (
+    MOTIFS,
+    TONES,
+    WAVES,
     AddingParameters,
     BlobsParameters,
     CirclesParameters,
     CopyMemoryParameters,
+    LookaheadParameters,
+    PatternsParameters,
+    SignalsParameters,
     SineParameters,
+    SpectrogramsParameters,
     SpiralsParameters,
     XorParameters,
 )
@@ -27,6 +34,13 @@ CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 SYMBOLS, BLANK, CUE = 8, 8, 9
 FREQUENCIES = (0.2, 0.6)
 """Of the sine waves, in radians a time step: a period takes 10 to 31 steps."""
+DRAWINGS = {
+    "square": "...... .XXXX. .X..X. .X..X. .XXXX. ......",
+    "cross": "X....X .X..X. ..XX.. ..XX.. .X..X. X....X",
+    "disc": "...... ..XX.. .XXXX. .XXXX. ..XX.. ......",
+    "stripes": "...... .XXXX. ...... .XXXX. ...... .XXXX.",
+}
+"""Of the patterns, line by line."""
 
 
 def xor(parameters: XorParameters) -> tuple[Floats, Classes]:
@@ -88,6 +102,71 @@ def copy_memory(parameters: CopyMemoryParameters) -> tuple[Tokens, Classes]:
     return tokens, symbols
 
 
+def lookahead(parameters: LookaheadParameters) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(parameters.seed)
+    values = rng.standard_normal((parameters.rows, parameters.length, 1), dtype=np.float32)
+    targets = np.zeros_like(values)
+    targets[:, : -parameters.lag] = values[:, parameters.lag :]
+    return values, targets
+
+
+def patterns(parameters: PatternsParameters) -> tuple[Floats, Classes]:
+    """In each channel the motif is brighter or darker than the ground, which is 0, by 0.5 to 1.5, drawn for each row.
+
+    All motifs cover the same area, so that neither colour nor brightness tells the class.
+    """
+    rng = np.random.default_rng(parameters.seed)
+    rows, channels, size = parameters.rows, parameters.channels, parameters.size
+    classes = balanced(rng, rows, len(MOTIFS))
+    motifs = np.stack([bitmap(DRAWINGS[name], max(size // 12, 1)) for name in MOTIFS])
+    side = motifs.shape[1]
+    room = size - side
+    corners = rng.integers(0, room + 1, (rows, 2)) if parameters.shift else np.full((rows, 2), room // 2)
+    colours = (rng.uniform(0.5, 1.5, (rows, channels)) * rng.choice([-1, 1], (rows, channels))).astype(np.float32)
+    images = np.zeros((rows, channels, size, size), np.float32)
+    y, x = np.moveaxis(corners[..., None] + np.arange(side), 1, 0)  # of the motif's pixels, [rows, side] each
+    drawn = motifs[classes][..., None] * colours[:, None, None]  # [rows, side, side, channels]
+    images[np.arange(rows)[:, None, None], :, y[:, :, None], x[:, None]] = drawn
+    return blurred(rng, images, parameters.noise), classes
+
+
+def bitmap(drawing: str, scale: int) -> Floats:
+    """[side, side]: 1 where the drawing has an X, else 0; each of its signs becomes `scale` by `scale` pixels."""
+    pixels = np.array([[sign == "X" for sign in line] for line in drawing.split()], np.float32)
+    return np.kron(pixels, np.ones((scale, scale), np.float32))
+
+
+def spectrograms(parameters: SpectrogramsParameters) -> tuple[Floats, Classes]:
+    """A tone is a ridge of power around a random band, and repeats itself two to four times from a random phase.
+
+    The phase makes the mean picture of a rising tone that of a falling one: no linear map tells them apart.
+    """
+    rng = np.random.default_rng(parameters.seed)
+    rows, bands, length = parameters.rows, parameters.bands, parameters.length
+    classes = balanced(rng, rows, len(TONES))
+    repeats = rng.uniform(2, 4, (rows, 1)) * np.arange(length) / length + rng.random((rows, 1))
+    place = repeats % 1  # within the tone, from 0 to 1
+    sweep = 0.4 * bands * np.array([1, -1, 0, 0])[classes][:, None]
+    pitch = rng.uniform(0.25, 0.75, (rows, 1)) * bands + sweep * (place - 0.5)
+    on = (classes[:, None] != TONES.index("pulsing")) | (place < 0.5)
+    distance = (np.arange(bands, dtype=np.float32)[:, None] - pitch[:, None].astype(np.float32)) * 16 / bands
+    power = np.exp(-(distance**2)) * on[:, None]
+    return blurred(rng, power[:, None], parameters.noise), classes
+
+
+def signals(parameters: SignalsParameters) -> tuple[Floats, Classes]:
+    """Each channel has a phase of its own; a wave has three to eight periods."""
+    rng = np.random.default_rng(parameters.seed)
+    rows = parameters.rows
+    classes = balanced(rng, rows, len(WAVES))
+    phases = rng.random((rows, parameters.channels, 1))
+    turns = rng.uniform(3, 8, (rows, 1, 1)) * np.arange(parameters.length) / parameters.length + phases
+    saw = 2 * (turns % 1) - 1
+    forms = [np.sin(2 * np.pi * turns), np.sign(np.sin(2 * np.pi * turns)), saw, 2 * abs(saw) - 1]
+    waves = np.choose(classes[:, None, None], forms)
+    return blurred(rng, waves / np.sqrt((waves**2).mean(axis=(1, 2), keepdims=True)), parameters.noise), classes
+
+
 def balanced(rng: np.random.Generator, rows: int, classes: int) -> Classes:
     """A class for each row, in random order; no class has two rows more than another."""
     return rng.permutation(np.arange(rows) % classes)
@@ -101,7 +180,10 @@ def polar(radii: NDArray[np.float64], turns: NDArray[np.float64]) -> NDArray[np.
 
 def blurred(rng: np.random.Generator, values: NDArray[Any], noise: float) -> Floats:
     """The values with Gaussian noise of this standard deviation, as float32."""
-    return values.astype(np.float32) + np.float32(noise) * rng.standard_normal(values.shape, dtype=np.float32)
+    noisy = rng.standard_normal(values.shape, dtype=np.float32)
+    noisy *= np.float32(noise)  # in place, for images may fill the memory
+    noisy += values.astype(np.float32, copy=False)
+    return noisy
 
 
 GENERATORS: dict[str, Callable[[Any], tuple[NDArray[Any], NDArray[Any]]]] = {
@@ -112,4 +194,8 @@ GENERATORS: dict[str, Callable[[Any], tuple[NDArray[Any], NDArray[Any]]]] = {
     "sine": sine,
     "adding": adding,
     "copy_memory": copy_memory,
+    "lookahead": lookahead,
+    "patterns": patterns,
+    "spectrograms": spectrograms,
+    "signals": signals,
 }

@@ -8,6 +8,8 @@ FEWEST, MOST = 20, 2000
 STEPS_PER_SAMPLE = 50
 """What `auto` aims at between the two."""
 FIRST_STEPS = 3
+DENSE = 20
+"""Steps that are all sampled where the end is open."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,21 @@ class Cadence:
         return at_the_ends or step % self.interval == 0
 
 
-def cadence(steps: int, every_steps: int | Literal["auto"]) -> Cadence:
-    """The cadence of a job of so many steps. `auto` takes the first three and the last, and evenly between them."""
+@dataclass(frozen=True)
+class OpenCadence:
+    """For a job that may end long before its steps do: every step at first, then ever fewer, DENSE to twice as many
+    between a step and its double."""
+
+    def takes(self, step: int) -> bool:
+        return bool(step % (1 << (step // DENSE).bit_length()) == 0)
+
+
+def cadence(steps: int, every_steps: int | Literal["auto"], is_open: bool = False) -> Cadence | OpenCadence:
+    """The cadence of a job of so many steps. `auto` takes the first three and the last, and evenly between them; where
+    the end is open, it takes fewer and fewer."""
     if every_steps != "auto":
         return Cadence(steps, every_steps)
+    if is_open:
+        return OpenCadence()
     samples = min(max(steps // STEPS_PER_SAMPLE, FEWEST), MOST)
     return Cadence(steps, max(1, steps // samples), FIRST_STEPS)

@@ -53,15 +53,18 @@ class Prepared:
 
 def prepare(data: Data, arrays: Arrays, shape: DataShape, device: torch.device) -> Prepared:
     """The parts of a data set as tensors on the device. The same definition gives the same bits."""
-    training, validation = split(data, arrays.y, shape.task)
-    inputs = fit(arrays.x[training], FEATURE_AXES[shape.kind], data.normalise) if shape.kind != "tokens" else None
-    targets = fit(arrays.y[training], target_axes(arrays.y), data.normalise) if shape.task == "regression" else None
+    x, y = (arrays.x[:, -1] if data.features == "last" else arrays.x), arrays.y
+    training, validation = split(data, y, shape.task)
+    training = cut(data, training, y, shape.task)
+    inputs = fit(x[training], FEATURE_AXES[shape.kind], data.normalise) if shape.kind != "tokens" else None
+    targets = fit(y[training], target_axes(y), data.normalise) if shape.task == "regression" else None
 
-    def part(rows: Indices) -> Part:
-        x, y = scaled(arrays.x[rows], inputs), scaled(arrays.y[rows], targets)
-        return Part(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
+    def part(rows: Indices, targets_of: Indices) -> Part:
+        features, truth = scaled(x[rows], inputs), scaled(y[targets_of], targets)
+        return Part(torch.from_numpy(features).to(device), torch.from_numpy(truth).to(device))
 
-    return Prepared(part(training), part(validation) if len(validation) else None, target_scale(targets, device))
+    trained = part(training, mislabelled(data, training))
+    return Prepared(trained, part(validation, validation) if len(validation) else None, target_scale(targets, device))
 
 
 def split(data: Data, y: NDArray[Any], task: Task) -> tuple[Indices, Indices]:
@@ -73,10 +76,38 @@ def split(data: Data, y: NDArray[Any], task: Task) -> tuple[Indices, Indices]:
     rows = len(y)
     if data.validation is None:
         return np.arange(rows), np.arange(0)
-    order = np.random.default_rng(data.seed).permutation(rows)
-    labels = y if task == "classification" else np.zeros(rows)
+    return parted(np.random.default_rng(data.seed), labels_of(y, task), data.validation_rows(rows))
+
+
+def cut(data: Data, training: Indices, y: NDArray[Any], task: Task) -> Indices:
+    """At most `data.rows` of the training rows, ascending. Which are left out is chosen as `split` chooses."""
+    if data.rows is None or data.rows >= len(training):
+        return training
+    rng = np.random.default_rng([data.seed, 1])
+    kept, _ = parted(rng, labels_of(y[training], task), len(training) - data.rows)
+    return training[kept]
+
+
+def mislabelled(data: Data, training: Indices) -> Indices:
+    """For each training row the row whose target it gets: its own, or that of a random training row."""
+    rng = np.random.default_rng([data.seed, 2])
+    wrong = rng.permutation(len(training))[: round(data.label_noise * len(training))]
+    source = training.copy()
+    source[wrong] = training[rng.integers(0, len(training), len(wrong))]
+    return source
+
+
+def labels_of(y: NDArray[Any], task: Task) -> NDArray[Any]:
+    """The class of each row; a regression, and rows with a target for each time step, count as one class."""
+    return y if task == "classification" and y.ndim == 1 else np.zeros(len(y))
+
+
+def parted(rng: np.random.Generator, labels: NDArray[Any], taken: int) -> tuple[Indices, Indices]:
+    """The rows that are left and those taken, each ascending: `taken` in all, of each class as `apportion` says."""
+    rows = len(labels)
+    order = rng.permutation(rows)
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    seats = apportion(counts, data.validation_rows(rows))
+    seats = apportion(counts, taken)
     by_class = order[np.argsort(classes[order], kind="stable")]
     place = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)  # of each row within its class
     kept = place < np.repeat(seats, counts)
@@ -84,7 +115,7 @@ def split(data: Data, y: NDArray[Any], task: Task) -> tuple[Indices, Indices]:
 
 
 def apportion(counts: Indices, total: int) -> Indices:
-    """How many rows of each class are kept for validation: in proportion, by largest remainder, `total` together.
+    """How many rows of each class are taken from training: in proportion, by largest remainder, `total` together.
 
     Where `total` allows, a class of two rows or more is on both sides, and one of a single row stays in training.
     """
@@ -108,7 +139,7 @@ class Scale:
     factor: NDArray[np.float64]
 
 
-FEATURE_AXES: dict[str, Axes] = {"table": (0,), "sequence": (0, 1), "image": (0, 2, 3)}
+FEATURE_AXES: dict[str, Axes] = {"table": (0,), "sequence": (0, 1), "signal": (0, 2), "image": (0, 2, 3)}
 """The axes that share one statistic: rows and time, or rows and positions of a channel."""
 
 

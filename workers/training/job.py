@@ -1,22 +1,36 @@
-"""One job, from its definition to its last epoch: data, network, optimizer, then the loop."""
+"""One job, from its definition to its last epoch: data, then for each run network, pre-training, optimizer and loop."""
 
+import math
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from models.catalogue import shape_of
+from models.budget import epochs_of, steps_of, steps_per_epoch
+from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
-from models.reports import Built, Ended, Report
+from models.expansion import has_batch_norm
+from models.losses import loss_name, with_logits
+from models.reports import Built, Ended, Progress, Report
 from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
+from workers.training.best import Best
 from workers.training.data import Prepared, prepare
-from workers.training.loop import Loop, steps_per_epoch
-from workers.training.losses import LOSSES, LossName, loss_name
-from workers.training.metrics import constant_loss
+from workers.training.loop import Loop, Place
+from workers.training.losses import Loss, build_loss, constant_loss
 from workers.training.networks import build
 from workers.training.optimizers import build_optimizer
+from workers.training.precision import autocast_of
+from workers.training.pretraining import pretrain
 from workers.training.recorder import Recorder
+from workers.training.schedules import Schedule
+from workers.training.stopper import Stopper, reason_of
 from workers.training.stopwatch import Stopwatch
 
 
@@ -30,46 +44,164 @@ def train_job(
     """Trains the network and reports everything on the way, the end included."""
     stopwatch = Stopwatch()
     with stopwatch("starting"):
-        loop = prepare_loop(definition, datasets, device, report, cancelled, stopwatch)
-    outcome = loop.run()
-    report(Ended(outcome, _timings(stopwatch, loop.step), _cost(stopwatch)))
+        job = Trainer.prepare(definition, datasets, device, report, cancelled, stopwatch)
+    outcome = job.run()
+    reason = reason_of(job.stopped, definition.training) if outcome == "succeeded" else None
+    report(Ended(outcome, _timings(stopwatch, job.place.step), _cost(stopwatch), None, job.runs, reason))
 
 
-def prepare_loop(
-    definition: JobDefinition,
-    datasets: Path,
-    device: torch.device,
-    report: Callable[[Report], None],
-    cancelled: Callable[[], bool],
-    stopwatch: Stopwatch,
-) -> Loop:
-    """Everything up to the first step: data, network, optimizer. The order of the draws is part of the contract."""
-    data, training = definition.data, definition.training
-    shape = shape_of(data.dataset, data.parameters)
-    prepared = prepare(data, load(data.dataset, data.parameters, datasets), shape, device)
-    torch.manual_seed(training.seed)
-    network = build(definition.network, shape).to(device)
-    steps = training.epochs * steps_per_epoch(network, len(prepared.training), training.batch_size)
-    report(Built(_layers(trace(definition.network, shape)), steps))
-    loss = loss_name(training.loss, shape.task)
-    return Loop(
-        training=training,
-        data=prepared,
-        shape=shape,
-        network=network,
-        loss=LOSSES[loss],
-        optimizer=build_optimizer(training, network.parameters()),
-        recorder=Recorder(network, steps, definition.gradients.every_steps, report, stopwatch),
-        constants=_constants(prepared, loss),
-        report=report,
-        cancelled=cancelled,
-        stopwatch=stopwatch,
-    )
+@dataclass
+class Trainer:
+    """What the runs of a job share."""
+
+    definition: JobDefinition
+    shape: DataShape
+    """As the network sees the data."""
+    architecture: Architecture
+    data: Prepared
+    loss: Loss
+    device: torch.device
+    autocast: Callable[[], AbstractContextManager[None]]
+    report: Callable[[Report], None]
+    cancelled: Callable[[], bool]
+    stopwatch: Stopwatch
+    place: Place = field(default_factory=Place)
+    best: Best = field(default_factory=Best)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    """The result of each run."""
+    stopped: str | None = None
+    """What ended the last run before its epochs did."""
+    network: nn.Module | None = None
+    """Of the last run; at the end with the best weights of all."""
+    ends_at: float = math.inf
+
+    @classmethod
+    def prepare(
+        cls,
+        definition: JobDefinition,
+        datasets: Path,
+        device: torch.device,
+        report: Callable[[Report], None],
+        cancelled: Callable[[], bool],
+        stopwatch: Stopwatch,
+    ) -> "Trainer":
+        """Everything up to the first run."""
+        data, training = definition.data, definition.training
+        rows = shape_of_data(data)
+        prepared = prepare(data, load(data.dataset, data.parameters, datasets), rows, device)
+        name = loss_name(training, rows)
+        loss = build_loss(training, name, prepared.training.y, len(rows.classes))
+        shape = with_logits(rows, name)
+        architecture = trace(definition.network, shape)
+        autocast = autocast_of(training.precision, device)
+        return cls(definition, shape, architecture, prepared, loss, device, autocast, report, cancelled, stopwatch)
+
+    def run(self) -> str:
+        """All runs: `succeeded`, or `cancelled`. The order of the draws is part of the contract."""
+        training = self.definition.training
+        if training.max_seconds is not None:
+            self.ends_at = time.monotonic() + training.max_seconds
+        self.report(Built(layer_rows(self.architecture), training.restarts * (self.steps + self.pretraining_steps)))
+        for run in range(training.restarts):
+            if not self.run_once(run):
+                return "cancelled"
+            if time.monotonic() >= self.ends_at:
+                break
+        assert self.network is not None
+        self.best.restore(self.network)
+        return "succeeded"
+
+    @property
+    def batch_norm(self) -> bool:
+        return has_batch_norm(self.definition.network)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(len(self.data.training), self.definition.training.batch_size, self.batch_norm)
+
+    @property
+    def steps(self) -> int:
+        """Of a run's training proper."""
+        return steps_of(self.definition.training, self.steps_per_epoch)
+
+    @property
+    def pretraining_steps(self) -> int:
+        chosen = self.definition.training.pretraining
+        return len(self.architecture.hidden) * chosen.epochs * self.steps_per_epoch if chosen else 0
+
+    def run_once(self, run: int) -> bool:
+        """One run with the seed of its own; false if the job was cancelled."""
+        training = self.definition.training
+        seed = (training.seed + run) % 2**32
+        self.place.run = run
+        self.best.begin_run()
+        torch.manual_seed(seed)
+        self.network = build(self.definition.network, self.shape).to(self.device)
+        pretrained = None
+        if training.pretraining:
+            with self.stopwatch("training"):
+                stepped = partial(self._pretraining_step, self.ends_at)
+                x = self.data.training.x
+                pretrained = pretrain(self.network, x, training, self.steps_per_epoch, seed, stepped)
+            if self.cancelled():
+                return False
+        first_epoch = self.place.epoch
+        loop = self.loop(seed)
+        self.stopped = loop.run()
+        result = {"run": run, "seed": seed, "epochs": self.place.epoch - first_epoch, "stopped": self.stopped}
+        self.runs.append(result | {"best": self.best.run_metrics, "pretraining": pretrained})
+        return self.stopped != "cancelled"
+
+    def loop(self, seed: int) -> Loop:
+        """The loop of a run on the network as it is now."""
+        training, gradients = self.definition.training, self.definition.gradients
+        assert self.network is not None
+        recorder = Recorder(
+            self.network,
+            self.architecture,
+            self.steps,
+            gradients.every_steps,
+            self.report,
+            self.stopwatch,
+            is_open=training.is_open,
+            first_step=self.place.step,
+            over_time=gradients.time,
+        )
+        return Loop(
+            training=training,
+            data=self.data,
+            shape=self.shape,
+            network=self.network,
+            loss=self.loss,
+            optimizer=build_optimizer(training, self.network.parameters()),
+            schedule=Schedule(training, self.steps, self.steps_per_epoch),
+            recorder=recorder,
+            stopper=Stopper(training, self.steps, self.ends_at),
+            best=self.best,
+            constants=_constants(self.data, self.loss),
+            epochs=epochs_of(training, self.steps_per_epoch),
+            steps=self.steps,
+            batch_norm=self.batch_norm,
+            autocast=self.autocast,
+            seed=seed,
+            place=self.place,
+            report=self.report,
+            cancelled=self.cancelled,
+            stopwatch=self.stopwatch,
+        )
+
+    def _pretraining_step(self, ends_at: float) -> bool:
+        self.place.step += 1
+        now = time.monotonic()
+        if now - self.place.reported_at > 0.5:
+            self.place.reported_at = now
+            self.report(Progress(self.place.step))
+        return self.cancelled() or now >= ends_at
 
 
-def _constants(prepared: Prepared, loss: LossName) -> dict[str, float]:
+def _constants(prepared: Prepared, loss: Loss) -> dict[str, float]:
     parts = {"training": prepared.training, "validation": prepared.validation}
-    return {name: constant_loss(part.y, loss) for name, part in parts.items() if part is not None}
+    return {name: constant_loss(loss, part.y) for name, part in parts.items() if part is not None}
 
 
 def _timings(stopwatch: Stopwatch, steps: int) -> dict[str, float]:
@@ -84,7 +216,7 @@ def _cost(stopwatch: Stopwatch) -> float:
     return measured / (training - measured) if training > measured else 0.0
 
 
-def _layers(architecture: Architecture) -> list[dict[str, object]]:
+def layer_rows(architecture: Architecture) -> list[dict[str, object]]:
     """The rows of the table `layers`; tensors carry their column in the statistics."""
     columns = {tensor.name: index for index, tensor in enumerate(architecture.tensors)}
     return [

@@ -1,22 +1,26 @@
-"""The loop, in the order a teacher tells it: batch, forward, backward, measure, step; after each epoch, validate."""
+"""The loop, as a teacher tells it: batch, forward, backward, measure, clip, step; after each epoch, validate."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from models.budget import steps_per_epoch
 from models.catalogue import DataShape
 from models.definitions.training import Training
 from models.reports import EpochEnded, FirstStep, Progress, Report
+from workers.training.best import Best
 from workers.training.data import Prepared
 from workers.training.losses import Loss
 from workers.training.metrics import meter, skill
+from workers.training.optimizers import clip_gradients
 from workers.training.recorder import Recorder
+from workers.training.schedules import Schedule
+from workers.training.stopper import Stopper
 from workers.training.stopwatch import Stopwatch
 
 EVALUATION_ROWS = 256
@@ -25,8 +29,21 @@ PROGRESS_SECONDS = 0.5
 
 
 @dataclass
+class Place:
+    """How far a job is, over all its runs."""
+
+    step: int = 0
+    """Optimizer steps taken, those of pre-training too."""
+    epoch: int = 0
+    """Epochs completed."""
+    run: int = 0
+    """Which restart, from 0."""
+    reported_at: float = 0.0
+
+
+@dataclass
 class Loop:
-    """Trains a network and reports each epoch."""
+    """Trains a network and reports each epoch. One run of a job."""
 
     training: Training
     data: Prepared
@@ -34,30 +51,40 @@ class Loop:
     network: nn.Module
     loss: Loss
     optimizer: Optimizer
+    schedule: Schedule
     recorder: Recorder
+    stopper: Stopper
+    best: Best
     constants: dict[str, float]
     """Loss of the best constant predictor, for `training` and `validation`."""
+    epochs: int
+    steps: int
+    """Of this run, at most."""
+    batch_norm: bool
+    autocast: Callable[[], AbstractContextManager[None]]
+    """Around the forward pass: in which precision it computes."""
+    seed: int
+    place: Place
     report: Callable[[Report], None]
     cancelled: Callable[[], bool]
     stopwatch: Stopwatch
-    step: int = 0
-    """Optimizer steps taken."""
-    best: float = math.inf
     order: torch.Generator = field(init=False)
     """Draws the order of the rows, and nothing else."""
-    progress_at: float = 0.0
+    taken: int = 0
+    """Optimizer steps of this run."""
 
     def __post_init__(self) -> None:
-        self.order = torch.Generator().manual_seed(self.training.seed)
+        self.order = torch.Generator().manual_seed(self.seed)
+        self.parameters = list(self.network.parameters())
 
-    def run(self) -> str:
-        """Trains to the end of the budget (`succeeded`), or until `cancelled`."""
-        outcome = self.run_epochs()
+    def run(self) -> str | None:
+        """Trains until the budget is used up or something stops it: gives what did, None for all epochs."""
+        stopped = self.run_epochs()
         self.recorder.finish()
-        return outcome
+        return stopped
 
-    def run_epochs(self) -> str:
-        for epoch in range(1, self.training.epochs + 1):
+    def run_epochs(self) -> str | None:
+        for _ in range(self.epochs):
             started = time.perf_counter()
             with self.stopwatch("training"):
                 metrics = self.train_epoch()
@@ -65,8 +92,10 @@ class Loop:
                 return "cancelled"
             with self.stopwatch("evaluating"):
                 metrics |= self.validate()
-            self._report_epoch(epoch, metrics, time.perf_counter() - started)
-        return "succeeded"
+            self._end_epoch(metrics, time.perf_counter() - started)
+            if reason := self.stopper.after_epoch(metrics, self.taken):
+                return reason
+        return None
 
     def train_epoch(self) -> dict[str, float | None] | None:
         """One pass over the training rows, or None if the job was cancelled on the way."""
@@ -77,12 +106,21 @@ class Loop:
         classified = meter(self.shape, self.data.target, part.x.device) if self.shape.classes else None
         for batch in self.batches():
             x, y = part.x.index_select(0, batch), part.y.index_select(0, batch)
-            outputs = self.network(x)
-            loss = self.loss(outputs, y)
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            with self.recorder.measuring(self.step):
-                self.optimizer.step()
+            self._set_rate(self.schedule.rate(self.taken))
+            sample = self.recorder.step(self.place.step)
+            with sample.watching():
+                with self.autocast():
+                    outputs = self.network(x)
+                loss = self.loss(outputs, y)
+                self.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+            sample.before_clipping()
+            if self.training.clip:
+                clip_gradients(self.training.clip, self.parameters)
+                sample.after_clipping()
+            sample.before_step()
+            self.optimizer.step()
+            sample.after_step()
             self._stepped()
             total += loss.detach().double() * len(batch)
             trained += len(batch)
@@ -90,15 +128,18 @@ class Loop:
                 classified.add(outputs, y)
             if self.cancelled():
                 return None
-        train_loss = float(total) / trained if trained else math.nan
-        accuracy = {"train_accuracy": classified.metrics()["accuracy"]} if classified else {}
-        return {"train_loss": train_loss, **accuracy, "skill": skill(train_loss, self.constants["training"])}
+            if self.stopper.out_of_budget(self.taken):
+                break
+        train_loss = float(total) / trained if trained else None
+        accuracy = {"train_accuracy": classified.metrics()["accuracy"]} if classified and trained else {}
+        learned = None if train_loss is None else skill(train_loss, self.constants["training"])
+        return {"train_loss": train_loss, **accuracy, "skill": learned, "learning_rate": self._rate()}
 
     def batches(self) -> Iterator[Tensor]:
         """The rows of each step of an epoch: a seeded permutation, cut."""
         part, size = self.data.training, self.training.batch_size
         rows = torch.randperm(len(part), generator=self.order).to(part.x.device)
-        return iter(torch.split(rows, size)[: steps_per_epoch(self.network, len(part), size)])
+        return iter(torch.split(rows, size)[: steps_per_epoch(len(part), size, self.batch_norm)])
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float | None]:
@@ -108,36 +149,46 @@ class Loop:
             return {}
         self.network.eval()
         total = torch.zeros((), dtype=torch.float64, device=part.x.device)
+        weighed = torch.zeros_like(total)
         judged = meter(self.shape, self.data.target, part.x.device)
         size = max(EVALUATION_ROWS, self.training.batch_size)
         for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
-            outputs = self.network(x)
-            total += self.loss(outputs, y).double() * len(x)
+            with self.autocast():
+                outputs = self.network(x)
+            weight = self.loss.weight(y)
+            total += self.loss(outputs, y).double() * weight
+            weighed += weight
             judged.add(outputs, y)
-        loss = float(total) / len(part)
+        loss = float(total / weighed)
         metrics = {f"validation_{name}": value for name, value in judged.metrics().items()}
         return {"validation_loss": loss, **metrics, "validation_skill": skill(loss, self.constants["validation"])}
 
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _rate(self) -> float:
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
+
     def _stepped(self) -> None:
-        self.step += 1
+        self.taken += 1
+        self.place.step += 1
         now = time.monotonic()
-        if self.step == 1:
+        if self.place.step == 1:
             self.report(FirstStep(now))
-        elif now - self.progress_at > PROGRESS_SECONDS:
-            self.report(Progress(self.step))
+        elif now - self.place.reported_at > PROGRESS_SECONDS:
+            self.report(Progress(self.place.step))
         else:
             return
-        self.progress_at = now
+        self.place.reported_at = now
 
-    def _report_epoch(self, epoch: int, metrics: dict[str, float | None], seconds: float) -> None:
+    def _end_epoch(self, metrics: dict[str, float | None], seconds: float) -> None:
+        self.place.epoch += 1
         watched = metrics.get("validation_loss", metrics["train_loss"])
-        is_best = watched is not None and watched < self.best
-        self.best = watched if is_best and watched is not None else self.best
-        self.report(EpochEnded(epoch, self.step, metrics, is_best, seconds, self.recorder.end_epoch()))
-
-
-def steps_per_epoch(network: nn.Module, rows: int, batch_size: int) -> int:
-    """All batches count, the last and smaller one too, unless it has one row and the network has batch norm."""
-    full, rest = divmod(rows, batch_size)
-    normalises_batches = any(isinstance(module, _BatchNorm) for module in network.modules())
-    return full + (rest > (1 if normalises_batches else 0))
+        if watched is not None:
+            self.schedule.end_epoch(watched)
+        is_best = self.best.see(watched, self.network, {"epoch": self.place.epoch, **metrics})
+        place = self.place
+        summaries = self.recorder.end_epoch()
+        self.report(EpochEnded(place.epoch, place.step, metrics, is_best, seconds, summaries, place.run))

@@ -7,7 +7,7 @@
 Where any output of the epoch was not finite, every metric is NaN.
 """
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ class Meter(Protocol):
 
 def meter(shape: DataShape, scale: TargetScale, device: torch.device) -> Meter:
     """An empty meter for a data set of this shape."""
-    return Confusion(shape.outputs, device) if shape.task == "classification" else Errors(scale)
+    return Confusion(len(shape.classes), device) if shape.task == "classification" else Errors(scale)
 
 
 class Confusion:
@@ -34,10 +34,12 @@ class Confusion:
         self.finite = torch.ones((), dtype=torch.bool, device=device)
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        """Logits [..., classes] and true classes [...]."""
-        pairs = (targets * len(self.counts) + outputs.detach().argmax(-1)).flatten()
+        """Logits [..., classes], or [..., 1] of the second of two classes, and true classes [...]."""
+        outputs = outputs.detach()
+        predicted = (outputs[..., 0] > 0).long() if outputs.shape[-1] == 1 else outputs.argmax(-1)
+        pairs = (targets * len(self.counts) + predicted).flatten()
         self.counts.view(-1).scatter_add_(0, pairs, torch.ones_like(pairs))  # bincount would wait for the device
-        self.finite &= outputs.detach().isfinite().all()
+        self.finite &= outputs.isfinite().all()
 
     def metrics(self) -> dict[str, float]:
         """`macro_f1` is the mean F1 of the classes that occur in truth or prediction."""
@@ -79,17 +81,6 @@ def reported(values: dict[str, Tensor], finite: Tensor) -> dict[str, float]:
     """The metrics as numbers, in one transfer from the device; NaN unless all outputs were finite."""
     numbers = torch.where(finite, torch.stack(list(values.values())), torch.nan).tolist()
     return dict(zip(values, numbers, strict=True))
-
-
-def constant_loss(y: Tensor, loss: Literal["cross_entropy", "mse"]) -> float:
-    """Loss of the best constant predictor on these targets, scaled as the network sees them.
-
-    Cross-entropy: the entropy of the class shares, in nats. Mean squared error: the variance around each output's mean.
-    """
-    if loss == "cross_entropy":
-        shares = y.flatten().bincount().double() / y.numel()
-        return float(torch.special.entr(shares).sum())
-    return float(y.double().flatten(0, -2).var(0, correction=0).mean())
 
 
 def skill(loss: float, constant: float) -> float | None:

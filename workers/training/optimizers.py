@@ -1,35 +1,33 @@
-"""From the definition of an optimizer to torch's own."""
+"""From the definition of an optimizer to torch's own; clipping of the gradient before its step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from models.definitions.training import Adam, AdamW, Sgd, Training
+from models.definitions.training import Clip, Training
 
-Parameters = Iterable[Parameter]
-
-
-def build_optimizer(training: Training, parameters: Parameters) -> Optimizer:
-    """The optimizer of a job, over all parameters."""
-    return BUILDERS[type(training.optimizer)](training, parameters)
-
-
-def _sgd(training: Training, parameters: Parameters) -> Optimizer:
-    chosen = training.optimizer
-    assert isinstance(chosen, Sgd)
-    return torch.optim.SGD(
-        parameters, chosen.learning_rate, momentum=chosen.momentum, weight_decay=training.weight_decay
-    )
+KINDS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+}
 
 
-def _adam(training: Training, parameters: Parameters) -> Optimizer:
-    return torch.optim.Adam(parameters, training.optimizer.learning_rate, weight_decay=training.weight_decay)
+def build_optimizer(training: Training, parameters: Iterable[Parameter]) -> Optimizer:
+    """The optimizer of a job, over all parameters. Its options are named as torch names them."""
+    options: dict[str, Any] = dict(training.optimizer)
+    kind, rate = options.pop("kind"), options.pop("learning_rate")
+    return KINDS[kind](parameters, lr=rate, weight_decay=training.weight_decay, **options)
 
 
-def _adamw(training: Training, parameters: Parameters) -> Optimizer:
-    return torch.optim.AdamW(parameters, training.optimizer.learning_rate, weight_decay=training.weight_decay)
-
-
-BUILDERS: dict[type, Callable[[Training, Parameters], Optimizer]] = {Sgd: _sgd, Adam: _adam, AdamW: _adamw}
+def clip_gradients(clip: Clip, parameters: Sequence[Parameter]) -> None:
+    """Bounds the gradients in place."""
+    if clip.norm is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, clip.norm)
+    elif clip.value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, clip.value)

@@ -2,58 +2,94 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from models.reports import Report, Sampled
 from models.series import QUANTILES, STATISTICS, Chunk, summarise
+from models.shapes import Architecture
+from models.time_axis import time_axis
 from workers.training.cadence import cadence
+from workers.training.hidden_layers import HiddenLayers
 from workers.training.statistics import CHUNK_SAMPLES, GradientStatistics
 from workers.training.stopwatch import Stopwatch
+from workers.training.time_gradients import TimeGradients
 
 FLUSH_SECONDS = 2.0
 """A chunk that is not full waits no longer than this for the end of an epoch, so that a viewer sees a running job."""
 
 
+class Step:
+    """A step that is not sampled: nothing is measured. `Sample` is one that is."""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Around forward and backward."""
+        yield
+
+    def before_clipping(self) -> None: ...
+    def after_clipping(self) -> None: ...
+    def before_step(self) -> None: ...
+    def after_step(self) -> None: ...
+
+
 class Recorder:
-    """The gradient statistics of a job."""
+    """The statistics of one run of a job."""
 
     def __init__(
         self,
         network: nn.Module,
+        architecture: Architecture,
         steps: int,
         every_steps: int | Literal["auto"],
         report: Callable[[Report], None],
         stopwatch: Stopwatch,
+        is_open: bool = False,
+        first_step: int = 0,
+        over_time: bool = True,
     ) -> None:
-        self._statistics = GradientStatistics(network)
-        self._cadence = cadence(steps, every_steps)
-        self._report = report
-        self._stopwatch = stopwatch
-        self._pending: list[Chunk] = []
+        """`first_step`: steps that the job took before this run, which the steps reported count on from."""
+        self.statistics = GradientStatistics(network)
+        self.hidden_layers = HiddenLayers(network, architecture)
+        axis = time_axis(architecture) if over_time else None
+        self.time_gradients = TimeGradients(network, axis.time_steps) if axis else None
+        self.stopwatch = stopwatch
+        self._first_step = first_step
+        self._cadence = cadence(steps, every_steps, is_open)
+        self._time_every = 1 if is_open or axis is None else max(1, steps // axis.samples)
+        """Steps between two samples over time."""
+        self._time_taken_at = -self._time_every
+        self._tensors = Collected("tensors", report)
+        self._layers = Collected("layers", report)
+        self._time = Collected("time", report)
         self._epoch: list[Chunk] = []
         self._flushed_at = time.monotonic()
 
-    @contextmanager
-    def measuring(self, step: int) -> Iterator[None]:
-        """Around the optimizer's step: measures it if it is one of those to sample."""
-        if not self._cadence.takes(step):
-            yield
-            return
-        with self._stopwatch("statistics"):
-            self._statistics.before_step()
-        yield
-        with self._stopwatch("statistics"):
-            self._statistics.after_step(step)
-            if len(self._statistics) >= CHUNK_SAMPLES:
-                self._take()
+    def step(self, step: int) -> Step:
+        """The measurements of a step of the job: none, or all."""
+        own = step - self._first_step
+        if not self._cadence.takes(own):
+            return Step()
+        over_time = self.time_gradients is not None and own - self._time_taken_at >= self._time_every
+        self._time_taken_at = own if over_time else self._time_taken_at
+        return Sample(self, step, over_time)
+
+    def keep(self, step: int, hidden: Tensor | None, over_time: Tensor | None) -> None:
+        """Takes what a sample measured besides the tensors."""
+        if hidden is not None:
+            self._layers.add(step, hidden.cpu().numpy())
+        if over_time is not None:
+            self._time.add(step, over_time.cpu().numpy().reshape(1, -1))
+        if len(self.statistics) >= CHUNK_SAMPLES:
+            self._take()
 
     def end_epoch(self) -> list[dict[str, Any]]:
         """The epoch's rows of `layer_summaries`, one for each tensor; none if no step of it was sampled."""
-        with self._stopwatch("statistics"):
+        with self.stopwatch("statistics"):
             self._take()
             chunks, self._epoch = self._epoch, []
             if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
@@ -61,25 +97,21 @@ class Recorder:
             return self._summaries(np.concatenate([chunk.values for chunk in chunks])) if chunks else []
 
     def finish(self) -> None:
-        """Reports what is left at the end of the job."""
+        """Reports what is left at the end of the run."""
         self._take()
         self._flush()
 
     def _flush(self) -> None:
-        if self._pending:
-            steps = np.concatenate([chunk.steps for chunk in self._pending])
-            values = np.concatenate([chunk.values for chunk in self._pending])
-            self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), Chunk(steps, values).encode()))
-        self._pending, self._flushed_at = [], time.monotonic()
+        for collected in (self._tensors, self._layers, self._time):
+            collected.flush()
+        self._flushed_at = time.monotonic()
 
     def _take(self) -> None:
         """Moves samples from the device to the host."""
-        if len(self._statistics):
-            chunk = self._statistics.take()
-            self._pending.append(chunk)
+        if len(self.statistics):
+            chunk = self.statistics.take()
+            self._tensors.extend(chunk)
             self._epoch.append(chunk)
-        if sum(len(chunk.steps) for chunk in self._pending) >= CHUNK_SAMPLES:
-            self._flush()
 
     def _summaries(self, values: Any) -> list[dict[str, Any]]:
         quantiles = summarise(values)
@@ -90,5 +122,70 @@ class Recorder:
                 for s, statistic in enumerate(STATISTICS)
                 for q, quantile in enumerate(QUANTILES)
             }
-            for index, name in enumerate(self._statistics.names)
+            for index, name in enumerate(self.statistics.names)
         ]
+
+
+class Sample(Step):
+    """A sampled step."""
+
+    def __init__(self, recorder: Recorder, step: int, over_time: bool) -> None:
+        self._recorder = recorder
+        self._step = step
+        self._time = recorder.time_gradients if over_time else None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with ExitStack() as watched:
+            if len(self._recorder.hidden_layers):
+                watched.enter_context(self._recorder.hidden_layers.watching())
+            if self._time:
+                watched.enter_context(self._time.watching())
+            yield
+
+    def before_clipping(self) -> None:
+        with self._recorder.stopwatch("statistics"):
+            self._recorder.statistics.before_clipping()
+
+    def after_clipping(self) -> None:
+        with self._recorder.stopwatch("statistics"):
+            self._recorder.statistics.after_clipping()
+
+    def before_step(self) -> None:
+        with self._recorder.stopwatch("statistics"):
+            self._recorder.statistics.before_step()
+
+    def after_step(self) -> None:
+        recorder = self._recorder
+        with recorder.stopwatch("statistics"):
+            recorder.statistics.after_step(self._step)
+            hidden = recorder.hidden_layers.take() if len(recorder.hidden_layers) else None
+            recorder.keep(self._step, hidden, self._time.take() if self._time else None)
+
+
+class Collected:
+    """Samples of one series that wait for a chunk to be full."""
+
+    def __init__(self, series: str, report: Callable[[Report], None]) -> None:
+        self._series = series
+        self._report = report
+        self._steps: list[NDArray[np.int64]] = []
+        self._values: list[NDArray[np.float32]] = []
+
+    def add(self, step: int, values: NDArray[np.float64]) -> None:
+        """One sample [statistics, columns]."""
+        with np.errstate(over="ignore"):
+            self.extend(Chunk(np.array([step], np.int64), values.astype(np.float32)[None]))
+
+    def extend(self, chunk: Chunk) -> None:
+        self._steps.append(chunk.steps)
+        self._values.append(chunk.values)
+        if sum(map(len, self._steps)) >= CHUNK_SAMPLES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._steps:
+            steps, values = np.concatenate(self._steps), np.concatenate(self._values)
+            data = Chunk(steps, values).encode()
+            self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), data, self._series))
+        self._steps, self._values = [], []

@@ -1,6 +1,8 @@
 """Gradient statistics of every parameter tensor at a sampled step, in double.
 
-    statistics.before_step()   # after backward and clipping: gradients are final
+    statistics.before_clipping()
+    clip()
+    statistics.before_step()
     optimizer.step()
     statistics.after_step(step)
 
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.series import Chunk
+from models.series import STATISTICS, Chunk
 
 CHUNK_SAMPLES = 100
 
@@ -28,28 +30,44 @@ class GradientStatistics:
         self._samples: list[Tensor] = []
         self._before: list[Tensor] = []
         self._gradients: list[Tensor] = []
+        self._clipped: list[Tensor] = []
+
+    @torch.no_grad()
+    def before_clipping(self) -> None:
+        """Reads the gradients."""
+        self._gradients = [gradient_statistics(gradient) for gradient in self._final_gradients()]
+        self._clipped = []
+
+    @torch.no_grad()
+    def after_clipping(self) -> None:
+        """Reads the norms again, for clipping has changed them."""
+        self._clipped = [torch.linalg.vector_norm(gradient.double()) for gradient in self._final_gradients()]
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """Reads the gradients and keeps the weights."""
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        self._gradients = [gradient_statistics(gradient) for gradient in gradients]
+        """Keeps the weights."""
         self._before = [parameter.detach().clone() for parameter in self._parameters]
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Compares the weights with what they were, and keeps the sample."""
         updates = [update_statistics(b, a.detach()) for b, a in zip(self._before, self._parameters, strict=True)]
-        columns = [torch.cat(pair) for pair in zip(self._gradients, updates, strict=True)]
+        clipped = self._clipped or [gradient[0] for gradient in self._gradients]
+        parts = zip(self._gradients, updates, clipped, strict=True)
+        columns = [torch.cat([gradient, update, norm[None]]) for gradient, update, norm in parts]
         self._samples.append(torch.stack(columns, dim=1))
         self._steps.append(step)
+
+    def _final_gradients(self) -> list[Tensor]:
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def take(self) -> Chunk:
         """All samples since the last call, in one transfer."""
-        values = torch.stack(self._samples).cpu().numpy() if self._samples else np.empty((0, 8, len(self.names)))
+        shape = (0, len(STATISTICS), len(self.names))
+        values = torch.stack(self._samples).cpu().numpy() if self._samples else np.empty(shape)
         with np.errstate(over="ignore"):
             chunk = Chunk(np.array(self._steps, np.int64), values.astype(np.float32))
         self._steps, self._samples = [], []

@@ -1,0 +1,25 @@
+"""Which losses fit which targets, and how many numbers a network then has to give."""
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+from models.catalogue import DataShape, Task
+from models.definitions.training import Training
+
+LossName = Literal["cross_entropy", "binary_cross_entropy", "mse", "huber", "mae"]
+
+FITTING: dict[Task, tuple[LossName, ...]] = {
+    "classification": ("cross_entropy", "binary_cross_entropy"),
+    "regression": ("mse", "huber", "mae"),
+}
+"""The first is what `auto` means."""
+assert {name for names in FITTING.values() for name in names} == set(get_args(LossName))
+
+
+def loss_name(training: Training, data: DataShape) -> LossName:
+    return FITTING[data.task][0] if training.loss == "auto" else training.loss
+
+
+def with_logits(data: DataShape, loss: LossName) -> DataShape:
+    """The data as the network sees them: two classes are one logit under binary_cross_entropy, else two."""
+    return replace(data, outputs=1) if loss == "binary_cross_entropy" else data

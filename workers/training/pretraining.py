@@ -1,0 +1,84 @@
+"""Greedy layer-wise pre-training (Bengio et al. 2007): each hidden layer in turn learns to give its input back.
+
+For layer l, with the layers before it as they are and at rest: h = layer(x), x' = decoder(h), and the mean squared
+distance of x' from x is minimised over the layer and its decoder, a linear map that is thrown away afterwards.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.definitions.training import Training
+from workers.training.networks import Dense
+from workers.training.optimizers import build_optimizer, clip_gradients
+
+
+def pretrain(
+    network: nn.Module,
+    x: Tensor,
+    training: Training,
+    steps_per_epoch: int,
+    seed: int,
+    stepped: Callable[[], bool],
+) -> list[dict[str, Any]] | None:
+    """Trains the hidden layers of a dnn; each layer's first and last loss, or None if `stepped` said to leave.
+
+    `stepped` is called after each step, and is true when the job is cancelled or out of time.
+    """
+    assert training.pretraining is not None
+    order = torch.Generator().manual_seed(seed)
+    results = []
+    for name, layer in network.named_children():
+        if not isinstance(layer, Dense):
+            continue
+        x = x.flatten(1)
+        losses = _train_layer(layer, x, training, steps_per_epoch, order, stepped)
+        if losses is None:
+            return None
+        results.append({"layer": name, "first_loss": losses[0], "last_loss": losses[-1]})
+        with torch.no_grad():
+            x = layer.eval()(x)
+    return results
+
+
+def _train_layer(
+    layer: Dense,
+    x: Tensor,
+    training: Training,
+    steps_per_epoch: int,
+    order: torch.Generator,
+    stepped: Callable[[], bool],
+) -> list[float] | None:
+    """The mean loss of each epoch."""
+    assert training.pretraining is not None
+    width = layer.projection.out_features if hasattr(layer, "projection") else _width(layer)
+    decoder = nn.Linear(width, x.shape[1]).to(x.device)
+    parameters = [*layer.parameters(), *decoder.parameters()]
+    optimizer = build_optimizer(training, parameters)
+    layer.train()
+    losses = []
+    for _ in range(training.pretraining.epochs):
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        rows = torch.randperm(len(x), generator=order).to(x.device)
+        batches = torch.split(rows, training.batch_size)[:steps_per_epoch]
+        for batch in batches:
+            given = x.index_select(0, batch)
+            loss = nn.functional.mse_loss(decoder(layer(given)), given)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if training.clip:
+                clip_gradients(training.clip, parameters)
+            optimizer.step()
+            total += loss.detach().double()
+            if stepped():
+                return None
+        losses.append(float(total) / len(batches))
+    return losses
+
+
+def _width(layer: Dense) -> int:
+    """Of what the layer gives."""
+    with torch.no_grad():
+        return int(layer.eval()(torch.zeros(1, layer.linear.in_features, device=layer.linear.weight.device)).shape[1])
