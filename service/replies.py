@@ -216,6 +216,70 @@ class DatasetsReply(Reply):
     next: None
 
 
+class EstimatedLayer(Reply):
+    index: int
+    name: str
+    kind: str
+    output_shape: list[int]
+    parameters: int
+    flops: int
+    """Of a row's forward pass: 2 for each multiplication and addition of affine maps."""
+    activation_bytes: int
+    """Kept for the backward pass of a batch."""
+    gain: float | None
+    """Of a hidden layer: the expected ||dL/dz|| of this layer / that of the next, by mean field theory."""
+    time_gain: float | None
+    """Of a plain rnn: the expected ||dL/dh_t|| / ||dL/dh_t+1||."""
+
+
+class EstimatedTotal(Reply):
+    parameters: int
+    flops: int
+    parameter_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int
+    activation_bytes: int
+    """Of a batch."""
+
+
+class WarningReply(Reply):
+    code: Literal["too_large", "wrong_output", "constant_init", "vanishing_depth", "exploding_depth", "vanishing_time"]
+    detail: str
+    pointer: str
+
+
+class EstimateReply(Reply):
+    """What a job would take, and what to expect of it."""
+
+    layers: list[EstimatedLayer]
+    total: EstimatedTotal
+    depth_budget: float | None
+    """Layers like these after which a thousandth of the gradient is left; null where it does not shrink."""
+    warnings: list[WarningReply]
+
+
+class ChapterReply(Reply):
+    """A claim about neural networks, and the jobs that show it."""
+
+    name: str
+    place: int
+    title: str
+    claim: str
+    why: str
+    expected: str
+    jobs: dict[str, JobDefinition]
+    """Definitions to be posted as they are."""
+    estimates: dict[str, Any] = {}
+    """Definitions for `POST /v1/estimates`."""
+    checks: list[dict[str, Any]]
+    """What has to hold: a measure of one of the jobs, and its bound."""
+
+
+class TextbookReply(Reply):
+    items: list[ChapterReply]
+    next: None
+
+
 class HealthReply(Reply):
     status: Literal["ok"]
 

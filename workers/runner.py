@@ -17,6 +17,7 @@ from models.lifecycle import error
 from models.reports import Ended
 from workers.process import Reporter
 from workers.training.job import train_job
+from workers.training.precision import PrecisionUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ def main(reports: Connection, control: Connection, definition: JobDefinition, vi
     _stand_alone()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     torch.set_num_threads(definition.resources.threads)
+    if definition.training.deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.use_deterministic_algorithms(True)
     cancelled = threading.Event()
     threading.Thread(target=_listen, args=(control, cancelled), name="listener", daemon=True).start()
     reporter = Reporter(reports)
@@ -65,6 +69,8 @@ def _error_of(exception: Exception) -> dict[str, object]:
     if isinstance(exception, torch.OutOfMemoryError | MemoryError):
         detail = "The job needed more memory than its device has."
         return error("out_of_memory", "Out of memory", detail, "memory", retryable=False)
+    if isinstance(exception, PrecisionUnavailable):
+        return error("no_bfloat16", "The device has no bfloat16", str(exception), "user", retryable=False)
     if isinstance(exception, DescentError):
         return error("data_unavailable", "The data could not be read", str(exception), "data", retryable=True)
     detail = f"{type(exception).__name__}: {exception}"[:500]

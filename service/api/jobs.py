@@ -73,7 +73,7 @@ class CancelBody(Strict):
 def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
     shared = context()
-    definition = admit(_json_bytes(), shared.capacity.now())
+    definition = admit(json_bytes(), shared.capacity.now())
     with shared.database.write() as connection:
         job_id = lifecycle.submit(connection, definition, g.owner, shared.settings.queued_jobs)
     shared.doorbell.ring()
@@ -167,14 +167,15 @@ def _await_change(job_id: str, seconds: float) -> None:
 def _cancel_body() -> CancelBody:
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return CancelBody()
-    value: Any = parse(_json_bytes())
+    value: Any = parse(json_bytes())
     try:
         return CancelBody.model_validate(value)
     except ValidationError as error:
         raise InvalidDefinition(problems_of(error, value)) from error
 
 
-def _json_bytes() -> bytes:
+def json_bytes() -> bytes:
+    """The body of this request, which has to be JSON and not too large."""
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
     most = context().settings.body_bytes
