@@ -14,6 +14,8 @@ $(INSTALLED): pyproject.toml
 install: $(INSTALLED) ## A virtual environment with everything
 demo: $(INSTALLED) ## Train a CNN on digits through HTTP, and read the report
 	@$(BIN)/python examples/demo.py
+textbook: $(INSTALLED) ## Every claim of the textbook as jobs through the API; writes docs/textbook.md
+	@$(BIN)/python examples/textbook.py
 serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
 	@$(BIN)/python -m service
 test: $(INSTALLED) ## All tests that need neither GPU nor Docker
@@ -24,8 +26,10 @@ check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrati
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m migrations.check
+reference: $(INSTALLED) ## Write docs/definitions.md anew, from the models
+	@$(BIN)/python -m models.definitions.reference
 bench: $(INSTALLED) ## POST to first step, small jobs per second, memory of the API
 	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.memory
 
-.PHONY: help install demo serve test check bench
+.PHONY: help install demo textbook serve test check reference bench

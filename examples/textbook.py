@@ -59,9 +59,8 @@ def run(textbook: "Textbook", names: list[str]) -> bool:
         sys.stdout.flush()
         page.append(section(chapter, rows, holds))
     seconds = time.monotonic() - started
-    print(
-        f"\n{len(chapters)} claims, {len(textbook.jobs)} jobs in {seconds:.0f} s: {'all hold' if all_hold else 'NOT ALL HOLD'}"
-    )
+    verdict = "all hold" if all_hold else "NOT ALL HOLD"
+    print(f"\n{len(chapters)} claims, {len(textbook.jobs)} jobs in {seconds:.0f} s: {verdict}")
     if not names:
         PAGE.write_text(HEADING.format(claims=len(chapters), jobs=len(textbook.jobs), seconds=seconds) + "".join(page))
     return all_hold
@@ -221,6 +220,7 @@ MEASURES: dict[str, Callable[[Textbook, dict[str, Any]], Any]] = {
     "time_decay": lambda textbook, job: time_decay(textbook, job, 0),
     "time_ratio_end": lambda textbook, job: time_ratio(textbook, job, -1),
     "parameters": parameters,
+    "diverged": lambda textbook, job: float(job["metrics"]["train_loss"] is None),
     "runs": lambda textbook, job: len(job["runs"]),
     "worst_run": lambda textbook, job: max(run["best"]["validation_loss"] for run in job["runs"]),
 }

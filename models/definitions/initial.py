@@ -55,6 +55,7 @@ class ConstantInit(_Initial):
 
     kind: Literal["constant"]
     value: Value = 0.05
+    """Of every weight."""
 
 
 class NormalInit(_Initial):
@@ -70,6 +71,7 @@ class UniformInit(_Initial):
 
     kind: Literal["uniform"]
     bound: Scale = 0.05
+    """Largest size of a weight."""
 
 
 Initial = AutoInit | DefaultInit | GainInit | ZerosInit | ConstantInit | NormalInit | UniformInit
@@ -112,6 +114,7 @@ class RecurrentInitial(Strict):
 
     kind: RecurrentName
     gain: Scale = 1.0
+    """Of `orthogonal` and `identity`."""
 
 
 def _recurrent_tag(value: Any) -> str:

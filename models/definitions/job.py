@@ -28,6 +28,7 @@ class Resources(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a free GPU if the worker has one, else the CPU."""
     gpus: Literal[1] = 1
+    """A job runs on one device."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of the job. Part of the definition, for sums depend on it in the last bit."""
 
@@ -36,11 +37,18 @@ class JobDefinition(Strict):
     """One network, its data and its training. Only `network` and `data` are required."""
 
     name: Name = ""
+    """For people; need not be unique."""
     tags: Annotated[Several[Tag], Field(max_length=50)] = ()
+    """For people, to find jobs by."""
     network: Network
+    """Its `family` says which."""
     data: Data
+    """The data set, and how it is split and scaled."""
     training: Training = Training()
+    """Optimizer, loss, budget, and when to stop."""
     gradients: Gradients = Gradients()
+    """What is recorded on the way."""
     resources: Resources = Resources()
+    """Device and threads."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Higher is claimed first; equals in order of arrival."""

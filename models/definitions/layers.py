@@ -23,11 +23,13 @@ class Kernel(Strict):
     kernel: Width = 3
     """Extent of the kernel in each spatial dimension."""
     stride: Width = 1
+    """Positions from one application of the kernel to the next."""
     padding: Literal["same"] | Annotated[int, Field(ge=0, le=2**20)] = "same"
     """`same`: the output has ceil(n / stride) positions. A number: that many zeros on each side."""
     dilation: Width = 1
     """Distance between the taps of the kernel."""
     pool: Literal["none", "max", "average"] = "none"
+    """Whether pooling follows, and which."""
     pool_size: Width = 2
     """Size and stride of the pooling window; positions that do not fill a window are dropped."""
 
@@ -38,12 +40,19 @@ class Dense(Strict):
 
     kind: Literal["dense"]
     width: Width
+    """Units."""
     activation: Activation = "relu"
+    """Of each unit."""
     norm: Norm = "none"
+    """Normalisation between the affine map and the activation."""
     dropout: Share = 0.0
+    """Share of the outputs set to zero while training."""
     bias: bool = True
+    """Whether the affine map has one."""
     residual: bool = False
+    """Whether x is added, projected linearly where widths differ."""
     init: Init = "auto"
+    """Of the weights; `auto` goes by the activation."""
 
 
 class Convolution(Kernel):
@@ -51,11 +60,17 @@ class Convolution(Kernel):
 
     kind: Literal["convolution"]
     activation: Activation = "relu"
+    """Of each unit."""
     norm: Norm = "none"
+    """Normalisation between the convolution and the activation."""
     dropout: Share = 0.0
+    """Share of the outputs set to zero while training."""
     bias: bool = True
+    """Whether the convolution has one."""
     residual: bool = False
+    """Whether x is added before pooling, projected by a kernel of 1 where shapes differ."""
     init: Init = "auto"
+    """Of the weights; `auto` goes by the activation."""
 
 
 class Recurrent(Strict):
@@ -63,8 +78,11 @@ class Recurrent(Strict):
 
     kind: Literal["recurrent"]
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    """As for an rnn."""
     hidden: Width
+    """Units, of each direction."""
     bidirectional: bool = False
+    """A second direction, from the last time step to the first, beside the first."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """Of the plain `rnn` cell; the gates of the others are fixed."""
     dropout: Share = 0.0
@@ -82,6 +100,7 @@ class TokenEmbedding(Strict):
 
     kind: Literal["embedding"]
     size: Width
+    """Length of the vector."""
 
 
 class Frames(Strict):
@@ -96,6 +115,7 @@ class Pooling(Strict):
 
     kind: Literal["pooling"]
     mode: Literal["flatten", "average", "max"] = "flatten"
+    """`average` and `max` are per channel."""
 
 
 class Readout(Strict):
@@ -104,6 +124,7 @@ class Readout(Strict):
 
     kind: Literal["readout"]
     mode: Literal["last", "mean", "each"] = "last"
+    """`each` needs data with a target for each time step."""
 
 
 Inner = Annotated[Dense | Convolution | Recurrent, Field(discriminator="kind")]
@@ -114,6 +135,7 @@ class Residual(Strict):
 
     kind: Literal["residual"]
     layers: Annotated[Several[Inner], Field(min_length=1, max_length=100)]
+    """The branch, its first layer first."""
 
 
 class Output(Strict):

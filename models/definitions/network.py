@@ -34,6 +34,7 @@ class Dnn(Strict):
     hidden: Annotated[Several[Width], Field(max_length=MOST_LAYERS - 1)]
     """Widths of the hidden layers; `[]` is the perceptron."""
     activation: Activation = "relu"
+    """Of every hidden layer."""
     residual: bool = False
     """Each hidden layer adds its input to its output; where widths differ the input is projected linearly."""
     norm: Norm = "none"
@@ -41,6 +42,7 @@ class Dnn(Strict):
     dropout: Share = 0.0
     """Share of a hidden layer's outputs set to zero while training."""
     bias: bool = True
+    """Whether the affine maps have one."""
     init: Init = "auto"
     """Of the weights of every layer. `auto`: He for the relu family, LeCun for selu and maxout, Xavier otherwise; LeCun
     for the output."""
@@ -54,11 +56,13 @@ class Cnn(Strict):
 
     family: Literal["cnn"]
     blocks: Annotated[Several[Block], Field(min_length=1, max_length=MOST_LAYERS - 2)]
+    """Convolutions, input first."""
     pooling: Literal["flatten", "average", "max"] = "flatten"
     """What becomes of the last block's positions: kept side by side, or their average or maximum per channel."""
     hidden: Annotated[Several[Width], Field(max_length=MOST_LAYERS - 3)] = ()
     """Widths of the fully connected layers after the blocks."""
     activation: Activation = "relu"
+    """Of blocks and fully connected layers."""
     residual: bool = False
     """Each block adds its input to its output, before pooling; projected by a kernel of 1 where shapes differ."""
     norm: Norm = "none"
@@ -66,6 +70,7 @@ class Cnn(Strict):
     dropout: Share = 0.0
     """Dropout after blocks and fully connected layers."""
     bias: bool = True
+    """Whether the affine maps have one."""
     init: Init = "auto"
     """Of the weights of every layer, as for a dnn."""
     output: Ending = "auto"
@@ -84,11 +89,13 @@ class Rnn(Strict):
 
     family: Literal["rnn"]
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    """`rnn`: plain (Elman 1990); `lstm`: Hochreiter and Schmidhuber 1997, with forget gates; `gru`: Cho et al. 2014."""
     hidden: Width
     """Width of each recurrent layer (of each direction)."""
     layers: Annotated[int, Field(ge=1, le=MOST_LAYERS - 2)] = 1
     """Recurrent layers, one upon the other."""
     bidirectional: bool = False
+    """A second direction, from the last time step to the first, beside the first."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """Of the plain `rnn` cell; the gates of the others are fixed."""
     dropout: Share = 0.0
@@ -117,6 +124,7 @@ class Sequential(Strict):
 
     family: Literal["sequential"]
     layers: Annotated[Several[Typed], Field(max_length=MOST_LAYERS - 1)]
+    """Input first; the output is not listed."""
     output: Ending = "auto"
     """What the last layer ends in; `auto` is what the loss wants: linear, for the losses take logits."""
 

@@ -20,7 +20,9 @@ class Sgd(Strict):
 
     kind: Literal["sgd"]
     learning_rate: Rate = 0.01
+    """Before the schedule, which multiplies it step by step."""
     momentum: Share = 0.0
+    """Share of the last velocity v that is kept."""
     nesterov: bool = False
     """Steps along g + momentum v instead of v (Nesterov 1983); needs momentum."""
 
@@ -36,6 +38,7 @@ class Adam(Strict):
 
     kind: Literal["adam"]
     learning_rate: Rate = 0.001
+    """As for sgd."""
 
 
 class AdamW(Strict):
@@ -43,6 +46,7 @@ class AdamW(Strict):
 
     kind: Literal["adamw"]
     learning_rate: Rate = 0.001
+    """As for sgd."""
 
 
 class RmsProp(Strict):
@@ -50,9 +54,11 @@ class RmsProp(Strict):
 
     kind: Literal["rmsprop"]
     learning_rate: Rate = 0.001
+    """As for sgd."""
     alpha: Share = 0.99
     """Smoothing of the mean square."""
     momentum: Share = 0.0
+    """As for sgd, of the divided gradient."""
 
 
 class AdaGrad(Strict):
@@ -60,6 +66,7 @@ class AdaGrad(Strict):
 
     kind: Literal["adagrad"]
     learning_rate: Rate = 0.01
+    """As for sgd."""
 
 
 Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp | AdaGrad, Field(discriminator="kind")]
@@ -83,6 +90,7 @@ class StepSchedule(_Schedule):
     every: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 10
     """Epochs."""
     factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """What the rate is multiplied by."""
 
 
 class CosineSchedule(_Schedule):
@@ -90,6 +98,7 @@ class CosineSchedule(_Schedule):
 
     kind: Literal["cosine"]
     final_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the rate at the end."""
 
 
 class OneCycleSchedule(_Schedule):
@@ -97,6 +106,7 @@ class OneCycleSchedule(_Schedule):
 
     kind: Literal["one_cycle"]
     peak_factor: Annotated[float, Field(ge=1, le=1e6)] = 10.0
+    """The peak, as a multiple of the rate."""
     warmup_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """Share of the steps that go up."""
 
@@ -107,7 +117,9 @@ class PlateauSchedule(_Schedule):
 
     kind: Literal["plateau"]
     patience: Annotated[int, Field(ge=0, le=MOST_EPOCHS)] = 5
+    """Epochs."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What the rate is multiplied by."""
 
 
 Schedule = Annotated[
@@ -180,11 +192,15 @@ class Training(Strict):
     label_smoothing: Share = 0.0
     """Share of each target that is spread evenly over all classes (Szegedy et al. 2016)."""
     optimizer: Optimizer = Adam(kind="adam")
+    """What makes a step of a gradient."""
     schedule: Schedule = ConstantSchedule()
+    """How the learning rate changes from step to step."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Decoupled for adamw, L2 for the others; as in torch it covers every parameter."""
     clip: Clip | None = None
+    """`null`: gradients stay as they are."""
     stop: Stop | None = None
+    """`null`: the budget alone ends the job."""
     pretraining: Pretraining | None = None
     """For a dnn."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"

@@ -8,7 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from models.admission import admit
+from models.capacity import capacity_of
 from models.database import Database
+from models.errors import InvalidDefinition
 from models.tables import Job
 from tests.system.conftest import Stack
 
@@ -67,6 +70,37 @@ WRONG: dict[str, tuple[bytes, int, str]] = {
     "a wrong loss": (a_body(training={"loss": "mse"}), 422, "/training/loss"),
     "validation 0": (a_body(data=IRIS | {"validation": 0}), 422, "/data/validation"),
     "validation 1": (a_body(data=IRIS | {"validation": 1}), 422, "/data/validation"),
+    "a binary loss for three classes": (a_body(training={"loss": "binary_cross_entropy"}), 422, "/training/loss"),
+    "class weights for a regression": (a_body(data={"dataset": "diabetes"}, training={"class_weights": "balanced"}), 422,
+                                       "/training/class_weights"),
+    "two weights for three classes": (a_body(training={"class_weights": [1.0, 2.0]}), 422, "/training/class_weights"),
+    "smoothing for a regression": (a_body(data={"dataset": "diabetes"}, training={"label_smoothing": 0.1}), 422,
+                                   "/training/label_smoothing"),
+    "pre-training for a cnn": (a_body(CNN, DIGITS, training={"pretraining": {"kind": "autoencoder"}}), 422,
+                               "/training/pretraining"),
+    "pre-training for a perceptron": (a_body(DNN | {"hidden": []}, training={"pretraining": {"kind": "autoencoder"}}),
+                                      422, "/training/pretraining"),
+    "patience without validation": (a_body(data=IRIS | {"validation": None}, training={"stop": {"patience": 3}}), 422,
+                                    "/training/stop/patience"),
+    "restarts without validation": (a_body(data=IRIS | {"validation": None}, training={"restarts": 3}), 422,
+                                    "/training/restarts"),
+    "plateau without validation": (a_body(data=IRIS | {"validation": None},
+                                          training={"schedule": {"kind": "plateau"}}), 422, "/training/schedule/kind"),
+    "a cosine without an end": (a_body(training={"max_seconds": 3.0, "schedule": {"kind": "cosine"}}), 422,
+                                "/training/schedule/kind"),
+    "nesterov without momentum": (a_body(training={"optimizer": {"kind": "sgd", "nesterov": True}}), 422,
+                                  "/training/optimizer"),
+    "clip by norm and by value": (a_body(training={"clip": {"norm": 1.0, "value": 1.0}}), 422, "/training/clip"),
+    "a residual block that loses positions": (a_body(CNN | {"residual": True, "blocks": [{"filters": 4, "padding": 0}]},
+                                                     DIGITS), 422, "/network/blocks/0/padding"),
+    "pooling within a residual block": (
+        a_body({"family": "sequential", "layers": [{"kind": "residual", "layers": [
+            {"kind": "convolution", "filters": 4, "pool": "max"}]}]}, DIGITS),
+        422, "/network/layers/0/layers/0/pool"),
+    "a forget bias without a forget gate": (a_body({"family": "rnn", "cell": "gru", "hidden": 4, "forget_bias": 1.0},
+                                                   {"dataset": "adding"}), 422, "/network/forget_bias"),
+    "the last step of a table": (a_body(data=IRIS | {"features": "last"}), 422, "/data/features"),
+    "an init with a wrong parameter": (a_body(DNN | {"init": {"kind": "he", "std": 1.0}}), 422, "/network/init"),
     "unknown dataset": (a_body(data={"dataset": "irsi"}), 422, "/data/dataset"),
     "unknown parameter": (a_body(data={"dataset": "xor", "parameters": {"length": 3}}), 422,
                           "/data/parameters/length"),
@@ -227,3 +261,33 @@ def test_a_chunked_body_cannot_go_round_the_limit(stack: Stack) -> None:
             pass  # refused before all of it was sent
         answer = connection.recv(4096)
     assert answer.split(b" ", 2)[1] == b"413", answer
+
+
+def test_wrong_combinations_are_told_all_at_once(stack: Stack) -> None:
+    wrong = {
+        "stop": {"patience": 3},
+        "restarts": 3,
+        "loss": "mse",
+        "class_weights": [1.0, 2.0],
+        "pretraining": {"kind": "autoencoder"},
+    }
+    blocks = [{"filters": 4, "kernel": 9}]
+    body = {"network": {"family": "cnn", "blocks": blocks}, "data": DIGITS | {"validation": None}, "training": wrong}
+    problem = stack.client.post("/v1/jobs", json=body).json()
+    assert {error["pointer"] for error in problem["errors"]} == {
+        "/network/blocks/0/kernel", "/training/stop/patience", "/training/restarts", "/training/loss",
+        "/training/class_weights", "/training/pretraining",
+    }  # fmt: skip
+
+
+def test_bfloat16_is_refused_where_no_worker_has_it() -> None:
+    old = {"memory_bytes": 2**30, "slots": ["cuda:0"], "bfloat16": False}
+    new = old | {"bfloat16": True}
+    body = a_body(training={"precision": "bfloat16"}, resources={"device": "cuda"})
+    with pytest.raises(InvalidDefinition) as refused:
+        admit(body, capacity_of([old]))
+    assert refused.value.problems[0].pointer == "/training/precision"
+    assert admit(body, capacity_of([old, new]))
+    assert admit(body, capacity_of([]))
+    assert admit(a_body(training={"precision": "auto"}), capacity_of([old]))
+    assert admit(a_body(training={"precision": "bfloat16"}, resources={"device": "cpu"}), capacity_of([old]))
