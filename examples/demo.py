@@ -134,7 +134,7 @@ def print_result(job: dict[str, Any]) -> None:
     print("\nWhere to look next")
     print("  make serve        the service for yourself; its API is described at /docs")
     print("  examples/*.json   more jobs to POST: DNN, CNN and RNN")
-    print(f"  GET {job['links']['gradients']}?statistic=update_ratio  and seven more statistics of each tensor")
+    print(f"  GET {job['links']['gradients']}?statistic=update_ratio  and more statistics of each tensor and layer")
 
 
 if __name__ == "__main__":

@@ -63,8 +63,10 @@ def test_a_million_pixels() -> None:
     assert 10**6 <= small["total"]["parameters"] < 1.01 * 10**6
 
 
-@pytest.mark.parametrize(("ends", "data", "warned"), [("softmax", "iris", True), ("sigmoid", "diabetes", True),
-                                                     ("linear", "iris", False), ("auto", "diabetes", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ends", "data", "warned"),
+    [("softmax", "iris", True), ("sigmoid", "diabetes", True), ("linear", "iris", False), ("auto", "diabetes", False)],
+)
 def test_a_wrong_output_is_warned_of(ends: str, data: str, warned: bool) -> None:
     answer = estimated({"family": "dnn", "hidden": [8], "output": ends}, {"dataset": data})
     assert codes(answer) == (["wrong_output"] if warned else [])

@@ -1,4 +1,4 @@
-"""What `models/shapes.py` says of a network is what torch builds and trains: for any definition, not for chosen ones."""
+"""What `models/shapes.py` says of a network is what torch builds and trains: for any definition, not chosen ones."""
 
 from dataclasses import replace
 from functools import partial
