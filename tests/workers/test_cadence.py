@@ -24,3 +24,10 @@ def test_a_number_is_honoured() -> None:
     assert sampled(10, 4) == [0, 4, 8]
     assert sampled(3, 1) == [0, 1, 2]
     assert sampled(3, 100) == [0]
+
+
+def test_where_the_end_is_open_samples_grow_ever_thinner() -> None:
+    chosen = cadence(10**6, "auto", is_open=True)
+    assert all(chosen.takes(step) for step in range(20))
+    for start in (40, 1000, 50_000):
+        assert 9 <= sum(chosen.takes(step) for step in range(start, 2 * start)) <= 12

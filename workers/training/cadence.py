@@ -29,7 +29,7 @@ class Cadence:
 
 @dataclass(frozen=True)
 class OpenCadence:
-    """For a job that may end long before its steps do: every step at first, then ever fewer, DENSE to twice as many
+    """For a job that may end long before its steps do: every step at first, then ever fewer, about DENSE / 2
     between a step and its double."""
 
     def takes(self, step: int) -> bool:
