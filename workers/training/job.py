@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.expansion import has_batch_norm
 from models.losses import loss_name, with_logits
-from models.reports import Built, Ended, Progress, Report
+from models.reports import Built, Ended, Report
 from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
 from workers.training.best import Best
@@ -140,9 +139,8 @@ class Trainer:
         pretrained = None
         if training.pretraining:
             with self.stopwatch("training"):
-                stepped = partial(self._pretraining_step, self.ends_at)
                 x = self.data.training.x
-                pretrained = pretrain(self.network, x, training, self.steps_per_epoch, seed, stepped)
+                pretrained = pretrain(self.network, x, training, self.steps_per_epoch, seed, self._pretraining_step)
             if self.cancelled():
                 return False
         first_epoch = self.place.epoch
@@ -190,13 +188,10 @@ class Trainer:
             stopwatch=self.stopwatch,
         )
 
-    def _pretraining_step(self, ends_at: float) -> bool:
-        self.place.step += 1
-        now = time.monotonic()
-        if now - self.place.reported_at > 0.5:
-            self.place.reported_at = now
-            self.report(Progress(self.place.step))
-        return self.cancelled() or now >= ends_at
+    def _pretraining_step(self) -> bool:
+        """Whether it was the last, for the job is cancelled or out of time."""
+        self.place.take_step(self.report)
+        return self.cancelled() or time.monotonic() >= self.ends_at
 
 
 def _constants(prepared: Prepared, loss: Loss) -> dict[str, float]:

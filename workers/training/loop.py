@@ -40,6 +40,18 @@ class Place:
     """Which restart, from 0."""
     reported_at: float = 0.0
 
+    def take_step(self, report: Callable[[Report], None]) -> None:
+        """Counts an optimizer step; the first is reported, and then how far it is, now and then."""
+        self.step += 1
+        now = time.monotonic()
+        if self.step == 1:
+            report(FirstStep(now))
+        elif now - self.reported_at > PROGRESS_SECONDS:
+            report(Progress(self.step))
+        else:
+            return
+        self.reported_at = now
+
 
 @dataclass
 class Loop:
@@ -121,7 +133,8 @@ class Loop:
             sample.before_step()
             self.optimizer.step()
             sample.after_step()
-            self._stepped()
+            self.taken += 1
+            self.place.take_step(self.report)
             total += loss.detach().double() * len(batch)
             trained += len(batch)
             if classified:
@@ -170,18 +183,6 @@ class Loop:
     def _rate(self) -> float:
         rate: float = self.optimizer.param_groups[0]["lr"]
         return rate
-
-    def _stepped(self) -> None:
-        self.taken += 1
-        self.place.step += 1
-        now = time.monotonic()
-        if self.place.step == 1:
-            self.report(FirstStep(now))
-        elif now - self.place.reported_at > PROGRESS_SECONDS:
-            self.report(Progress(self.place.step))
-        else:
-            return
-        self.place.reported_at = now
 
     def _end_epoch(self, metrics: dict[str, float | None], seconds: float) -> None:
         self.place.epoch += 1

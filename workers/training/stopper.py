@@ -50,7 +50,8 @@ class Stopper:
             return "tolerance"
         if time.monotonic() >= self._ends_at:
             return "max_seconds"
-        return "max_steps" if self._training.max_steps is not None and taken >= self._steps else None
+        most = self._training.max_steps
+        return "max_steps" if most is not None and taken >= most else None
 
 
 def _close(before: float | None, now: float | None, tolerance: float) -> bool:
