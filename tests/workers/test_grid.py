@@ -4,8 +4,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import Tensor, nn
@@ -34,42 +35,41 @@ init = st.sampled_from(INITS)
 recurrent_init = st.sampled_from(RECURRENT_INITS)
 ending = st.sampled_from(("auto", "linear", "sigmoid", "softmax"))
 width = st.integers(1, 9)
-widths = st.lists(width, max_size=4)
+outputs = st.integers(1, 5)
+widths = st.lists(width, max_size=3)
 share = st.sampled_from((0.0, 0.3))
 
-dnn = st.fixed_dictionaries(
-    {"family": st.just("dnn"), "hidden": widths},
-    optional={"activation": activation, "residual": st.booleans(), "norm": norm, "dropout": share,
-              "bias": st.booleans(), "init": init, "output": ending},
-)  # fmt: skip
+
+def sometimes(choice: Any) -> Any:
+    """Or null: what the network says."""
+    return st.one_of(st.none(), choice)
+
+
+kernel = {"kernel": st.integers(1, 4), "stride": st.integers(1, 3), "dilation": st.integers(1, 2),
+          "padding": st.one_of(st.just("same"), st.integers(0, 3)), "pool": st.sampled_from(("none", "max", "average")),
+          "pool_size": st.integers(1, 3)}  # fmt: skip
+shared = {"activation": activation, "norm": norm, "dropout": share, "residual": st.booleans()}
 block = st.fixed_dictionaries(
-    {"filters": width},
-    optional={"kernel": st.integers(1, 5), "stride": st.integers(1, 3), "dilation": st.integers(1, 3),
-              "padding": st.one_of(st.just("same"), st.integers(0, 3)), "pool": st.sampled_from(("none", "max",
-              "average")), "pool_size": st.integers(1, 3), "activation": activation, "norm": norm, "dropout": share,
-              "residual": st.booleans()},
-)  # fmt: skip
+    {"filters": width, **kernel}, optional={name: sometimes(choice) for name, choice in shared.items()}
+)
+overrides = shared | {"bias": st.booleans(), "init": init}
+dnn = st.fixed_dictionaries({"family": st.just("dnn"), "hidden": widths, "output": ending, **overrides})
 cnn = st.fixed_dictionaries(
-    {"family": st.just("cnn"), "blocks": st.lists(block, min_size=1, max_size=3)},
-    optional={"pooling": st.sampled_from(("flatten", "average", "max")), "hidden": widths, "activation": activation,
-              "residual": st.booleans(), "norm": norm, "dropout": share, "bias": st.booleans(), "init": init},
+    {"family": st.just("cnn"), "blocks": st.lists(block, min_size=1, max_size=2), "hidden": widths,
+     "pooling": st.sampled_from(("flatten", "average", "max")), **overrides}
 )  # fmt: skip
 rnn = st.fixed_dictionaries(
-    {"family": st.just("rnn"), "hidden": width},
-    optional={"cell": st.sampled_from(("rnn", "lstm", "gru")), "layers": st.integers(1, 3),
-              "bidirectional": st.booleans(), "nonlinearity": st.sampled_from(("tanh", "relu")), "dropout": share,
-              "readout": st.sampled_from(("last", "mean", "each")), "head": widths, "activation": activation,
-              "init": init, "recurrent_init": recurrent_init},
+    {"family": st.just("rnn"), "hidden": width, "cell": st.sampled_from(("rnn", "lstm", "gru")),
+     "layers": st.integers(1, 2), "bidirectional": st.booleans(), "nonlinearity": st.sampled_from(("tanh", "relu")),
+     "dropout": share, "readout": st.sampled_from(("last", "mean", "each")), "head": widths, "activation": activation,
+     "init": init, "recurrent_init": recurrent_init}
 )  # fmt: skip
 
-overrides = {"activation": activation, "norm": norm, "dropout": share, "bias": st.booleans(), "init": init}
-dense_layer = st.fixed_dictionaries(
-    {"kind": st.just("dense"), "width": width}, optional=overrides | {"residual": st.booleans()}
-)
+dense_layer = st.fixed_dictionaries({"kind": st.just("dense"), "width": width, **overrides})
 convolution_layer = st.fixed_dictionaries(
-    {"kind": st.just("convolution"), "filters": width},
-    optional=overrides | {"kernel": st.integers(1, 3), "dilation": st.integers(1, 2), "residual": st.booleans()},
-)
+    {"kind": st.just("convolution"), "filters": width, "kernel": st.integers(1, 3), "dilation": st.integers(1, 2),
+     **overrides}
+)  # fmt: skip
 recurrent_layer = st.fixed_dictionaries(
     {"kind": st.just("recurrent"), "hidden": width, "cell": st.sampled_from(("rnn", "lstm", "gru"))},
     optional={"bidirectional": st.booleans(), "init": init, "recurrent_init": recurrent_init, "dropout": share},
@@ -86,10 +86,10 @@ def some(layer: Any) -> Any:
 @st.composite
 def sequentials(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
     """Convolution over a grid, then recurrence over its frames, then dense layers; each part may be left out."""
-    outputs, size, each = draw(st.integers(1, 5)), st.integers(2, 9), draw(st.booleans())
+    size, each = st.integers(2, 9), draw(st.booleans())
     kind = draw(st.sampled_from(("image", "signal", "sequence", "tokens", "table")))
     rank = {"image": 3, "signal": 2, "sequence": 2, "tokens": 1, "table": 1}[kind]
-    data = DataShape(kind, "regression", 100, tuple(draw(size) for _ in range(rank)), outputs, vocabulary=7)
+    data = DataShape(kind, "regression", 100, tuple(draw(size) for _ in range(rank)), draw(outputs), vocabulary=7)
     layers: list[Any] = []
     form = {"image": "grid", "signal": "grid"}.get(kind, "sequence" if kind in ("sequence", "tokens") else "vector")
     if kind == "tokens":
@@ -110,25 +110,30 @@ def sequentials(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
 
 
 @st.composite
-def definitions(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
-    if draw(st.integers(0, 2)) == 0:
-        return draw(sequentials())
-    network = draw(st.one_of(dnn, cnn, rnn))
-    outputs = draw(st.integers(1, 5))
-    size = st.integers(1, 9)
-    if network["family"] == "dnn":
-        kind, shape = draw(st.sampled_from([("table", 1), ("image", 3), ("sequence", 2)]))
-        return network, DataShape(kind, "regression", 100, tuple(draw(size) for _ in range(shape)), outputs)
-    if network["family"] == "cnn":
-        if draw(st.booleans()):
-            return network, DataShape("signal", "regression", 100, (draw(size), draw(size)), outputs)
-        return network, DataShape("image", "regression", 100, (draw(size), draw(size), draw(size)), outputs)
-    per_step = network.get("readout") == "each"
+def dnns(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
+    kind, rank = draw(st.sampled_from([("table", 1), ("image", 3), ("signal", 2), ("sequence", 2)]))
+    shape = tuple(draw(width) for _ in range(rank))
+    return draw(dnn), DataShape(kind, "regression", 100, shape, draw(outputs))
+
+
+@st.composite
+def cnns(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
+    kind, rank = draw(st.sampled_from([("image", 2), ("signal", 1)]))
+    shape = (draw(st.integers(1, 4)), *(draw(st.integers(5, 11)) for _ in range(rank)))
+    return draw(cnn), DataShape(kind, "regression", 100, shape, draw(outputs))
+
+
+@st.composite
+def rnns(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
+    network = draw(rnn)
+    each = network["readout"] == "each"
     if draw(st.booleans()):
-        network = network | {"embedding": {"size": draw(width)}}
-        return network, DataShape("tokens", "classification", 100, (draw(size),), outputs, vocabulary=7,
-                                  per_step=per_step)  # fmt: skip
-    return network, DataShape("sequence", "regression", 100, (draw(size), draw(size)), outputs, per_step=per_step)
+        data = DataShape("tokens", "classification", 100, (draw(width),), draw(outputs), vocabulary=7, per_step=each)
+        return network | {"embedding": {"size": draw(width)}}, data
+    return network, DataShape("sequence", "regression", 100, (draw(width), draw(width)), draw(outputs), per_step=each)
+
+
+FAMILIES: dict[str, Any] = {"dnn": dnns(), "cnn": cnns(), "rnn": rnns(), "sequential": sequentials()}
 
 
 def fitting(network: Any, data: DataShape) -> Architecture:
@@ -140,10 +145,11 @@ def fitting(network: Any, data: DataShape) -> Architecture:
         raise
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
-@given(definitions())
-def test_what_fits_is_built_as_traced_and_takes_two_steps(drawn: tuple[dict[str, Any], DataShape]) -> None:
-    plain, data = drawn
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@given(drawn=st.data())
+def test_what_fits_is_built_as_traced_and_takes_two_steps(family: str, drawn: st.DataObject) -> None:
+    plain, data = drawn.draw(FAMILIES[family])
     network = NETWORK.validate_python(plain)
     architecture = fitting(network, data)
     torch.manual_seed(0)

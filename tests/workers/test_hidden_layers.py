@@ -1,74 +1,142 @@
 """The statistics of hidden layers equal those of a network written by hand, in double."""
 
+import itertools
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
+from torch.nn.functional import conv2d, linear, max_pool2d
 
 from models.catalogue import DataShape
-from models.definitions.job import JobDefinition
+from models.definitions.network import Network
 from models.shapes import trace
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.networks import build
 
+NETWORK: TypeAdapter[Any] = TypeAdapter(Network)
 TABLE = DataShape("table", "classification", 100, (5,), 3, ("a", "b", "c"))
+IMAGE = DataShape("image", "classification", 100, (2, 8, 8), 3, ("a", "b", "c"))
+TANH = {"kind": "dense", "width": 6, "activation": "tanh"}
 
 
 def rms(values: torch.Tensor) -> float:
     return values.square().mean().sqrt().item()
 
 
-def test_a_plain_twin_measures_the_same() -> None:
-    definition = JobDefinition.model_validate(
-        {"network": {"family": "dnn", "hidden": [7, 6], "activation": "tanh"}, "data": {"dataset": "iris"}}
-    )
+def a_network(plain: dict[str, Any], data: DataShape) -> tuple[Any, HiddenLayers]:
+    """In double, and what watches it."""
+    definition = NETWORK.validate_python(plain)
     torch.manual_seed(0)
-    network = build(definition.network, TABLE).double()
-    hidden = HiddenLayers(network, trace(definition.network, TABLE))
-    x, y = torch.randn(20, 5).double(), torch.randint(0, 3, (20,))
+    network = build(definition, data).double()
+    return network, HiddenLayers(network, trace(definition, data))
+
+
+Seen = dict[str, torch.Tensor]
+"""What a layer is measured by: z, a and y of its own forward pass."""
+
+
+def dense(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
+    z = linear(x, layer.linear.weight, layer.linear.bias)
+    a = z.tanh()
+    if not residual:
+        return {"z": z, "a": a, "y": a, "measured": z}
+    y = a + (x @ layer.projection.weight.T if hasattr(layer, "projection") else x)
+    return {"z": z, "a": a, "y": y, "measured": y}
+
+
+def convolution(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
+    z = conv2d(x, layer.convolution.weight, layer.convolution.bias, padding=1)
+    a = z.tanh()
+    return {"z": z, "a": a, "y": max_pool2d(a, 2), "measured": z}
+
+
+def block(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
+    """A residual block counts as one layer, which is measured by what it gives."""
+    y = x + dense(layer.body.dense_1, dense(layer.body.dense_0, x, False)["y"], False)["y"]
+    return {"z": y, "a": y, "y": y, "measured": y}
+
+
+BY_HAND: dict[str, tuple[dict[str, Any], DataShape, dict[str, Any]]] = {
+    "dnn": ({"family": "dnn", "hidden": [7, 6, 4]}, TABLE, dict.fromkeys(("hidden_0", "hidden_1", "hidden_2"), dense)),
+    "residual dnn": (
+        {"family": "dnn", "hidden": [7, 7, 4], "residual": True},
+        TABLE,
+        dict.fromkeys(("hidden_0", "hidden_1", "hidden_2"), dense),
+    ),
+    "cnn with pooling": (
+        {"family": "cnn", "blocks": [{"filters": 4, "pool": "max"}, {"filters": 3, "pool": "max"}], "hidden": [6]},
+        IMAGE,
+        {"block_0": convolution, "block_1": convolution, "hidden_0": dense},
+    ),
+    "sequential with a residual block": (
+        {
+            "family": "sequential",
+            "layers": [
+                TANH,
+                {"kind": "residual", "layers": [TANH, TANH]},
+                TANH,
+            ],
+        },
+        TABLE,
+        {"dense_0": dense, "residual_1": block, "dense_2": dense},
+    ),
+}
+"""A definition, its data, and how each of its hidden layers is computed by hand."""
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_they_equal_those_of_a_forward_pass_by_hand(name: str) -> None:
+    plain, data, forwards = BY_HAND[name]
+    activation = {} if plain["family"] == "sequential" else {"activation": "tanh"}
+    network, hidden = a_network(plain | activation, data)
+    x, y = torch.randn((20, *data.input_shape), dtype=torch.float64), torch.randint(0, 3, (20,))
     with hidden.watching():
         nn.functional.cross_entropy(network(x), y).backward()
-    measured = hidden.take()
 
-    weights = [parameter.detach() for parameter in network.parameters()]
-    z1 = (x @ weights[0].T + weights[1]).requires_grad_()
-    a1 = z1.tanh()
-    z2 = a1 @ weights[2].T + weights[3]
-    z2.retain_grad()
-    a2 = z2.tanh()
-    z3 = a2 @ weights[4].T + weights[5]
-    z3.retain_grad()
-    nn.functional.cross_entropy(z3, y).backward()
-    grads = [z.grad for z in (z1, z2, z3)]
+    seen = []
+    for layer, forward in forwards.items():
+        x = x.flatten(1) if forward is dense else x
+        seen.append(forward(getattr(network, layer), x, plain.get("residual", False)))
+        x = seen[-1]["y"]
+        seen[-1]["measured"].retain_grad()
+    logits = linear(x, network.output.linear.weight, network.output.linear.bias)
+    logits.retain_grad()
+    nn.functional.cross_entropy(logits, y).backward()
+    gradients = [*(layer["measured"].grad for layer in seen), logits.grad]
+    norms = [gradient.norm().item() for gradient in gradients if gradient is not None]
     expected = torch.tensor(
         [
-            [rms(grads[0]), rms(grads[1])],
-            [rms(z1.detach()), rms(z2.detach())],
-            [rms(a1.detach()), rms(a2.detach())],
-            [(grads[0].norm() / grads[1].norm()).item(), (grads[1].norm() / grads[2].norm()).item()],
+            [rms(gradient) for gradient in gradients[:-1] if gradient is not None],
+            [rms(layer["z"]) for layer in seen],
+            [rms(layer["a"]) for layer in seen],
+            [before / after for before, after in itertools.pairwise(norms)],
         ],
         dtype=torch.float64,
     )
-    torch.testing.assert_close(measured, expected, rtol=1e-9, atol=0)
+    assert len(hidden) == len(seen)
+    torch.testing.assert_close(hidden.take(), expected, rtol=1e-9, atol=0)
 
 
-def test_watching_changes_no_gradient() -> None:
-    definition = JobDefinition.model_validate(
-        {
-            "network": {"family": "dnn", "hidden": [5] * 3, "residual": True, "norm": "layer"},
-            "data": {"dataset": "iris"},
-        }
-    )
-    x, y = torch.randn(20, 5), torch.randint(0, 3, (20,))
-    gradients = []
+@pytest.mark.parametrize("name", BY_HAND)
+def test_watching_changes_no_bit_of_three_steps(name: str) -> None:
+    plain, data, _ = BY_HAND[name]
+    more = {} if plain["family"] == "sequential" else {"norm": "batch", "dropout": 0.3}
+    weights = []
     for watched in (False, True):
+        definition = NETWORK.validate_python(plain | more)
         torch.manual_seed(0)
-        network = build(definition.network, TABLE)
-        hidden = HiddenLayers(network, trace(definition.network, TABLE))
-        if watched:
-            with hidden.watching():
+        network = build(definition, data)
+        hidden = HiddenLayers(network, trace(definition, data))
+        optimizer = torch.optim.Adam(network.parameters(), 0.01)
+        x, y = torch.randn((20, *data.input_shape)), torch.randint(0, 3, (20,))
+        for _ in range(3):
+            with hidden.watching() if watched else nullcontext():
+                optimizer.zero_grad()
                 nn.functional.cross_entropy(network(x), y).backward()
-            assert hidden.take().isfinite().all()
-        else:
-            nn.functional.cross_entropy(network(x), y).backward()
-        gradients.append([parameter.grad for parameter in network.parameters()])
-    for alone, seen in zip(*gradients, strict=True):
-        assert torch.equal(alone, seen)
+            assert not watched or hidden.take().isfinite().all()
+            optimizer.step()
+        weights.append(network.state_dict())
+    assert all(torch.equal(weights[0][tensor], weights[1][tensor]) for tensor in weights[0])

@@ -123,3 +123,27 @@ def test_dropout_rests_while_evaluating() -> None:
     x = torch.randn(4, 256)
     assert not torch.equal(network.train()(x), network(x))
     assert torch.equal(network.eval()(x), network(x))
+
+
+def standardised(z: torch.Tensor, dimensions: tuple[int, ...]) -> torch.Tensor:
+    variance, mean = torch.var_mean(z, dimensions, correction=0, keepdim=True)
+    return (z - mean) / (variance + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize(("norm", "dimensions"), [("batch", (0, 1)), ("layer", (2,))])
+def test_a_norm_over_a_sequence_is_over_rows_and_time_or_over_features(norm: str, dimensions: tuple[int, ...]) -> None:
+    dense = {"kind": "dense", "width": 4, "norm": norm, "activation": "tanh"}
+    layer = a_network({"family": "sequential", "layers": [dense, {"kind": "readout"}]}, SEQUENCE).dense_0
+    x = torch.randn(6, 5, 3)
+    torch.testing.assert_close(layer(x), standardised(x @ layer.linear.weight.T, dimensions).tanh())
+
+
+@pytest.mark.parametrize(("norm", "dimensions"), [("batch", (0, 2, 3)), ("layer", (1, 2, 3))])
+def test_a_norm_of_a_block_is_over_rows_or_over_channels_and_always_over_positions(
+    norm: str, dimensions: tuple[int, ...]
+) -> None:
+    plain = {"family": "cnn", "blocks": [{"filters": 4}], "norm": norm, "activation": "tanh"}
+    block = a_network(plain, IMAGE).block_0
+    x = torch.randn(6, 2, 8, 8)
+    z = nn.functional.conv2d(x, block.convolution.weight, padding=1)
+    torch.testing.assert_close(block(x), standardised(z, dimensions).tanh())
