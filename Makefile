@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml workers/training/statistics.c
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[worker,dev]'
 	touch $@

@@ -83,7 +83,7 @@ def examine(definition: JobDefinition, shape: DataShape, capacity: Capacity) -> 
 def _fill_epochs(definition: JobDefinition, shape: DataShape) -> JobDefinition:
     training = definition.training
     rows = definition.data.training_rows(shape.rows)
-    steps = steps_per_epoch(rows, training.batch_size, has_batch_norm(definition.network))
+    steps = steps_per_epoch(rows, training, has_batch_norm(definition.network))
     filled = training.model_copy(update={"epochs": epochs_of(training, steps)})
     return definition.model_copy(update={"training": filled})
 

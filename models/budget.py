@@ -5,10 +5,15 @@ import math
 from models.definitions.training import DEFAULT_EPOCHS, MOST_EPOCHS, Training
 
 
-def steps_per_epoch(rows: int, batch_size: int, batch_norm: bool) -> int:
+def batches_per_epoch(rows: int, batch_size: int, batch_norm: bool) -> int:
     """All batches count, the last and smaller one too, unless it has one row and the network has batch norm."""
     full, rest = divmod(rows, batch_size)
     return full + (rest > (1 if batch_norm else 0))
+
+
+def steps_per_epoch(rows: int, training: Training, batch_norm: bool) -> int:
+    """Optimizer steps: one for every `accumulate` batches, and one for what is left of them at the end."""
+    return math.ceil(batches_per_epoch(rows, training.batch_size, batch_norm) / training.accumulate)
 
 
 def epochs_of(training: Training, steps_an_epoch: int) -> int:

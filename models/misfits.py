@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from models.budget import steps_per_epoch
+from models.budget import batches_per_epoch
 from models.capacity import Capacity
 from models.catalogue import DataShape
 from models.definitions.job import JobDefinition
@@ -91,7 +91,7 @@ def _single_rows(definition: JobDefinition, shape: DataShape) -> Iterator[Proble
     if definition.training.batch_size == 1:
         detail = "Batch norm cannot train on batches of one row."
         yield Problem("/training/batch_size", "batch_of_one", detail, 'Use at least 2, or "norm": "layer".')
-    elif steps_per_epoch(definition.data.training_rows(shape.rows), definition.training.batch_size, True) == 0:
+    elif batches_per_epoch(definition.data.training_rows(shape.rows), definition.training.batch_size, True) == 0:
         detail = "Validation leaves one row to train on, and batch norm cannot train on one."
         yield Problem("/data/validation", "batch_of_one", detail, "Keep fewer rows for validation.")
 

@@ -18,6 +18,8 @@ class Gradients(Strict):
 
     every_steps: Literal["auto"] | Annotated[int, Field(ge=1, le=2**31)] = "auto"
     """`auto`: the first three steps, then evenly, at least 20 and at most about 2 000 samples a job."""
+    activations: bool = True
+    """Of hidden layers too: what passes through them at sampled steps, forward and backward."""
     time: bool = True
     """Of recurrent networks: the norm of dL/dh_t at sampled steps, by layer and time step."""
 

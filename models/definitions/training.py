@@ -178,7 +178,10 @@ class Training(Strict):
     max_seconds: Annotated[float, Field(gt=0, le=1e8)] | None = None
     """Seconds of training, validation included; the step under way is finished."""
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 64
-    """Rows a step; the last, smaller batch of an epoch is used too."""
+    """Rows at once; the last, smaller batch of an epoch is used too."""
+    accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
+    """Batches whose gradients make one step: that of a batch of `accumulate` x `batch_size` rows, in the memory of
+    `batch_size`. Batch norm sees each batch by itself."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides initial weights, order of the rows and dropout (see docs/reproducibility.md)."""
     restarts: Annotated[int, Field(ge=1, le=100)] = 1

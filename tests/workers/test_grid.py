@@ -18,6 +18,7 @@ from models.errors import InvalidDefinition
 from models.shapes import Architecture, trace
 from workers.training.networks import build
 from workers.training.optimizers import build_optimizer
+from workers.training.parameters import FlatParameters
 
 ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "maxout")
 INITS: tuple[Any, ...] = (
@@ -182,11 +183,12 @@ def two_steps(network: nn.Module, data: DataShape) -> Any:
     """Yields between backward and step."""
     shape = (ROWS, *data.input_shape)
     x = torch.randint(data.vocabulary, shape) if data.kind == "tokens" else torch.randn(shape)
-    optimizer = build_optimizer(Training(), network.parameters())
+    parameters = FlatParameters(network)
+    optimizer = build_optimizer(Training(), parameters)
     for _ in range(2):
         outputs = network.train()(x)
         loss = (outputs - 1).square().mean()
-        optimizer.zero_grad()
+        parameters.zero_gradients()
         loss.backward()
         yield
         optimizer.step()

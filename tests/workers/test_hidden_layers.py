@@ -43,7 +43,7 @@ def dense(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
     a = z.tanh()
     if not residual:
         return {"z": z, "a": a, "y": a, "measured": z}
-    y = a + (x @ layer.projection.weight.T if hasattr(layer, "projection") else x)
+    y = a + (x @ layer.projection.weight.T if layer.projection else x)
     return {"z": z, "a": a, "y": y, "measured": y}
 
 

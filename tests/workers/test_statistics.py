@@ -1,6 +1,7 @@
 """Gradient statistics against a plain, slow twin in exact sums, down to 1e-24 and up to what is not finite."""
 
 import math
+import shutil
 from typing import Any
 
 import numpy as np
@@ -8,30 +9,54 @@ import pytest
 import torch
 from torch import nn
 
+from models.definitions.training import Clip, Training
 from models.series import STATISTICS, Chunk, assemble
-from workers.training.statistics import GradientStatistics
+from workers.training import native
+from workers.training.optimizers import build_optimizer, clip_gradients
+from workers.training.parameters import FlatParameters
+from workers.training.statistics import CompiledRing, GradientStatistics, TorchRing
 
 
-class OneTensor(nn.Module):
-    """A network of one parameter tensor whose gradient the test decides."""
+class Tensors(nn.Module):
+    """A network of parameter tensors whose gradients the test decides."""
 
-    def __init__(self, weights: torch.Tensor) -> None:
+    def __init__(self, *weights: torch.Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weights)
+        self.weights = nn.ParameterList([nn.Parameter(weight.clone()) for weight in weights])
 
 
-def measured(gradient: torch.Tensor, weights: torch.Tensor | None = None, step: float = 0.0) -> dict[str, float]:
-    """All statistics of one step, through the chunk that is stored. `step`: subtracted times the gradient."""
-    network = OneTensor(torch.ones_like(gradient) if weights is None else weights)
-    statistics = GradientStatistics(network)
-    network.weight.grad = gradient
+RINGS = {"compiled": CompiledRing, "torch": TorchRing}
+
+
+@pytest.fixture(params=RINGS)
+def ring(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Each way to compute; where it is torch's, there is no compiled library."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "LIBRARY", None)
+    return RINGS[request.param]
+
+
+def parameters_of(weights: list[torch.Tensor], gradients: list[torch.Tensor]) -> FlatParameters:
+    parameters = FlatParameters(Tensors(*weights))
+    for tensor, gradient in zip(parameters.tensors, gradients, strict=True):
+        assert tensor.grad is not None
+        tensor.grad.copy_(gradient)
+    return parameters
+
+
+def measured(gradient: torch.Tensor) -> dict[str, float]:
+    """All statistics of a step of one tensor, through the chunk that is stored."""
+    parameters = parameters_of([torch.ones_like(gradient)], [gradient])
+    statistics = GradientStatistics(parameters)
     statistics.before_clipping()
     statistics.before_step()
-    with torch.no_grad():
-        network.weight.sub_(gradient, alpha=step)
     statistics.after_step(0)
-    stored = Chunk.decode(statistics.take().encode())
-    return dict(zip(STATISTICS, stored.values[0, :, 0].astype(float).tolist(), strict=True))
+    return stored(statistics)
+
+
+def stored(statistics: GradientStatistics) -> dict[str, float]:
+    values = Chunk.decode(statistics.take().encode()).values
+    return dict(zip(STATISTICS, values[0, :, 0].astype(float).tolist(), strict=True))
 
 
 def twin(gradient: list[float], before: list[float], after: list[float]) -> dict[str, float]:
@@ -57,22 +82,39 @@ def twin(gradient: list[float], before: list[float], after: list[float]) -> dict
     }
 
 
+SHAPES = [(1,), (7,), (64, 64), (16, 4, 3, 3), (5000,)]
+"""Of the tensors of one network: around the blocks of the compiled pass."""
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.0, 1e6])
 @pytest.mark.parametrize("scale", [1e-30, 1e-24, 1e-12, 1e-3, 1.0, 1e6, 1e18, 1e30])
-@pytest.mark.parametrize("shape", [(1,), (7,), (64, 64), (16, 4, 3, 3)])
-def test_statistics_are_those_of_the_slow_twin(scale: float, shape: tuple[int, ...]) -> None:
-    generator = torch.Generator().manual_seed(len(shape))
-    gradient = torch.randn(shape, generator=generator).mul(scale)
-    gradient.view(-1)[::5] = 0
-    weights = torch.randn(shape, generator=generator)
-    after = weights.clone().sub_(gradient, alpha=0.1)
-    found = measured(gradient, weights.clone(), step=0.1)
-    expected = twin(*(t.double().flatten().tolist() for t in (gradient, weights, after)))
-    for name, value in expected.items():
-        # They are stored as float32: six digits and a half.
-        assert found[name] == pytest.approx(float(np.float32(value)), rel=2e-7, abs=0), name
+def test_statistics_are_those_of_the_slow_twin(ring: Any, scale: float, centre: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradients = [(torch.randn(shape, generator=generator) + centre).mul(scale) for shape in SHAPES]
+    for gradient in gradients:
+        gradient.view(-1)[::5] = 0
+    weights = [torch.randn(shape, generator=generator) for shape in SHAPES]
+    parameters = parameters_of(weights, gradients)
+    sampled = ring(parameters)
+    sampled.read_gradients(3)
+    sampled.keep_weights()
+    parameters.values.sub_(parameters.gradients, alpha=0.1)
+    sampled.read_updates(3)
+    found = sampled.rows(4)[3]
+    for column, (before, gradient, after) in enumerate(zip(weights, gradients, parameters.tensors, strict=True)):
+        expected = twin(*(t.detach().double().flatten().tolist() for t in (gradient, before, after)))
+        for name, value in expected.items():
+            assert found[STATISTICS.index(name), column] == pytest.approx(value, rel=1e-9, abs=0), name
 
 
-def test_a_gradient_of_1e_24_is_measured_to_a_millionth() -> None:
+def test_stored_they_keep_the_digits_of_float32() -> None:
+    gradient = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    found = measured(gradient)
+    expected = twin(gradient.double().tolist(), [1.0] * 1000, [1.0] * 1000)
+    assert found == pytest.approx({name: float(np.float32(value)) for name, value in expected.items()}, rel=1e-7)
+
+
+def test_a_gradient_of_1e_24_is_measured_to_a_millionth(ring: Any) -> None:
     found = measured(torch.full((4096,), 1e-24))
     exact = 64 * float(np.float32(1e-24))
     assert found["norm"] == pytest.approx(exact, rel=1e-6, abs=0)
@@ -82,7 +124,7 @@ def test_a_gradient_of_1e_24_is_measured_to_a_millionth() -> None:
     assert torch.full((4096,), 1e-24).square().sum().sqrt() == 0
 
 
-def test_a_sum_that_cancels_keeps_its_digits() -> None:
+def test_a_sum_that_cancels_keeps_its_digits(ring: Any) -> None:
     gradient = torch.tensor([1e8, 1.0, -1e8, 1.0] * 1000)
     assert measured(gradient)["mean"] == pytest.approx(0.5, rel=1e-6)
 
@@ -98,17 +140,17 @@ WEIRD: dict[str, tuple[list[float], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", WEIRD)
-def test_what_is_not_finite_stays_what_it_is(name: str) -> None:
+def test_what_is_not_finite_stays_what_it_is(ring: Any, name: str) -> None:
     gradient, expected = WEIRD[name]
     found = measured(torch.tensor(gradient))
     assert {key: found[key] for key in expected} == pytest.approx(expected, nan_ok=True)
 
 
-def test_in_an_answer_it_is_null_with_its_place() -> None:
-    network = OneTensor(torch.ones(2))
-    statistics = GradientStatistics(network)
+def test_in_an_answer_it_is_null_with_its_place(ring: Any) -> None:
+    parameters = parameters_of([torch.ones(2)], [torch.ones(2)])
+    statistics = GradientStatistics(parameters)
     for step, values in enumerate([[1.0, 1.0], [math.nan, 1.0], [math.inf, 0.0], [-math.inf, 0.0]]):
-        network.weight.grad = torch.tensor(values)
+        parameters.gradients.copy_(torch.tensor(values))
         statistics.before_clipping()
         statistics.before_step()
         statistics.after_step(step)
@@ -118,24 +160,35 @@ def test_in_an_answer_it_is_null_with_its_place() -> None:
     assert shown["nonfinite"] == [[1, 0, "nan"], [2, 0, "+inf"], [3, 0, "-inf"]]
 
 
-def test_a_parameter_that_took_no_part_has_a_gradient_of_zeros() -> None:
-    statistics = GradientStatistics(OneTensor(torch.ones(3)))
-    statistics.before_clipping()
-    statistics.before_step()
-    statistics.after_step(0)
-    values = dict(zip(STATISTICS, statistics.take().values[0, :, 0].tolist(), strict=True))
+def test_a_parameter_that_took_no_part_has_a_gradient_of_zeros(ring: Any) -> None:
+    values = measured(torch.zeros(3))
     assert (values["norm"], values["zeros"], values["update_ratio"]) == (0, 1, 0)
 
 
-def test_the_norm_is_read_before_and_after_clipping() -> None:
-    network = OneTensor(torch.ones(4))
-    statistics = GradientStatistics(network)
-    network.weight.grad = torch.full((4,), 3.0)
+def test_the_norm_is_read_before_and_after_clipping(ring: Any) -> None:
+    parameters = parameters_of([torch.ones(4), torch.ones(2)], [torch.full((4,), 3.0), torch.zeros(2)])
+    statistics = GradientStatistics(parameters)
     statistics.before_clipping()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.5)
+    clip_gradients(Clip(norm=1.5), parameters.gradients)
     statistics.after_clipping()
     statistics.before_step()
     statistics.after_step(0)
-    values = dict(zip(STATISTICS, statistics.take().values[0, :, 0].tolist(), strict=True))
+    values = stored(statistics)
     assert (values["norm"], values["max_abs"]) == (6, 3)
     assert values["norm_clipped"] == pytest.approx(1.5, rel=1e-5)
+
+
+def test_a_frozen_tensor_has_no_column_and_does_not_move() -> None:
+    network = Tensors(torch.ones(2), torch.ones(3), torch.ones(4))
+    network.weights[1].requires_grad_(False)
+    parameters = FlatParameters(network)
+    optimizer = build_optimizer(Training(), parameters)
+    parameters.gradients.fill_(1.0)
+    optimizer.step()
+    assert parameters.names == ["weights.0", "weights.2"]
+    assert [weight.unique().item() == 1 for weight in network.weights] == [False, True, False]
+
+
+def test_the_compiled_library_is_there_where_there_is_a_compiler() -> None:
+    """Without it every figure is right and slow, and nothing else would tell."""
+    assert native.LIBRARY is not None or shutil.which("cc") is None

@@ -132,7 +132,7 @@ def test_a_cnn_trains_as_by_hand(datasets: Path) -> None:
         nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
         nn.Linear(128, 16), nn.ReLU(), nn.Linear(16, 10),
     )  # fmt: skip
-    optimizer = torch.optim.AdamW(network.parameters(), 0.002, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.002, weight_decay=0.01, fused=True)
     by_hand = twin(network, nn.functional.cross_entropy, optimizer, x, torch.from_numpy(labels), kept, 3)
     np.testing.assert_allclose(losses_of(reports_of(definition, datasets)), by_hand, rtol=1e-6)
 

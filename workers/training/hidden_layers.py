@@ -4,10 +4,11 @@
         loss = ...; loss.backward()
     watched.take()  # float64 [LAYER_STATISTICS, hidden layers]
 
-Watching keeps references and the gradients of some activations; it computes nothing and changes no number.
+Watching keeps references and the gradients of some activations; it computes nothing and changes no number. Where a step
+has several batches, the last one is seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.shapes import Architecture
+from workers.training import native
 from workers.training.networks import Convolution, Dense, Output, Residual
 
 
@@ -25,8 +27,13 @@ class HiddenLayers:
     def __init__(self, network: nn.Module, architecture: Architecture) -> None:
         modules = dict(network.named_children())
         self._hidden = [modules[layer.name] for layer in architecture.hidden]
-        self._watched = [*self._hidden, modules["output"]] if self._hidden else []
-        self._seen: list[dict[str, Tensor]] = []
+        watched = [*self._hidden, modules["output"]] if self._hidden else []
+        self._seen: list[dict[str, Tensor]] = [{} for _ in watched]
+        self._hooks = [
+            (source, partial(KEEPERS[name], seen))
+            for module, seen in zip(watched, self._seen, strict=True)
+            for name, source in _sources(module).items()
+        ]
 
     def __len__(self) -> int:
         return len(self._hidden)
@@ -34,12 +41,7 @@ class HiddenLayers:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Forward and backward within it are seen by `take`."""
-        self._seen = [{} for _ in self._watched]
-        handles = [
-            source.register_forward_hook(partial(_keep, seen, name))
-            for module, seen in zip(self._watched, self._seen, strict=True)
-            for name, source in _sources(module).items()
-        ]
+        handles = [source.register_forward_hook(hook) for source, hook in self._hooks]
         try:
             yield
         finally:
@@ -48,41 +50,54 @@ class HiddenLayers:
 
     @torch.no_grad()
     def take(self) -> Tensor:
-        """float64 [LAYER_STATISTICS, hidden layers]; what was seen is let go."""
-        measured = [_gradient(module, seen) for module, seen in zip(self._watched, self._seen, strict=True)]
-        norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in measured])
-        rows = [
-            torch.stack([_rms(gradient), _rms(seen["z"]), _rms(seen["a"])])
-            for gradient, seen in zip(measured[:-1], self._seen[:-1], strict=True)
-        ]
-        self._seen = []
-        return torch.cat([torch.stack(rows, dim=1), (norms[:-1] / norms[1:])[None]])
+        """float64 [LAYER_STATISTICS, hidden layers], on the device; what was seen is let go."""
+        layers = self._seen[:-1]
+        gradients = [_gradient(seen["measured"]) for seen in self._seen]
+        signals = [*gradients[:-1], *(seen["z"] for seen in layers), *(seen["a"] for seen in layers)]
+        measured = norms([*signals, gradients[-1]])
+        sizes = torch.tensor([signal.numel() for signal in signals], dtype=torch.float64).sqrt_()
+        rms = (measured[:-1] / sizes.to(measured.device)).view(3, len(layers))
+        backward = torch.cat([measured[: len(layers)], measured[-1:]])
+        for seen in self._seen:
+            seen.clear()
+        return torch.cat([rms, (backward[:-1] / backward[1:])[None]])
 
 
 def _sources(module: nn.Module) -> dict[str, Any]:
-    """Which modules give the pre-activation z, the activation a, and y, what the layer hands on."""
+    """Which modules give the pre-activation z, the activation a, and the value whose gradient is measured: z, or of a
+    residual layer its output, for there the gradient has a way past z."""
     match module:
-        case Dense():
-            return {"z": module.linear, "a": module.activation, "y": module}
-        case Convolution():
-            return {"z": module.convolution, "a": module.activation, "y": module}
+        case Dense() | Convolution():
+            affine = module.linear if isinstance(module, Dense) else module.convolution
+            if module.residual:
+                return {"z": affine, "a": module.activation, "measured": module}
+            return {"z and measured": affine, "a": module.activation}
         case Output():
-            return {"z": module.linear}
-        case _:
-            return {"z": module, "a": module, "y": module}
+            return {"measured": module.linear}
+        case Residual() | _:
+            return {"z and a and measured": module}
 
 
-def _keep(seen: dict[str, Tensor], name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
-    if output.requires_grad and name != "a":
+def _keep(names: Sequence[str], seen: dict[str, Tensor], module: nn.Module, inputs: Any, output: Tensor) -> None:
+    if "measured" in names and output.requires_grad:
         output.retain_grad()
-    seen[name] = output
+    for name in names:
+        seen[name] = output
 
 
-def _gradient(module: nn.Module, seen: dict[str, Tensor]) -> Tensor:
-    """dL/dz; of a residual layer dL/dy, for there the gradient has a way past z."""
-    kept = seen["y"] if isinstance(module, Residual) or getattr(module, "residual", False) else seen["z"]
-    return (torch.zeros_like(kept) if kept.grad is None else kept.grad).double()
+KEEPERS = {
+    names: partial(_keep, names.split(" and "))
+    for names in ("z", "a", "measured", "z and measured", "z and a and measured")
+}
 
 
-def _rms(values: Tensor) -> Tensor:
-    return values.detach().double().square().mean().sqrt()
+def _gradient(measured: Tensor) -> Tensor:
+    return torch.zeros_like(measured) if measured.grad is None else measured.grad
+
+
+def norms(tensors: Sequence[Tensor]) -> Tensor:
+    """The L2 norm of each tensor, summed in double: float64 [tensors], on their device."""
+    if all(map(native.takes, tensors)):
+        return torch.from_numpy(native.norms(tensors))
+    plain = [tensor.detach() for tensor in tensors]
+    return torch.stack(torch._foreach_norm(plain, 2, dtype=torch.float64))

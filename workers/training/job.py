@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.budget import epochs_of, steps_of, steps_per_epoch
+from models.budget import batches_per_epoch, epochs_of, steps_of, steps_per_epoch
 from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.expansion import has_batch_norm
@@ -25,6 +25,7 @@ from workers.training.loop import Loop, Place
 from workers.training.losses import Loss, build_loss, constant_loss
 from workers.training.networks import build
 from workers.training.optimizers import build_optimizer
+from workers.training.parameters import FlatParameters
 from workers.training.precision import autocast_of
 from workers.training.pretraining import pretrain
 from workers.training.recorder import Recorder
@@ -116,7 +117,11 @@ class Trainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        return steps_per_epoch(len(self.data.training), self.definition.training.batch_size, self.batch_norm)
+        return steps_per_epoch(len(self.data.training), self.definition.training, self.batch_norm)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return batches_per_epoch(len(self.data.training), self.definition.training.batch_size, self.batch_norm)
 
     @property
     def steps(self) -> int:
@@ -126,7 +131,7 @@ class Trainer:
     @property
     def pretraining_steps(self) -> int:
         chosen = self.definition.training.pretraining
-        return len(self.architecture.hidden) * chosen.epochs * self.steps_per_epoch if chosen else 0
+        return len(self.architecture.hidden) * chosen.epochs * self.batches_per_epoch if chosen else 0
 
     def run_once(self, run: int) -> bool:
         """One run with the seed of its own; false if the job was cancelled."""
@@ -140,7 +145,7 @@ class Trainer:
         if training.pretraining:
             with self.stopwatch("training"):
                 x = self.data.training.x
-                pretrained = pretrain(self.network, x, training, self.steps_per_epoch, seed, self._pretraining_step)
+                pretrained = pretrain(self.network, x, training, self.batches_per_epoch, seed, self._pretraining_step)
             if self.cancelled():
                 return False
         first_epoch = self.place.epoch
@@ -154,8 +159,10 @@ class Trainer:
         """The loop of a run on the network as it is now."""
         training, gradients = self.definition.training, self.definition.gradients
         assert self.network is not None
+        parameters = FlatParameters(self.network)
         recorder = Recorder(
             self.network,
+            parameters,
             self.architecture,
             self.steps,
             gradients.every_steps,
@@ -163,6 +170,7 @@ class Trainer:
             self.stopwatch,
             is_open=training.is_open,
             first_step=self.place.step,
+            hidden_layers=gradients.activations,
             over_time=gradients.time,
         )
         return Loop(
@@ -171,7 +179,8 @@ class Trainer:
             shape=self.shape,
             network=self.network,
             loss=self.loss,
-            optimizer=build_optimizer(training, self.network.parameters()),
+            parameters=parameters,
+            optimizer=build_optimizer(training, parameters),
             schedule=Schedule(training, self.steps, self.steps_per_epoch),
             recorder=recorder,
             stopper=Stopper(training, self.steps, self.ends_at),
@@ -179,7 +188,7 @@ class Trainer:
             constants=_constants(self.data, self.loss),
             epochs=epochs_of(training, self.steps_per_epoch),
             steps=self.steps,
-            batch_norm=self.batch_norm,
+            batches=self.batches_per_epoch,
             autocast=self.autocast,
             seed=seed,
             place=self.place,

@@ -4,20 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from models.budget import steps_per_epoch
 from models.catalogue import DataShape
 from models.definitions.training import Training
 from models.reports import EpochEnded, FirstStep, Progress, Report
 from workers.training.best import Best
 from workers.training.data import Prepared
 from workers.training.losses import Loss
-from workers.training.metrics import meter, skill
-from workers.training.optimizers import clip_gradients
+from workers.training.metrics import MeanLoss, meter, skill, vector
+from workers.training.optimizers import Optimizer, clip_gradients
+from workers.training.parameters import FlatParameters
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
 from workers.training.stopper import Stopper
@@ -26,6 +26,9 @@ from workers.training.stopwatch import Stopwatch
 EVALUATION_ROWS = 256
 """Rows at once when validating, or the batch size if that is larger."""
 PROGRESS_SECONDS = 0.5
+
+Batch = tuple[Tensor, Tensor]
+"""Rows and their targets."""
 
 
 @dataclass
@@ -62,6 +65,7 @@ class Loop:
     shape: DataShape
     network: nn.Module
     loss: Loss
+    parameters: FlatParameters
     optimizer: Optimizer
     schedule: Schedule
     recorder: Recorder
@@ -72,7 +76,8 @@ class Loop:
     epochs: int
     steps: int
     """Of this run, at most."""
-    batch_norm: bool
+    batches: int
+    """Of an epoch."""
     autocast: Callable[[], AbstractContextManager[None]]
     """Around the forward pass: in which precision it computes."""
     seed: int
@@ -87,7 +92,6 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.order = torch.Generator().manual_seed(self.seed)
-        self.parameters = list(self.network.parameters())
 
     def run(self) -> str | None:
         """Trains until the budget is used up or something stops it: gives what did, None for all epochs."""
@@ -112,47 +116,55 @@ class Loop:
     def train_epoch(self) -> dict[str, float | None] | None:
         """One pass over the training rows, or None if the job was cancelled on the way."""
         self.network.train()
-        part = self.data.training
-        total = torch.zeros((), dtype=torch.float64, device=part.x.device)
-        trained = 0
-        classified = meter(self.shape, self.data.target, part.x.device) if self.shape.classes else None
-        for batch in self.batches():
-            x, y = part.x.index_select(0, batch), part.y.index_select(0, batch)
-            self._set_rate(self.schedule.rate(self.taken))
+        device = self.data.training.x.device
+        mean = MeanLoss(device)
+        judged = meter(self.shape, self.data.target, device) if self.shape.classes else None
+        for batches in self.steps_of_epoch():
+            self.optimizer.rate = self.schedule.rate(self.taken)
             sample = self.recorder.step(self.place.step)
+            self.parameters.zero_gradients()
             with sample.watching():
-                with self.autocast():
-                    outputs = self.network(x)
-                loss = self.loss(outputs, y)
-                self.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                for (x, y), share in zip(batches, self.shares(batches), strict=True):
+                    with self.autocast():
+                        outputs = self.network(x)
+                    loss = self.loss(outputs, y)
+                    (loss if share is None else loss * share).backward()  # type: ignore[no-untyped-call]
+                    mean.add(loss, len(y))
+                    if judged:
+                        judged.add(outputs, y)
             sample.before_clipping()
             if self.training.clip:
-                clip_gradients(self.training.clip, self.parameters)
+                clip_gradients(self.training.clip, self.parameters.gradients)
                 sample.after_clipping()
             sample.before_step()
             self.optimizer.step()
             sample.after_step()
             self.taken += 1
             self.place.take_step(self.report)
-            total += loss.detach().double() * len(batch)
-            trained += len(batch)
-            if classified:
-                classified.add(outputs, y)
             if self.cancelled():
                 return None
             if self.stopper.out_of_budget(self.taken):
                 break
-        train_loss = float(total) / trained if trained else None
-        accuracy = {"train_accuracy": classified.metrics()["accuracy"]} if classified and trained else {}
+        train_loss = mean.mean()
+        accuracy = {"train_accuracy": judged.metrics()["accuracy"]} if judged and train_loss is not None else {}
         learned = None if train_loss is None else skill(train_loss, self.constants["training"])
-        return {"train_loss": train_loss, **accuracy, "skill": learned, "learning_rate": self._rate()}
+        return {"train_loss": train_loss, **accuracy, "skill": learned, "learning_rate": self.optimizer.rate}
 
-    def batches(self) -> Iterator[Tensor]:
-        """The rows of each step of an epoch: a seeded permutation, cut."""
-        part, size = self.data.training, self.training.batch_size
+    def steps_of_epoch(self) -> Iterator[list[Batch]]:
+        """The batches of each step: a seeded permutation of the rows, cut."""
+        part = self.data.training
         rows = torch.randperm(len(part), generator=self.order).to(part.x.device)
-        return iter(torch.split(rows, size)[: steps_per_epoch(len(part), size, self.batch_norm)])
+        cut = torch.split(rows, self.training.batch_size)[: self.batches]
+        batches = ((part.x.index_select(0, batch), part.y.index_select(0, batch)) for batch in cut)
+        while step := list(islice(batches, self.training.accumulate)):
+            yield step
+
+    def shares(self, batches: list[Batch]) -> list[Tensor | None]:
+        """Of each batch in the mean over all rows of a step; None where the step has one batch."""
+        if len(batches) == 1:
+            return [None]
+        weights = vector([self.loss.weight(y) for _, y in batches], batches[0][1].device)
+        return list(weights / weights.sum())
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float | None]:
@@ -161,28 +173,17 @@ class Loop:
         if part is None:
             return {}
         self.network.eval()
-        total = torch.zeros((), dtype=torch.float64, device=part.x.device)
-        weighed = torch.zeros_like(total)
-        judged = meter(self.shape, self.data.target, part.x.device)
+        mean, judged = MeanLoss(part.x.device), meter(self.shape, self.data.target, part.x.device)
         size = max(EVALUATION_ROWS, self.training.batch_size)
         for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
             with self.autocast():
                 outputs = self.network(x)
-            weight = self.loss.weight(y)
-            total += self.loss(outputs, y).double() * weight
-            weighed += weight
+            mean.add(self.loss(outputs, y), self.loss.weight(y))
             judged.add(outputs, y)
-        loss = float(total / weighed)
+        loss = mean.mean()
+        assert loss is not None
         metrics = {f"validation_{name}": value for name, value in judged.metrics().items()}
         return {"validation_loss": loss, **metrics, "validation_skill": skill(loss, self.constants["validation"])}
-
-    def _set_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-
-    def _rate(self) -> float:
-        rate: float = self.optimizer.param_groups[0]["lr"]
-        return rate
 
     def _end_epoch(self, metrics: dict[str, float | None], seconds: float) -> None:
         self.place.epoch += 1

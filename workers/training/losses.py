@@ -29,11 +29,9 @@ class Loss:
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return FUNCTIONS[self.name](self, outputs.float(), targets)
 
-    def weight(self, targets: Tensor) -> Tensor:
+    def weight(self, targets: Tensor) -> Tensor | int:
         """What a batch's mean weighs among others: its rows, or the sum of their classes' weights."""
-        if self.weights is None:
-            return torch.tensor(len(targets), dtype=torch.float64, device=targets.device)
-        return self.weights[targets.flatten()].sum().double()
+        return len(targets) if self.weights is None else self.weights[targets.flatten()].sum()
 
 
 def build_loss(training: Training, name: LossName, y: Tensor, classes: int) -> Loss:

@@ -7,6 +7,7 @@
 Where any output of the epoch was not finite, every metric is NaN.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -26,27 +27,85 @@ def meter(shape: DataShape, scale: TargetScale, device: torch.device) -> Meter:
     return Confusion(len(shape.classes), device) if shape.task == "classification" else Errors(scale)
 
 
+FOLDED_VALUES = 2**18
+"""Outputs that wait to be counted together: the operations of one batch cost as much as those of many."""
+
+
 class Confusion:
     """Counts [truth, prediction] of a classification."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
         self.counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
         self.finite = torch.ones((), dtype=torch.bool, device=device)
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._most = 0
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
         """Logits [..., classes], or [..., 1] of the second of two classes, and true classes [...]."""
-        outputs = outputs.detach()
-        predicted = (outputs[..., 0] > 0).long() if outputs.shape[-1] == 1 else outputs.argmax(-1)
-        pairs = (targets * len(self.counts) + predicted).flatten()
+        if not self._waiting:
+            self._most = max(FOLDED_VALUES // max(outputs.numel(), 1), 1)
+        self._waiting.append((outputs.detach(), targets))
+        if len(self._waiting) >= self._most:
+            self._count()
+
+    def _count(self) -> None:
+        if not self._waiting:
+            return
+        outputs = torch.cat([outputs.flatten(0, -2) for outputs, _ in self._waiting])
+        targets = torch.cat([targets.flatten() for _, targets in self._waiting])
+        self._waiting = []
+        predicted = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
+        pairs = targets * len(self.counts) + predicted
         self.counts.view(-1).scatter_add_(0, pairs, torch.ones_like(pairs))  # bincount would wait for the device
         self.finite &= outputs.isfinite().all()
 
     def metrics(self) -> dict[str, float]:
         """`macro_f1` is the mean F1 of the classes that occur in truth or prediction."""
+        self._count()
         hits = self.counts.diagonal().double()
         seen = self.counts.sum(0) + self.counts.sum(1)
         f1 = (2 * hits / seen)[seen > 0].mean()
         return reported({"accuracy": hits.sum() / self.counts.sum(), "macro_f1": f1}, self.finite)
+
+
+class MeanLoss:
+    """The mean of batches' losses, each by its weight; it stays on the device until it is asked for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._total = torch.zeros((), dtype=torch.float64, device=device)
+        self._weight = torch.zeros_like(self._total)
+        self._losses: list[Tensor] = []
+        self._weights: list[Tensor | int] = []
+
+    def add(self, loss: Tensor, weight: Tensor | int) -> None:
+        """`weight`: rows, or a scalar tensor."""
+        self._losses.append(loss.detach())
+        self._weights.append(weight)
+        if len(self._losses) >= FOLDED_LOSSES:
+            self._fold()
+
+    def mean(self) -> float | None:
+        """None of no batch at all."""
+        self._fold()
+        total, weight = torch.stack([self._total, self._weight]).tolist()
+        return total / weight if weight else None
+
+    def _fold(self) -> None:
+        if not self._losses:
+            return
+        weights = vector(self._weights, self._total.device)
+        self._total += torch.stack(self._losses).double() @ weights
+        self._weight += weights.sum()
+        self._losses, self._weights = [], []
+
+
+FOLDED_LOSSES = 1000
+
+
+def vector(weights: Sequence[Tensor | int], device: torch.device) -> Tensor:
+    """float64, of numbers or of scalar tensors."""
+    scalars = [weight for weight in weights if isinstance(weight, Tensor)]
+    return torch.stack(scalars).double() if scalars else torch.tensor(weights, dtype=torch.float64, device=device)
 
 
 class Errors:

@@ -54,9 +54,9 @@ POOLS: dict[tuple[str, int], Callable[[int], nn.Module]] = {
     ("average", 1): nn.AvgPool1d,
     ("average", 2): nn.AvgPool2d,
 }
-ENDINGS: dict[str, Callable[[], nn.Module]] = {
-    "auto": nn.Identity,
-    "linear": nn.Identity,
+ENDINGS: dict[str, Callable[[], nn.Module | None]] = {
+    "auto": lambda: None,
+    "linear": lambda: None,
     "sigmoid": nn.Sigmoid,
     "softmax": lambda: nn.Softmax(-1),
 }
@@ -90,7 +90,16 @@ class RowNorm(nn.BatchNorm1d):
         return super().forward(x.flatten(0, -2)).view_as(x)
 
 
-DENSE_NORMS: dict[Norm, Callable[[int], nn.Module]] = {"none": nn.Identity, "batch": RowNorm, "layer": nn.LayerNorm}
+DENSE_NORMS: dict[Norm, Callable[[int], nn.Module | None]] = {
+    "none": lambda width: None,
+    "batch": RowNorm,
+    "layer": nn.LayerNorm,
+}
+
+
+def _dropout(share: float) -> nn.Module | None:
+    """None where there is none: on a network of a few units a module that does nothing is a cost."""
+    return nn.Dropout(share) if share else None
 
 
 class Dense(nn.Module):
@@ -104,17 +113,23 @@ class Dense(nn.Module):
         self.linear = nn.Linear(fan_in, pieces * layer.width, layer.bias)
         self.norm = DENSE_NORMS[layer.norm](pieces * layer.width)
         self.activation = activation_of(layer.activation, -1)
-        self.dropout = nn.Dropout(layer.dropout)
+        self.dropout = _dropout(layer.dropout)
         self.residual = layer.residual
-        if layer.residual and fan_in != layer.width:
-            self.projection = nn.Linear(fan_in, layer.width, bias=False)
+        widens = layer.residual and fan_in != layer.width
+        self.projection = nn.Linear(fan_in, layer.width, bias=False) if widens else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1) if self.flattens else x
-        y: Tensor = self.dropout(self.activation(self.norm(self.linear(x))))
-        if not self.residual:
-            return y
-        return y + (self.projection(x) if hasattr(self, "projection") else x)
+        if self.flattens and x.dim() > 2:
+            x = x.flatten(1)
+        y: Tensor = self.linear(x)
+        if self.norm:
+            y = self.norm(y)
+        y = self.activation(y)
+        if self.dropout:
+            y = self.dropout(y)
+        if self.residual:
+            y = y + (self.projection(x) if self.projection else x)
+        return y
 
 
 class Convolution(nn.Module):
@@ -124,50 +139,59 @@ class Convolution(nn.Module):
         super().__init__()
         channels, rank = shapes.input_shape[0], len(shapes.input_shape) - 1
         convolve, filters = CONVOLUTIONS[rank], PIECES.get(layer.activation, 1) * layer.filters
-        extent = layer.dilation * (layer.kernel - 1) + 1
-        self.padding = SamePadding(extent, layer.stride) if layer.padding == "same" else nn.Identity()
-        padding = 0 if layer.padding == "same" else layer.padding
+        sides = _same_padding(layer, shapes.input_shape[1:]) if layer.padding == "same" else []
+        # Equal sides are the convolution's own business; it does not copy its input for them.
+        self.padding = Padding(sides) if any(before != after for before, after in sides) else None
+        padding = layer.padding if layer.padding != "same" else 0 if self.padding else tuple(side for side, _ in sides)
         self.convolution = convolve(
             channels, filters, layer.kernel, layer.stride, padding, layer.dilation, bias=layer.bias
         )
         self.norm = _block_norm(layer.norm, filters, rank)
         self.activation = activation_of(layer.activation, 1)
-        self.dropout = nn.Dropout(layer.dropout)
+        self.dropout = _dropout(layer.dropout)
         self.residual = layer.residual
-        if layer.residual and (channels != layer.filters or layer.stride > 1):
-            self.projection = convolve(channels, layer.filters, 1, layer.stride, bias=False)
-        self.pool = POOLS[layer.pool, rank](layer.pool_size) if layer.pool != "none" else nn.Identity()
+        changes = layer.residual and (channels != layer.filters or layer.stride > 1)
+        self.projection = convolve(channels, layer.filters, 1, layer.stride, bias=False) if changes else None
+        self.pool = POOLS[layer.pool, rank](layer.pool_size) if layer.pool != "none" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.dropout(self.activation(self.norm(self.convolution(self.padding(x)))))
+        y: Tensor = self.convolution(self.padding(x) if self.padding else x)
+        if self.norm:
+            y = self.norm(y)
+        y = self.activation(y)
+        if self.dropout:
+            y = self.dropout(y)
         if self.residual:
-            y = y + (self.projection(x) if hasattr(self, "projection") else x)
-        pooled: Tensor = self.pool(y)
-        return pooled
+            y = y + (self.projection(x) if self.projection else x)
+        if self.pool:
+            y = self.pool(y)
+        return y
 
 
-def _block_norm(norm: Norm, filters: int, rank: int) -> nn.Module:
+def _same_padding(layer: definitions.Convolution, sizes: Shape) -> list[tuple[int, int]]:
+    """Zeros before and after in each dimension, so that there are ceil(n / stride) positions; the odd one after."""
+    extent = layer.dilation * (layer.kernel - 1) + 1
+    missing = [max((math.ceil(size / layer.stride) - 1) * layer.stride + extent - size, 0) for size in sizes]
+    return [(zeros // 2, zeros - zeros // 2) for zeros in missing]
+
+
+def _block_norm(norm: Norm, filters: int, rank: int) -> nn.Module | None:
     """`layer` is over channels and positions of a row, with one scale and shift a channel."""
     if norm == "none":
-        return nn.Identity()
+        return None
     batch_norm = nn.BatchNorm1d if rank == 1 else nn.BatchNorm2d
     return batch_norm(filters) if norm == "batch" else nn.GroupNorm(1, filters)
 
 
-class SamePadding(nn.Module):
-    """Zeros around, so that a convolution has ceil(n / stride) positions; one more at the end where they are odd."""
+class Padding(nn.Module):
+    """Zeros around each dimension, (before, after)."""
 
-    def __init__(self, extent: int, stride: int) -> None:
+    def __init__(self, sides: list[tuple[int, int]]) -> None:
         super().__init__()
-        self.extent = extent
-        self.stride = stride
+        self.sides = [side for pair in reversed(sides) for side in pair]  # torch begins with the last dimension
 
     def forward(self, x: Tensor) -> Tensor:
-        sides: list[int] = []
-        for size in reversed(x.shape[2:]):
-            missing = max((math.ceil(size / self.stride) - 1) * self.stride + self.extent - size, 0)
-            sides += [missing // 2, missing - missing // 2]
-        return nn.functional.pad(x, sides)
+        return nn.functional.pad(x, self.sides)
 
 
 class Recurrent(nn.Module):
@@ -179,11 +203,11 @@ class Recurrent(nn.Module):
         self.cell = CELLS[layer.cell](
             shapes.input_shape[-1], layer.hidden, batch_first=True, bidirectional=layer.bidirectional, **nonlinearity
         )
-        self.dropout = nn.Dropout(layer.dropout)
+        self.dropout = _dropout(layer.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        states: Tensor = self.dropout(self.cell(x)[0])
-        return states
+        states: Tensor = self.cell(x)[0]
+        return self.dropout(states) if self.dropout else states
 
 
 class Frames(nn.Module):
@@ -228,12 +252,12 @@ class Residual(nn.Module):
     def __init__(self, shapes: Layer, layer: definitions.Residual) -> None:
         super().__init__()
         self.body = nn.Sequential(OrderedDict((within.name, _module(within)) for within in shapes.inner))
-        if shapes.tensors and shapes.tensors[-1].name == f"{shapes.name}.projection.weight":
-            self.projection = _projection(shapes.tensors[-1].shape)
+        projected = bool(shapes.tensors) and shapes.tensors[-1].name == f"{shapes.name}.projection.weight"
+        self.projection = _projection(shapes.tensors[-1].shape) if projected else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
-        return y + (self.projection(x) if hasattr(self, "projection") else x)
+        return y + (self.projection(x) if self.projection else x)
 
 
 def _projection(shape: Shape) -> nn.Module:
@@ -252,8 +276,10 @@ class Output(nn.Module):
         self.ending = ENDINGS[layer.ends]()
 
     def forward(self, x: Tensor) -> Tensor:
-        values: Tensor = self.ending(self.linear(x.flatten(1) if self.flattens else x))
-        return values
+        if self.flattens and x.dim() > 2:
+            x = x.flatten(1)
+        values: Tensor = self.linear(x)
+        return self.ending(values) if self.ending else values
 
 
 def _pooling(shapes: Layer, layer: definitions.Pooling) -> nn.Module:
@@ -280,7 +306,7 @@ def _draw(module: Any, layer: AnyLayer, branch_scale: float) -> None:
                     _draw_affine(within, inner, branch_scale)
                 else:
                     _draw(within, inner, branch_scale=1.0)
-            if hasattr(module, "projection") and not is_default(layer.layers[-1].init):
+            if module.projection and not is_default(layer.layers[-1].init):
                 draw_weights(module.projection.weight, resolve_linear(layer.layers[-1].init))
         case definitions.Output() if not is_default(layer.init):
             draw_weights(module.linear.weight, resolve_linear(layer.init))
@@ -295,7 +321,7 @@ def _draw_affine(module: Any, layer: definitions.Dense | definitions.Convolution
         draw_weights(affine.weight, init)
         if is_auto(layer.init):
             affine.weight.mul_(branch_scale)
-        if hasattr(module, "projection"):
+        if module.projection:
             draw_weights(module.projection.weight, resolve_linear(layer.init))
     if affine.bias is not None and not (is_default(layer.init) and init.bias is None):
         affine.bias.fill_(init.bias or 0.0)

@@ -1,33 +1,154 @@
-"""From the definition of an optimizer to torch's own; clipping of the gradient before its step."""
+"""Optimizers over all parameters at once: torch's fused kernels on flat vectors, one call a step.
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+The same weights as `torch.optim` gives (tests/workers/test_optimizers.py), without its bookkeeping, which on a network
+of a few units takes longer than the backward pass.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
-from torch.nn import Parameter
-from torch.optim import Optimizer
+from torch import Tensor
 
-from models.definitions.training import Clip, Training
+from models.definitions.training import AdaGrad, Adam, AdamW, Clip, RmsProp, Sgd, Training
+from models.definitions.training import Optimizer as Definition
+from workers.training.parameters import FlatParameters
 
-KINDS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "adagrad": torch.optim.Adagrad,
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+ADAGRAD_EPSILON = 1e-10
+"""As `torch.optim` has them."""
+
+
+class Optimizer:
+    """Makes a step of the gradients: `optimizer.rate = 0.01; optimizer.step()`."""
+
+    kept: ClassVar[tuple[str, ...]] = ()
+    """Names of the vectors it keeps from step to step."""
+
+    def __init__(self, definition: Definition, weight_decay: float, parameters: FlatParameters) -> None:
+        self.rate: float = definition.learning_rate
+        self.values, self.gradients = parameters.values, parameters.gradients
+        self.weight_decay = weight_decay
+        self.steps = torch.zeros((), device=self.values.device)
+        self.state = {name: torch.zeros_like(self.values) for name in self.kept}
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+    def decayed(self) -> Tensor:
+        """The gradients with the derivative of the L2 penalty."""
+        return self.gradients.add(self.values, alpha=self.weight_decay) if self.weight_decay else self.gradients
+
+
+class SgdStep(Optimizer):
+    """`torch.optim.SGD`."""
+
+    kept = ("velocity",)
+
+    def __init__(self, definition: Sgd, weight_decay: float, parameters: FlatParameters) -> None:
+        super().__init__(definition, weight_decay, parameters)
+        self.momentum, self.nesterov = definition.momentum, definition.nesterov
+
+    @torch.no_grad()
+    def step(self) -> None:
+        torch._fused_sgd_(
+            [self.values],
+            [self.gradients],
+            [self.state["velocity"]] if self.momentum else [],
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            lr=self.rate,
+            dampening=0.0,
+            nesterov=self.nesterov,
+            maximize=False,
+            is_first_step=False,
+        )
+
+
+class AdamStep(Optimizer):
+    """`torch.optim.Adam`."""
+
+    kept = ("mean", "mean_square")
+    kernel: ClassVar[Callable[..., object]] = staticmethod(torch._fused_adam_)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.steps += 1
+        self.kernel(
+            [self.values],
+            [self.gradients],
+            [self.state["mean"]],
+            [self.state["mean_square"]],
+            [],
+            [self.steps],
+            lr=self.rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class AdamWStep(AdamStep):
+    """`torch.optim.AdamW`."""
+
+    kernel: ClassVar[Callable[..., object]] = staticmethod(torch._fused_adamw_)
+
+
+class RmsPropStep(Optimizer):
+    """`torch.optim.RMSprop`; torch has no fused kernel for it."""
+
+    kept = ("mean_square", "velocity")
+
+    def __init__(self, definition: RmsProp, weight_decay: float, parameters: FlatParameters) -> None:
+        super().__init__(definition, weight_decay, parameters)
+        self.alpha, self.momentum = definition.alpha, definition.momentum
+
+    @torch.no_grad()
+    def step(self) -> None:
+        gradients, mean_square = self.decayed(), self.state["mean_square"]
+        mean_square.mul_(self.alpha).addcmul_(gradients, gradients, value=1 - self.alpha)
+        root = mean_square.sqrt().add_(EPSILON)
+        if self.momentum:
+            velocity = self.state["velocity"].mul_(self.momentum).addcdiv_(gradients, root)
+            self.values.add_(velocity, alpha=-self.rate)
+        else:
+            self.values.addcdiv_(gradients, root, value=-self.rate)
+
+
+class AdaGradStep(Optimizer):
+    """`torch.optim.Adagrad`; torch's fused kernel for it is for the CPU only."""
+
+    kept = ("sum_of_squares",)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        gradients, total = self.decayed(), self.state["sum_of_squares"]
+        total.addcmul_(gradients, gradients)
+        self.values.addcdiv_(gradients, total.sqrt().add_(ADAGRAD_EPSILON), value=-self.rate)
+
+
+KINDS: dict[type[Definition], type[Optimizer]] = {
+    Sgd: SgdStep,
+    Adam: AdamStep,
+    AdamW: AdamWStep,
+    RmsProp: RmsPropStep,
+    AdaGrad: AdaGradStep,
 }
 
 
-def build_optimizer(training: Training, parameters: Iterable[Parameter]) -> Optimizer:
-    """The optimizer of a job, over all parameters. Its options are named as torch names them."""
-    options: dict[str, Any] = dict(training.optimizer)
-    kind, rate = options.pop("kind"), options.pop("learning_rate")
-    return KINDS[kind](parameters, lr=rate, weight_decay=training.weight_decay, **options)
+def build_optimizer(training: Training, parameters: FlatParameters) -> Optimizer:
+    """The optimizer of a job, over all parameters."""
+    return KINDS[type(training.optimizer)](training.optimizer, training.weight_decay, parameters)
 
 
-def clip_gradients(clip: Clip, parameters: Sequence[Parameter]) -> None:
-    """Bounds the gradients in place."""
+@torch.no_grad()
+def clip_gradients(clip: Clip, gradients: Tensor) -> None:
+    """Bounds all gradients together, in place. As in torch, the norm has 1e-6 added; it is summed in double."""
     if clip.norm is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, clip.norm)
+        norm = torch.linalg.vector_norm(gradients, dtype=torch.float64)
+        gradients.mul_((clip.norm / (norm + 1e-6)).clamp(max=1.0))
     elif clip.value is not None:
-        torch.nn.utils.clip_grad_value_(parameters, clip.value)
+        gradients.clamp_(-clip.value, clip.value)

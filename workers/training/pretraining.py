@@ -11,15 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from models.definitions.training import Training
+from workers.training.metrics import MeanLoss
 from workers.training.networks import Dense
 from workers.training.optimizers import build_optimizer, clip_gradients
+from workers.training.parameters import FlatParameters
 
 
 def pretrain(
     network: nn.Module,
     x: Tensor,
     training: Training,
-    steps_per_epoch: int,
+    batches_per_epoch: int,
     seed: int,
     stepped: Callable[[], bool],
 ) -> list[dict[str, Any]] | None:
@@ -34,7 +36,7 @@ def pretrain(
         if not isinstance(layer, Dense):
             continue
         x = x.flatten(1)
-        losses = _train_layer(layer, x, training, steps_per_epoch, order, stepped)
+        losses = _train_layer(layer, x, training, batches_per_epoch, order, stepped)
         if losses is None:
             return None
         results.append({"layer": name, "first_loss": losses[0], "last_loss": losses[-1]})
@@ -47,34 +49,32 @@ def _train_layer(
     layer: Dense,
     x: Tensor,
     training: Training,
-    steps_per_epoch: int,
+    batches_per_epoch: int,
     order: torch.Generator,
     stepped: Callable[[], bool],
 ) -> list[float] | None:
     """The mean loss of each epoch."""
     assert training.pretraining is not None
-    width = layer.projection.out_features if hasattr(layer, "projection") else _width(layer)
-    decoder = nn.Linear(width, x.shape[1]).to(x.device)
-    parameters = [*layer.parameters(), *decoder.parameters()]
+    decoder = nn.Linear(_width(layer), x.shape[1]).to(x.device)
+    parameters = FlatParameters(nn.ModuleList([layer, decoder]))
     optimizer = build_optimizer(training, parameters)
     layer.train()
     losses = []
     for _ in range(training.pretraining.epochs):
-        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        mean = MeanLoss(x.device)
         rows = torch.randperm(len(x), generator=order).to(x.device)
-        batches = torch.split(rows, training.batch_size)[:steps_per_epoch]
-        for batch in batches:
+        for batch in torch.split(rows, training.batch_size)[:batches_per_epoch]:
             given = x.index_select(0, batch)
             loss = nn.functional.mse_loss(decoder(layer(given)), given)
-            optimizer.zero_grad()
+            parameters.zero_gradients()
             loss.backward()  # type: ignore[no-untyped-call]
             if training.clip:
-                clip_gradients(training.clip, parameters)
+                clip_gradients(training.clip, parameters.gradients)
             optimizer.step()
-            total += loss.detach().double()
+            mean.add(loss, weight=1)
             if stepped():
                 return None
-        losses.append(float(total) / len(batches))
+        losses.append(mean.mean() or 0.0)
     return losses
 
 

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from models.shapes import Architecture
 from models.time_axis import time_axis
 from workers.training.cadence import cadence
 from workers.training.hidden_layers import HiddenLayers
+from workers.training.parameters import FlatParameters
 from workers.training.statistics import CHUNK_SAMPLES, GradientStatistics
 from workers.training.stopwatch import Stopwatch
 from workers.training.time_gradients import TimeGradients
@@ -26,15 +28,18 @@ FLUSH_SECONDS = 2.0
 class Step:
     """A step that is not sampled: nothing is measured. `Sample` is one that is."""
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Around forward and backward."""
-        yield
+        return NOTHING
 
     def before_clipping(self) -> None: ...
     def after_clipping(self) -> None: ...
     def before_step(self) -> None: ...
     def after_step(self) -> None: ...
+
+
+NOTHING: AbstractContextManager[None] = nullcontext()
+UNSAMPLED = Step()
 
 
 class Recorder:
@@ -43,6 +48,7 @@ class Recorder:
     def __init__(
         self,
         network: nn.Module,
+        parameters: FlatParameters,
         architecture: Architecture,
         steps: int,
         every_steps: int | Literal["auto"],
@@ -50,11 +56,12 @@ class Recorder:
         stopwatch: Stopwatch,
         is_open: bool = False,
         first_step: int = 0,
+        hidden_layers: bool = True,
         over_time: bool = True,
     ) -> None:
         """`first_step`: steps that the job took before this run, which the steps reported count on from."""
-        self.statistics = GradientStatistics(network)
-        self.hidden_layers = HiddenLayers(network, architecture)
+        self.statistics = GradientStatistics(parameters)
+        self.hidden_layers = HiddenLayers(network, architecture) if hidden_layers and architecture.hidden else None
         axis = time_axis(architecture) if over_time else None
         self.time_gradients = TimeGradients(network, axis.time_steps) if axis else None
         self.stopwatch = stopwatch
@@ -73,7 +80,7 @@ class Recorder:
         """The measurements of a step of the job: none, or all."""
         own = step - self._first_step
         if not self._cadence.takes(own):
-            return Step()
+            return UNSAMPLED
         over_time = self.time_gradients is not None and own - self._time_taken_at >= self._time_every
         self._time_taken_at = own if over_time else self._time_taken_at
         return Sample(self, step, over_time)
@@ -81,9 +88,9 @@ class Recorder:
     def keep(self, step: int, hidden: Tensor | None, over_time: Tensor | None) -> None:
         """Takes what a sample measured besides the tensors."""
         if hidden is not None:
-            self._layers.add(step, hidden.cpu().numpy())
+            self._layers.add(step, hidden)
         if over_time is not None:
-            self._time.add(step, over_time.cpu().numpy().reshape(1, -1))
+            self._time.add(step, over_time.view(1, -1))
         if len(self.statistics) >= CHUNK_SAMPLES:
             self._take()
 
@@ -110,20 +117,19 @@ class Recorder:
         """Moves samples from the device to the host."""
         if len(self.statistics):
             chunk = self.statistics.take()
-            self._tensors.extend(chunk)
+            self._tensors.extend(chunk.steps, chunk.values)
             self._epoch.append(chunk)
 
     def _summaries(self, values: Any) -> list[dict[str, Any]]:
-        quantiles = summarise(values)
+        quantiles = summarise(values).transpose(2, 1, 0).reshape(len(self.statistics.names), -1)
         return [
             {"tensor_index": index, "layer": name.split(".")[0], "tensor": name, "samples": len(values)}
-            | {
-                f"{statistic}_{quantile}": float(quantiles[q, s, index])
-                for s, statistic in enumerate(STATISTICS)
-                for q, quantile in enumerate(QUANTILES)
-            }
-            for index, name in enumerate(self.statistics.names)
+            | dict(zip(SUMMARIES, row, strict=True))
+            for index, (name, row) in enumerate(zip(self.statistics.names, quantiles.tolist(), strict=True))
         ]
+
+
+SUMMARIES = [f"{statistic}_{quantile}" for statistic in STATISTICS for quantile in QUANTILES]
 
 
 class Sample(Step):
@@ -136,11 +142,13 @@ class Sample(Step):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
+        recorder = self._recorder
         with ExitStack() as watched:
-            if len(self._recorder.hidden_layers):
-                watched.enter_context(self._recorder.hidden_layers.watching())
-            if self._time:
-                watched.enter_context(self._time.watching())
+            with recorder.stopwatch("statistics"):
+                if recorder.hidden_layers:
+                    watched.enter_context(recorder.hidden_layers.watching())
+                if self._time:
+                    watched.enter_context(self._time.watching())
             yield
 
     def before_clipping(self) -> None:
@@ -159,33 +167,43 @@ class Sample(Step):
         recorder = self._recorder
         with recorder.stopwatch("statistics"):
             recorder.statistics.after_step(self._step)
-            hidden = recorder.hidden_layers.take() if len(recorder.hidden_layers) else None
+            hidden = recorder.hidden_layers.take() if recorder.hidden_layers else None
             recorder.keep(self._step, hidden, self._time.take() if self._time else None)
 
 
 class Collected:
-    """Samples of one series that wait for a chunk to be full."""
+    """Samples of one series that wait for a chunk to be full, those of a device there."""
 
     def __init__(self, series: str, report: Callable[[Report], None]) -> None:
         self._series = series
         self._report = report
-        self._steps: list[NDArray[np.int64]] = []
+        self._steps: list[int] = []
         self._values: list[NDArray[np.float32]] = []
+        self._waiting: list[Tensor] = []
 
-    def add(self, step: int, values: NDArray[np.float64]) -> None:
-        """One sample [statistics, columns]."""
-        with np.errstate(over="ignore"):
-            self.extend(Chunk(np.array([step], np.int64), values.astype(np.float32)[None]))
+    def add(self, step: int, values: Tensor) -> None:
+        """One sample, float64 [statistics, columns]."""
+        self._steps.append(step)
+        self._waiting.append(values)
+        self._flush_if_full()
 
-    def extend(self, chunk: Chunk) -> None:
-        self._steps.append(chunk.steps)
-        self._values.append(chunk.values)
-        if sum(map(len, self._steps)) >= CHUNK_SAMPLES:
-            self.flush()
+    def extend(self, steps: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Samples that are on the host already, [samples, statistics, columns]."""
+        self._steps += steps.tolist()
+        self._values.append(values)
+        self._flush_if_full()
 
     def flush(self) -> None:
-        if self._steps:
-            steps, values = np.concatenate(self._steps), np.concatenate(self._values)
-            data = Chunk(steps, values).encode()
-            self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), data, self._series))
-        self._steps, self._values = [], []
+        if not self._steps:
+            return
+        if self._waiting:
+            with np.errstate(over="ignore"):
+                self._values.append(torch.stack(self._waiting).cpu().numpy().astype(np.float32))
+        steps, values = np.array(self._steps, np.int64), np.concatenate(self._values)
+        data = Chunk(steps, values).encode()
+        self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), data, self._series))
+        self._steps, self._values, self._waiting = [], [], []
+
+    def _flush_if_full(self) -> None:
+        if len(self._steps) >= CHUNK_SAMPLES:
+            self.flush()

@@ -2,97 +2,171 @@
 
     statistics.before_clipping()
     clip()
+    statistics.after_clipping()
     statistics.before_step()
     optimizer.step()
     statistics.after_step(step)
 
 Squares of float32 gradients underflow: 4096 gradients of 1e-24 have a norm of exactly 0 in float32, not in double.
-Nothing here waits for the device: samples stay there until `take` moves them to the host at once.
+Samples gather in a ring of CHUNK_SAMPLES rows where they were computed, and `take` moves them to the host at once.
+There are two ways to compute a row: a compiled pass over memory for the CPU, and torch for everything else. Nothing in
+the second waits for the device.
 """
+
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from models.series import STATISTICS, Chunk
+from workers.training import native
+from workers.training.native import Addresses
+from workers.training.parameters import FlatParameters
 
 CHUNK_SAMPLES = 100
 
+OF_GRADIENTS, OF_UPDATES, CLIPPED = slice(0, 6), slice(6, 8), 8
+"""Where in a row of the ring [STATISTICS, tensors] each pass writes: norm to nonfinite, weight_norm and update_ratio,
+norm_clipped."""
+
+
+class Ring(Protocol):
+    """Rows of statistics, [STATISTICS, tensors] each."""
+
+    def read_gradients(self, row: int) -> None: ...
+    def read_clipped(self, row: int) -> None: ...
+    def keep_weights(self) -> None: ...
+    def read_updates(self, row: int) -> None: ...
+    def rows(self, count: int) -> NDArray[np.float64]: ...
+
 
 class GradientStatistics:
-    """Measures a network; columns are its trainable parameters in the order of `named_parameters`."""
+    """Measures the parameters of a network; columns are in the order of `parameters.names`."""
 
-    def __init__(self, network: nn.Module) -> None:
-        named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-        self.names = [name for name, _ in named]
-        self._parameters = [parameter for _, parameter in named]
+    def __init__(self, parameters: FlatParameters) -> None:
+        self.names = parameters.names
         self._steps: list[int] = []
-        self._samples: list[Tensor] = []
-        self._before: list[Tensor] = []
-        self._gradients: list[Tensor] = []
-        self._clipped: list[Tensor] = []
+        self._ring: Ring = (CompiledRing if native.takes(parameters.values) else TorchRing)(parameters)
 
-    @torch.no_grad()
     def before_clipping(self) -> None:
         """Reads the gradients."""
-        self._gradients = [gradient_statistics(gradient) for gradient in self._final_gradients()]
-        self._clipped = []
+        self._ring.read_gradients(len(self))
 
-    @torch.no_grad()
     def after_clipping(self) -> None:
         """Reads the norms again, for clipping has changed them."""
-        self._clipped = [torch.linalg.vector_norm(gradient.double()) for gradient in self._final_gradients()]
+        self._ring.read_clipped(len(self))
 
-    @torch.no_grad()
     def before_step(self) -> None:
         """Keeps the weights."""
-        self._before = [parameter.detach().clone() for parameter in self._parameters]
+        self._ring.keep_weights()
 
-    @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Compares the weights with what they were, and keeps the sample."""
-        updates = [update_statistics(b, a.detach()) for b, a in zip(self._before, self._parameters, strict=True)]
-        clipped = self._clipped or [gradient[0] for gradient in self._gradients]
-        parts = zip(self._gradients, updates, clipped, strict=True)
-        columns = [torch.cat([gradient, update, norm[None]]) for gradient, update, norm in parts]
-        self._samples.append(torch.stack(columns, dim=1))
+        """Compares the weights with what they were. The sample is complete."""
+        self._ring.read_updates(len(self))
         self._steps.append(step)
 
-    def _final_gradients(self) -> list[Tensor]:
-        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-
     def __len__(self) -> int:
+        """Samples in the ring; it has to be taken when there are CHUNK_SAMPLES."""
         return len(self._steps)
 
     def take(self) -> Chunk:
         """All samples since the last call, in one transfer."""
-        shape = (0, len(STATISTICS), len(self.names))
-        values = torch.stack(self._samples).cpu().numpy() if self._samples else np.empty(shape)
         with np.errstate(over="ignore"):
-            chunk = Chunk(np.array(self._steps, np.int64), values.astype(np.float32))
-        self._steps, self._samples = [], []
+            values = self._ring.rows(len(self)).astype(np.float32)
+        chunk = Chunk(np.array(self._steps, np.int64), values)
+        self._steps = []
         return chunk
 
 
-def gradient_statistics(gradient: Tensor) -> Tensor:
-    """norm, mean, std, max_abs, zeros, nonfinite: float64 [6]."""
-    g = gradient.detach().double().flatten()
-    mean = g.mean()
-    return torch.stack(
-        [
-            torch.linalg.vector_norm(g),
+class CompiledRing:
+    """One pass of `statistics.c` over the memory of all tensors for the gradients, and one for the weights."""
+
+    def __init__(self, parameters: FlatParameters) -> None:
+        assert native.LIBRARY is not None
+        self._library = native.LIBRARY
+        self._values = parameters.values
+        self._before = torch.empty_like(parameters.values)
+        self._parameters = parameters  # keeps the memory that the addresses are of
+        self._weights = Addresses(parameters.tensors)
+        self._kept_weights = Addresses(torch.split(self._before, parameters.sizes))
+        self._gradients = Addresses([parameter.grad for parameter in parameters.tensors if parameter.grad is not None])
+        self._samples = np.empty((CHUNK_SAMPLES, len(STATISTICS), len(parameters.tensors)))
+        self._at = self._samples.ctypes.data
+        self._row_bytes, self._statistic_bytes, _ = self._samples.strides
+
+    def read_gradients(self, row: int) -> None:
+        of = self._gradients
+        self._library.gradient_statistics(of.pointers, of.sizes, of.count, self._place(row, OF_GRADIENTS.start))
+        self._samples[row, CLIPPED] = self._samples[row, 0]
+
+    def read_clipped(self, row: int) -> None:
+        of = self._gradients
+        self._library.norms(of.pointers, of.sizes, of.count, self._place(row, CLIPPED))
+
+    def keep_weights(self) -> None:
+        self._before.copy_(self._values)
+
+    def read_updates(self, row: int) -> None:
+        of, place = self._weights, self._place(row, OF_UPDATES.start)
+        self._library.update_statistics(of.pointers, self._kept_weights.pointers, of.sizes, of.count, place)
+
+    def rows(self, count: int) -> NDArray[np.float64]:
+        return self._samples[:count]
+
+    def _place(self, row: int, statistic: int) -> int:
+        return self._at + row * self._row_bytes + statistic * self._statistic_bytes
+
+
+class TorchRing:
+    """The same with torch, on any device: a fixed number of operations over the flat vectors, whatever the tensors."""
+
+    def __init__(self, parameters: FlatParameters) -> None:
+        self._parameters = parameters
+        device, sizes = parameters.values.device, parameters.sizes
+        self._sizes = torch.tensor(sizes, device=device)
+        self._tensor_of = torch.repeat_interleave(torch.arange(len(sizes), device=device), self._sizes)
+        """Of each element of the flat vectors."""
+        self._before = torch.empty_like(parameters.values)
+        shape = (CHUNK_SAMPLES, len(STATISTICS), len(sizes))
+        self._samples = torch.empty(shape, dtype=torch.float64, device=device)
+
+    @torch.no_grad()
+    def read_gradients(self, row: int) -> None:
+        g = self._parameters.gradients.double()
+        mean = self._sums(g) / self._sizes
+        norm = self._sums(g * g).sqrt()
+        found = [
+            norm,
             mean,
-            (g - mean).square().mean().sqrt(),
-            g.abs().max(),
-            (g == 0).double().mean(),
-            (~g.isfinite()).sum().double(),
+            (self._sums((g - mean[self._tensor_of]).square()) / self._sizes).sqrt(),
+            torch.segment_reduce(g.abs(), "max", lengths=self._sizes, unsafe=True),
+            self._sums((g == 0).double()) / self._sizes,
+            self._sums((~g.isfinite()).double()),
         ]
-    )
+        self._samples[row, OF_GRADIENTS] = torch.stack(found)
+        self._samples[row, CLIPPED] = norm
 
+    @torch.no_grad()
+    def read_clipped(self, row: int) -> None:
+        self._samples[row, CLIPPED] = self._sums(self._parameters.gradients.double().square()).sqrt()
 
-def update_statistics(before: Tensor, after: Tensor) -> Tensor:
-    """weight_norm, update_ratio: float64 [2]. A tensor of zeros that moved has an infinite ratio, at rest 0."""
-    old, new = before.double().flatten(), after.double().flatten()
-    moved, length = torch.linalg.vector_norm(new - old), torch.linalg.vector_norm(old)
-    ratio = torch.where(moved == 0, torch.zeros_like(moved), moved / length)
-    return torch.stack([torch.linalg.vector_norm(new), ratio])
+    @torch.no_grad()
+    def keep_weights(self) -> None:
+        self._before.copy_(self._parameters.values)
+
+    @torch.no_grad()
+    def read_updates(self, row: int) -> None:
+        before, after = self._before.double(), self._parameters.values.double()
+        moved, length = (self._sums(of.square()).sqrt() for of in (after - before, before))
+        ratio = torch.where(moved == 0, torch.zeros_like(moved), moved / length)
+        self._samples[row, OF_UPDATES] = torch.stack([self._sums(after.square()).sqrt(), ratio])
+
+    def rows(self, count: int) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = self._samples[:count].cpu().numpy()
+        return values
+
+    def _sums(self, values: Tensor) -> Tensor:
+        """Of each tensor's elements; `unsafe` leaves out checks that would wait for the device."""
+        return torch.segment_reduce(values, "sum", lengths=self._sizes, unsafe=True)

@@ -23,7 +23,7 @@ class TimeGradients:
     def __init__(self, network: nn.Module, time_steps: Sequence[int]) -> None:
         """`time_steps`: those to report, ascending; the same for all layers."""
         self._cells: list[Any] = [module.cell for module in network.modules() if isinstance(module, Recurrent)]
-        self._time_steps = torch.tensor(time_steps)
+        self._time_steps = torch.tensor(time_steps, device=next(network.parameters()).device)
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
