@@ -113,11 +113,10 @@ class Loop:
         """One pass over the training rows, or None if the job was cancelled on the way."""
         self.network.train()
         part = self.data.training
-        total = torch.zeros((), dtype=torch.float64, device=part.x.device)
+        total = torch.zeros((), dtype=torch.float64, device=part.device)
         trained = 0
-        classified = meter(self.shape, self.data.target, part.x.device) if self.shape.classes else None
-        for batch in self.batches():
-            x, y = part.x.index_select(0, batch), part.y.index_select(0, batch)
+        classified = meter(self.shape, self.data.target, part.device) if self.shape.classes else None
+        for x, y in self.batches():
             self._set_rate(self.schedule.rate(self.taken))
             sample = self.recorder.step(self.place.step)
             with sample.watching():
@@ -135,8 +134,8 @@ class Loop:
             sample.after_step()
             self.taken += 1
             self.place.take_step(self.report)
-            total += loss.detach().double() * len(batch)
-            trained += len(batch)
+            total += loss.detach().double() * len(y)
+            trained += len(y)
             if classified:
                 classified.add(outputs, y)
             if self.cancelled():
@@ -148,11 +147,11 @@ class Loop:
         learned = None if train_loss is None else skill(train_loss, self.constants["training"])
         return {"train_loss": train_loss, **accuracy, "skill": learned, "learning_rate": self._rate()}
 
-    def batches(self) -> Iterator[Tensor]:
-        """The rows of each step of an epoch: a seeded permutation, cut."""
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Those of an epoch: a seeded permutation of the rows, cut."""
         part, size = self.data.training, self.training.batch_size
-        rows = torch.randperm(len(part), generator=self.order).to(part.x.device)
-        return iter(torch.split(rows, size)[: steps_per_epoch(len(part), size, self.batch_norm)])
+        order = torch.randperm(len(part), generator=self.order)
+        return part.batches(order, size, steps_per_epoch(len(part), size, self.batch_norm))
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float | None]:
@@ -161,11 +160,11 @@ class Loop:
         if part is None:
             return {}
         self.network.eval()
-        total = torch.zeros((), dtype=torch.float64, device=part.x.device)
+        total = torch.zeros((), dtype=torch.float64, device=part.device)
         weighed = torch.zeros_like(total)
-        judged = meter(self.shape, self.data.target, part.x.device)
+        judged = meter(self.shape, self.data.target, part.device)
         size = max(EVALUATION_ROWS, self.training.batch_size)
-        for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
+        for x, y in part.in_order(size):
             with self.autocast():
                 outputs = self.network(x)
             weight = self.loss.weight(y)

@@ -1,23 +1,25 @@
 """Greedy layer-wise pre-training (Bengio et al. 2007): each hidden layer in turn learns to give its input back.
 
 For layer l, with the layers before it as they are and at rest: h = layer(x), x' = decoder(h), and the mean squared
-distance of x' from x is minimised over the layer and its decoder, a linear map that is thrown away afterwards.
+distance of x' from x is minimised over the layer and its decoder, a linear map that is thrown away afterwards. x is
+computed anew for each batch: for all rows at once it would take rows x width of memory.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.definitions.training import Training
 from workers.training.networks import Dense
 from workers.training.optimizers import build_optimizer, clip_gradients
+from workers.training.parts import Part
 
 
 def pretrain(
     network: nn.Module,
-    x: Tensor,
+    part: Part,
     training: Training,
     steps_per_epoch: int,
     seed: int,
@@ -30,22 +32,22 @@ def pretrain(
     assert training.pretraining is not None
     order = torch.Generator().manual_seed(seed)
     results = []
+    before = nn.Sequential(nn.Flatten())
     for name, layer in network.named_children():
         if not isinstance(layer, Dense):
             continue
-        x = x.flatten(1)
-        losses = _train_layer(layer, x, training, steps_per_epoch, order, stepped)
+        losses = _train_layer(layer, before, part, training, steps_per_epoch, order, stepped)
         if losses is None:
             return None
         results.append({"layer": name, "first_loss": losses[0], "last_loss": losses[-1]})
-        with torch.no_grad():
-            x = layer.eval()(x)
+        before.append(layer.eval())
     return results
 
 
 def _train_layer(
     layer: Dense,
-    x: Tensor,
+    before: nn.Module,
+    part: Part,
     training: Training,
     steps_per_epoch: int,
     order: torch.Generator,
@@ -54,17 +56,17 @@ def _train_layer(
     """The mean loss of each epoch."""
     assert training.pretraining is not None
     width = layer.projection.out_features if hasattr(layer, "projection") else _width(layer)
-    decoder = nn.Linear(width, x.shape[1]).to(x.device)
+    decoder = nn.Linear(width, layer.linear.in_features).to(part.device)
     parameters = [*layer.parameters(), *decoder.parameters()]
     optimizer = build_optimizer(training, parameters)
     layer.train()
     losses = []
     for _ in range(training.pretraining.epochs):
-        total = torch.zeros((), dtype=torch.float64, device=x.device)
-        rows = torch.randperm(len(x), generator=order).to(x.device)
-        batches = torch.split(rows, training.batch_size)[:steps_per_epoch]
-        for batch in batches:
-            given = x.index_select(0, batch)
+        total = torch.zeros((), dtype=torch.float64, device=part.device)
+        rows = torch.randperm(len(part), generator=order)
+        for x, _ in part.batches(rows, training.batch_size, steps_per_epoch):
+            with torch.no_grad():
+                given = before(x)
             loss = nn.functional.mse_loss(decoder(layer(given)), given)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -74,7 +76,7 @@ def _train_layer(
             total += loss.detach().double()
             if stepped():
                 return None
-        losses.append(float(total) / len(batches))
+        losses.append(float(total) / steps_per_epoch)
     return losses
 
 
