@@ -45,6 +45,8 @@ class Settings(BaseModel):
     """Attempts without progress after which a lost job is failed."""
     memory_bytes: Annotated[int, Field(ge=0)] = 0
     """Memory a job may need; 0: the largest registered worker's, else this machine's."""
+    resident_bytes: Annotated[int, Field(ge=0)] = 0
+    """Most bytes of inputs a job keeps in memory; 0: half this machine's memory, divided by its slots."""
     body_bytes: Count = 1_000_000
     """Largest body of a request."""
     queued_jobs: Count = 10_000

@@ -13,7 +13,7 @@ from models.database import Database
 from models.ids import new_id
 from models.queue import DOORBELL, create_celery
 from models.settings import Settings
-from workers.devices import has_bfloat16, slots
+from workers.devices import has_bfloat16, resident_bytes, slots
 from workers.keeper import Keeper
 from workers.scheduler import Scheduler
 
@@ -24,7 +24,9 @@ def create_worker(settings: Settings) -> Celery:
     """A Celery app whose worker runs the jobs of `settings.database`."""
     app = create_celery(settings)
     database = Database(settings.database)
-    scheduler = Scheduler(new_id("wrk"), slots(settings), database, settings)
+    places = slots(settings)
+    settings = settings.model_copy(update={"resident_bytes": resident_bytes(settings, len(places))})
+    scheduler = Scheduler(new_id("wrk"), places, database, settings)
     keeper = Keeper(scheduler, database, settings)
 
     class SchedulerStep(bootsteps.StartStopStep):  # type: ignore[misc]

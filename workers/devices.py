@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from models.machine import memory_bytes
 from models.settings import Settings
 
 
@@ -28,6 +29,11 @@ def slots(settings: Settings) -> list[Slot]:
     count = settings.slots or len(gpus) or max(1, (os.cpu_count() or 1) // 2)
     devices = [f"cuda:{gpus[index % len(gpus)]}" if gpus else "cpu" for index in range(count)]
     return [Slot(index, device) for index, device in enumerate(devices)]
+
+
+def resident_bytes(settings: Settings, slots: int) -> int:
+    """Most bytes of inputs a job keeps in memory: half of this machine's for all slots together, unless it is set."""
+    return settings.resident_bytes or memory_bytes() // (2 * slots)
 
 
 def visible_gpus() -> list[str]:

@@ -40,7 +40,8 @@ class Run:
         self._database = database
         self._settings = settings
         self._claimed_monotonic = time.monotonic()
-        self._runner = RunnerProcess(claim.definition, slot.visible_gpu, settings.data.absolute() / "datasets")
+        datasets = settings.data.absolute() / "datasets"
+        self._runner = RunnerProcess(claim.definition, slot.visible_gpu, datasets, settings.resident_bytes)
         self._leaving = threading.Event()
         self._fenced_out = threading.Event()
         self._cancelled_at: float | None = None

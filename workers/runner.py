@@ -22,7 +22,14 @@ from workers.training.precision import PrecisionUnavailable
 log = logging.getLogger(__name__)
 
 
-def main(reports: Connection, control: Connection, definition: JobDefinition, visible_gpu: str, datasets: Path) -> None:
+def main(
+    reports: Connection,
+    control: Connection,
+    definition: JobDefinition,
+    visible_gpu: str,
+    datasets: Path,
+    resident_bytes: int,
+) -> None:
     """Trains one job and reports it."""
     _stand_alone()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
@@ -35,7 +42,7 @@ def main(reports: Connection, control: Connection, definition: JobDefinition, vi
     reporter = Reporter(reports)
     device = _device(definition, visible_gpu)
     try:
-        train_job(definition, datasets, device, reporter, cancelled.is_set)
+        train_job(definition, datasets, device, reporter, cancelled.is_set, resident_bytes)
     except Exception as exception:
         log.exception("the job failed")
         reporter(Ended("failed", {}, 0.0, _error_of(exception)))

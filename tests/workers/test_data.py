@@ -8,7 +8,8 @@ from models.catalogue import DataShape, shape_of, shape_of_data
 from models.definitions.data import Data
 from models.errors import InvalidDefinition
 from workers.datasets.arrays import Arrays, load
-from workers.training.data import Prepared, apportion, cut, mislabelled, prepare, split
+from workers.training.data import Prepared, prepare
+from workers.training.split import apportion, cut, mislabelled, split
 
 CPU = torch.device("cpu")
 quick = settings(max_examples=60, deadline=None)

@@ -7,9 +7,9 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_
 from torch.nn.functional import cross_entropy
 
 from models.catalogue import shape_of
-from workers.training.data import TargetScale
 from workers.training.losses import Loss, constant_loss
 from workers.training.metrics import Confusion, Errors, meter, skill
+from workers.training.scale import TargetScale
 
 CPU = torch.device("cpu")
 

@@ -40,11 +40,15 @@ def train_job(
     device: torch.device,
     report: Callable[[Report], None],
     cancelled: Callable[[], bool],
+    resident_bytes: float = math.inf,
 ) -> None:
-    """Trains the network and reports everything on the way, the end included."""
+    """Trains the network and reports everything on the way, the end included.
+
+    Inputs of more than `resident_bytes` stay mapped and are read as they are needed.
+    """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
-        job = Trainer.prepare(definition, datasets, device, report, cancelled, stopwatch)
+        job = Trainer.prepare(definition, datasets, device, report, cancelled, stopwatch, resident_bytes)
     outcome = job.run()
     reason = reason_of(job.stopped, definition.training) if outcome == "succeeded" else None
     report(Ended(outcome, _timings(stopwatch, job.place.step), _cost(stopwatch), None, job.runs, reason))
@@ -84,11 +88,12 @@ class Trainer:
         report: Callable[[Report], None],
         cancelled: Callable[[], bool],
         stopwatch: Stopwatch,
+        resident_bytes: float = math.inf,
     ) -> "Trainer":
         """Everything up to the first run."""
         data, training = definition.data, definition.training
         rows = shape_of_data(data)
-        prepared = prepare(data, load(data.dataset, data.parameters, datasets), rows, device)
+        prepared = prepare(data, load(data.dataset, data.parameters, datasets), rows, device, resident_bytes)
         name = loss_name(training, rows)
         loss = build_loss(training, name, prepared.training.y, len(rows.classes))
         shape = with_logits(rows, name)
@@ -144,8 +149,8 @@ class Trainer:
         pretrained = None
         if training.pretraining:
             with self.stopwatch("training"):
-                x = self.data.training.x
-                pretrained = pretrain(self.network, x, training, self.batches_per_epoch, seed, self._pretraining_step)
+                part, batches = self.data.training, self.batches_per_epoch
+                pretrained = pretrain(self.network, part, training, batches, seed, self._pretraining_step)
             if self.cancelled():
                 return False
         first_epoch = self.place.epoch

@@ -18,6 +18,7 @@ from workers.training.losses import Loss
 from workers.training.metrics import MeanLoss, meter, skill, vector
 from workers.training.optimizers import Optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
+from workers.training.parts import Batch
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
 from workers.training.stopper import Stopper
@@ -26,9 +27,6 @@ from workers.training.stopwatch import Stopwatch
 EVALUATION_ROWS = 256
 """Rows at once when validating, or the batch size if that is larger."""
 PROGRESS_SECONDS = 0.5
-
-Batch = tuple[Tensor, Tensor]
-"""Rows and their targets."""
 
 
 @dataclass
@@ -116,7 +114,7 @@ class Loop:
     def train_epoch(self) -> dict[str, float | None] | None:
         """One pass over the training rows, or None if the job was cancelled on the way."""
         self.network.train()
-        device = self.data.training.x.device
+        device = self.data.training.device
         mean = MeanLoss(device)
         judged = meter(self.shape, self.data.target, device) if self.shape.classes else None
         for batches in self.steps_of_epoch():
@@ -152,10 +150,9 @@ class Loop:
 
     def steps_of_epoch(self) -> Iterator[list[Batch]]:
         """The batches of each step: a seeded permutation of the rows, cut."""
-        part = self.data.training
-        rows = torch.randperm(len(part), generator=self.order).to(part.x.device)
-        cut = torch.split(rows, self.training.batch_size)[: self.batches]
-        batches = ((part.x.index_select(0, batch), part.y.index_select(0, batch)) for batch in cut)
+        part, size = self.data.training, self.training.batch_size
+        order = torch.randperm(len(part), generator=self.order)
+        batches = part.batches(order, size, self.batches)
         while step := list(islice(batches, self.training.accumulate)):
             yield step
 
@@ -173,9 +170,9 @@ class Loop:
         if part is None:
             return {}
         self.network.eval()
-        mean, judged = MeanLoss(part.x.device), meter(self.shape, self.data.target, part.x.device)
+        mean, judged = MeanLoss(part.device), meter(self.shape, self.data.target, part.device)
         size = max(EVALUATION_ROWS, self.training.batch_size)
-        for x, y in zip(torch.split(part.x, size), torch.split(part.y, size), strict=True):
+        for x, y in part.in_order(size):
             with self.autocast():
                 outputs = self.network(x)
             mean.add(self.loss(outputs, y), self.loss.weight(y))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.catalogue import DataShape
-from workers.training.data import TargetScale
+from workers.training.scale import TargetScale
 
 
 class Meter(Protocol):

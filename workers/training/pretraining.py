@@ -1,25 +1,27 @@
 """Greedy layer-wise pre-training (Bengio et al. 2007): each hidden layer in turn learns to give its input back.
 
 For layer l, with the layers before it as they are and at rest: h = layer(x), x' = decoder(h), and the mean squared
-distance of x' from x is minimised over the layer and its decoder, a linear map that is thrown away afterwards.
+distance of x' from x is minimised over the layer and its decoder, a linear map that is thrown away afterwards. x is
+computed anew for each batch: for all rows at once it would take rows x width of memory.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.definitions.training import Training
 from workers.training.metrics import MeanLoss
 from workers.training.networks import Dense
 from workers.training.optimizers import build_optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
+from workers.training.parts import Part
 
 
 def pretrain(
     network: nn.Module,
-    x: Tensor,
+    part: Part,
     training: Training,
     batches_per_epoch: int,
     seed: int,
@@ -32,22 +34,22 @@ def pretrain(
     assert training.pretraining is not None
     order = torch.Generator().manual_seed(seed)
     results = []
+    before = nn.Sequential(nn.Flatten())
     for name, layer in network.named_children():
         if not isinstance(layer, Dense):
             continue
-        x = x.flatten(1)
-        losses = _train_layer(layer, x, training, batches_per_epoch, order, stepped)
+        losses = _train_layer(layer, before, part, training, batches_per_epoch, order, stepped)
         if losses is None:
             return None
         results.append({"layer": name, "first_loss": losses[0], "last_loss": losses[-1]})
-        with torch.no_grad():
-            x = layer.eval()(x)
+        before.append(layer.eval())
     return results
 
 
 def _train_layer(
     layer: Dense,
-    x: Tensor,
+    before: nn.Module,
+    part: Part,
     training: Training,
     batches_per_epoch: int,
     order: torch.Generator,
@@ -55,16 +57,17 @@ def _train_layer(
 ) -> list[float] | None:
     """The mean loss of each epoch."""
     assert training.pretraining is not None
-    decoder = nn.Linear(_width(layer), x.shape[1]).to(x.device)
+    decoder = nn.Linear(_width(layer), layer.linear.in_features).to(part.device)
     parameters = FlatParameters(nn.ModuleList([layer, decoder]))
     optimizer = build_optimizer(training, parameters)
     layer.train()
     losses = []
     for _ in range(training.pretraining.epochs):
-        mean = MeanLoss(x.device)
-        rows = torch.randperm(len(x), generator=order).to(x.device)
-        for batch in torch.split(rows, training.batch_size)[:batches_per_epoch]:
-            given = x.index_select(0, batch)
+        mean = MeanLoss(part.device)
+        rows = torch.randperm(len(part), generator=order)
+        for x, _ in part.batches(rows, training.batch_size, batches_per_epoch):
+            with torch.no_grad():
+                given = before(x)
             loss = nn.functional.mse_loss(decoder(layer(given)), given)
             parameters.zero_gradients()
             loss.backward()  # type: ignore[no-untyped-call]
