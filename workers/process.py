@@ -16,8 +16,11 @@ from typing import Any
 
 from models.reports import Report
 
-PRELOAD = ["torch", "torch._dynamo", "workers.runner"]
-"""`torch._dynamo` for every optimizer imports it, which takes a second."""
+PRELOAD = ["numpy.ma", "torch._dynamo", "torch.profiler._cupti_monitor", "workers.runner", "workers.freeze"]
+"""What a first job would import on its way, for `np.quantile`, for every optimizer and for every backward pass.
+
+A module that another version of torch lacks is passed over.
+"""
 
 _context = multiprocessing.get_context("forkserver")
 
