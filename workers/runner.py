@@ -21,10 +21,29 @@ from workers.training.precision import PrecisionUnavailable
 
 log = logging.getLogger(__name__)
 
+REHEARSAL_SECONDS = 0.1
+"""A runner for which there is no job for so long rehearses; under a queue of small jobs that would be time lost."""
 
-def main(reports: Connection, control: Connection, definition: JobDefinition, visible_gpu: str, datasets: Path) -> None:
+
+def main(reports: Connection, control: Connection, rehearses: bool) -> None:
+    """Waits for a job and trains it; leaves without one when its supervisor is gone."""
+    _stand_by()
+    try:
+        if rehearses and not control.poll(REHEARSAL_SECONDS):
+            _rehearse()
+        reports.send([])
+        job = control.recv()
+    except (EOFError, OSError):
+        return
+    run_job(reports, control, *job)
+
+
+def run_job(
+    reports: Connection, control: Connection, definition: JobDefinition, visible_gpu: str, datasets: Path
+) -> None:
     """Trains one job and reports it."""
-    _stand_alone()
+    # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
+    os.setsid()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     torch.set_num_threads(definition.resources.threads)
     if definition.training.deterministic:
@@ -42,13 +61,25 @@ def main(reports: Connection, control: Connection, definition: JobDefinition, vi
     reporter.close()
 
 
-def _stand_alone() -> None:
-    """A session of its own: no signal to the fork server's group reaches this job, and none of this job others."""
-    os.setsid()
+def _stand_by() -> None:
+    """Nothing but the end of its pipe sends it away: a Ctrl-C is the supervisor's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The inherited end of this pipe would keep the fork server alive after its worker is gone.
     with contextlib.suppress(AttributeError, TypeError, OSError):
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+
+
+def _rehearse() -> None:
+    """Trains a small network that nobody sees, so that what a process does once and late is done before its job comes.
+
+    Not on a worker with GPUs: the first backward pass asks CUDA for its devices, before the job's own is known.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    plain = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}, "training": {"epochs": 1}}
+    try:
+        train_job(JobDefinition.model_validate(plain), Path(), torch.device("cpu"), lambda report: None, lambda: False)
+    except Exception:
+        log.exception("the rehearsal failed; the job may fare better")
 
 
 def _listen(control: Connection, cancelled: threading.Event) -> None:
