@@ -60,16 +60,22 @@ class RunnerProcess:
         child_control.close()
 
     @property
-    def pid(self) -> int | None:
+    def pid(self) -> int:
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
         return self._process.is_alive()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for its job."""
+        # The first that comes is an empty list of reports, which says so.
+        return self.is_alive and self._reports.poll()
+
     def await_ready(self) -> None:
-        """Returns when the process waits for its job, or has died."""
-        # What comes first is an empty list of reports, which says so.
+        """Returns when it waits for its job, or has died."""
         self._reports.poll(None)
 
     def begin(self, *job: Any) -> None:

@@ -45,6 +45,11 @@ class Run:
         self._fenced_out = threading.Event()
         self._cancelled_at: float | None = None
 
+    @property
+    def pid(self) -> int:
+        """The process in which the job trains."""
+        return self._runner.pid
+
     def run(self) -> bool:
         """Hands the job over and records until it has ended; gives it back if its runner dies before.
 

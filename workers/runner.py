@@ -21,15 +21,15 @@ from workers.training.precision import PrecisionUnavailable
 
 log = logging.getLogger(__name__)
 
-REHEARSAL_SECONDS = 0.1
-"""A runner for which there is no job for so long rehearses; under a queue of small jobs that would be time lost."""
+REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "xor"}, "training": {"max_steps": 1}}
+"""One step of the smallest job: it loads nearly all that the first job of a process would load late."""
 
 
 def main(reports: Connection, control: Connection, rehearses: bool) -> None:
     """Waits for a job and trains it; leaves without one when its supervisor is gone."""
     _stand_by()
     try:
-        if rehearses and not control.poll(REHEARSAL_SECONDS):
+        if rehearses:
             _rehearse()
         reports.send([])
         job = control.recv()
@@ -75,9 +75,10 @@ def _rehearse() -> None:
     Not on a worker with GPUs: the first backward pass asks CUDA for its devices, before the job's own is known.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    plain = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}, "training": {"epochs": 1}}
     try:
-        train_job(JobDefinition.model_validate(plain), Path(), torch.device("cpu"), lambda report: None, lambda: False)
+        train_job(
+            JobDefinition.model_validate(REHEARSAL), Path(), torch.device("cpu"), lambda report: None, lambda: False
+        )
     except Exception:
         log.exception("the rehearsal failed; the job may fare better")
 

@@ -27,7 +27,7 @@ class Scheduler:
         self._database = database
         self._settings = settings
         # A GPU's job needs a process that knows nothing of CUDA yet.
-        self._spares = Spares(len(slots), rehearse=all(slot.device == "cpu" for slot in slots))
+        self.spares = Spares(len(slots), rehearse=all(slot.device == "cpu" for slot in slots))
         self._runs: dict[Slot, Run] = {}
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
@@ -37,8 +37,8 @@ class Scheduler:
 
     def warm(self) -> None:
         """Returns when a runner waits for each slot's first job. Before `start`."""
-        self._spares.fill()
-        self._spares.await_ready()
+        self.spares.fill()
+        self.spares.await_ready()
 
     def start(self) -> None:
         self._thread.start()
@@ -56,7 +56,7 @@ class Scheduler:
             run.leave()
         for thread in list(self._threads):
             thread.join()
-        self._spares.close()
+        self.spares.close()
 
     def runs(self) -> list[Run]:
         with self._lock:
@@ -67,20 +67,20 @@ class Scheduler:
             self._wake.clear()
             try:
                 self._fill_slots()
-                self._spares.fill()
+                self.spares.fill()
             except (SQLAlchemyError, OSError, EOFError):
                 log.exception("no job could be claimed, or no runner forked")
             self._wake.wait(self._settings.idle_poll_seconds)
 
     def _fill_slots(self) -> None:
-        self._spares.fill()
+        self.spares.fill()
         for slot in self._free_slots():
             if self._stopping.is_set() or not (claimed := self._claim(slot)):
                 return
-            self._start(Run(claimed, slot, self._spares.take(), self._database, self._settings))
+            self._start(Run(claimed, slot, self.spares.take(), self._database, self._settings))
 
     def _start(self, run: Run) -> None:
-        log.info("%s: attempt %s on %s", run.claim.job_id, run.claim.attempt, run.slot.device)
+        log.info("%s: attempt %s on %s, process %s", run.claim.job_id, run.claim.attempt, run.slot.device, run.pid)
         thread = threading.Thread(target=self._run, args=(run,), name=run.claim.job_id, daemon=True)
         with self._lock:
             self._runs[run.slot] = run

@@ -33,8 +33,9 @@ class Spares:
         """The one that has waited longest; after a `fill` there is one for each slot."""
         return self._waiting.pop(0)
 
-    def pids(self) -> list[int | None]:
-        return [spare.pid for spare in self._waiting]
+    def ready(self) -> list[int]:
+        """The processes that wait for a job by now."""
+        return [spare.pid for spare in self._waiting if spare.is_ready]
 
     def close(self) -> None:
         """Sends all away."""
