@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,14 +30,11 @@ GATHER_SECONDS = 0.05
 _context = multiprocessing.get_context("forkserver")
 
 
-def warm() -> None:
-    """Starts the server and waits until it has imported everything, so that the first job need not."""
+def start_server() -> None:
+    """Starts the server and does not wait while it imports everything; the first fork does."""
     os.environ["OMP_NUM_THREADS"] = "1"
     _context.set_forkserver_preload(PRELOAD)
-    process = _context.Process(target=int)
-    process.start()
-    process.join()
-    process.close()
+    forkserver.ensure_running()
 
 
 def _enter(*arguments: Any) -> None:

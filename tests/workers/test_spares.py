@@ -34,7 +34,7 @@ from workers import process
 from workers.spares import Spares
 
 if __name__ == "__main__":
-    process.warm()
+    process.start_server()
     spares = Spares(2, rehearse=True)
     spares.fill()
     spares.await_ready()
@@ -51,7 +51,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 @pytest.fixture
 def scheduler(settings: Settings, database: Database) -> Iterator[Scheduler]:
     """A worker's scheduler with one slot, warm and at work."""
-    process.warm()
+    process.start_server()
     scheduler = Scheduler("wrk_here", [Slot(0, "cpu")], database, settings)
     scheduler.warm()
     scheduler.start()
@@ -107,7 +107,7 @@ def backend() -> str:
 def test_a_worker_registers_when_the_fork_server_has_torch_and_a_spare_waits(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process.warm()
+    process.start_server()
     made: list[Scheduler] = []
     seen: list[tuple[bool, int]] = []
 
@@ -186,7 +186,7 @@ def test_a_job_after_a_crashed_one_runs(scheduler: Scheduler, database: Database
 def test_a_slot_is_free_before_its_process_is_gone_only_on_the_cpu_and_after_an_end_in_peace(
     settings: Settings, database: Database, device: str, cancelled: bool, free: bool
 ) -> None:
-    process.warm()
+    process.start_server()
     spares = Spares(1, rehearse=False)
     spares.fill()
     job_id = submit(database, SMALL | {"resources": {"device": "cpu"}})
