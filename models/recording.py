@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table, update
@@ -70,13 +71,18 @@ def _insert_rows(connection: Connection, claim: Claim, reports: Sequence[Report]
 
 def _upsert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
     """Inserts rows; one whose key is there already is replaced (its first commit went through, the reply was lost)."""
-    if not rows:
-        return
-    assert isinstance(table, Table)
-    insert = INSERT[connection.dialect.name](table)
+    if rows:
+        assert isinstance(table, Table)
+        connection.execute(_upsert_statement(connection.dialect.name, table, frozenset(rows[0])), rows)
+
+
+@cache
+def _upsert_statement(dialect: str, table: Table, given: frozenset[str]) -> Any:
+    """Kept, for to build it takes longer than to execute it."""
+    insert = INSERT[dialect](table)
     keys = [column.name for column in table.primary_key]
-    others = {column.name: insert.excluded[column.name] for column in table.columns if column.name in rows[0]}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    others = {column.name: insert.excluded[column.name] for column in table.columns if column.name in given}
+    return insert.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 def _epoch_row(report: EpochEnded) -> dict[str, Any]:

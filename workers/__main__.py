@@ -15,10 +15,10 @@ def main() -> None:
         settings = read_settings()
     except InvalidSettings as error:
         sys.exit(f"descent: {error}")
+    process.start_server()
     folder = settings.data.absolute() / "datasets"
     # In a process of its own: scikit-learn would cost the worker 100 MB for as long as it lives.
     subprocess.run([sys.executable, "-m", "workers.datasets.bundled", str(folder)], check=True)
-    process.warm()
     worker = create_worker(settings).Worker(pool="threads", concurrency=1, loglevel="WARNING", quiet=True)
     worker.start()
     sys.exit(worker.exitcode)

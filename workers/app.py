@@ -30,9 +30,10 @@ def create_worker(settings: Settings) -> Celery:
     keeper = Keeper(scheduler, database, settings)
 
     class SchedulerStep(bootsteps.StartStopStep):  # type: ignore[misc]
-        """Starts with the worker; its stop drains."""
+        """Starts with the worker, known to others when it is warm; its stop drains."""
 
         def start(self, worker: Any) -> None:
+            scheduler.warm()
             with database.write() as connection:
                 devices = [slot.device for slot in scheduler.slots]
                 workers.register(connection, scheduler.worker_id, devices, has_bfloat16(devices))

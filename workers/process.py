@@ -10,26 +10,31 @@ import os
 import pickle
 import queue
 import threading
+import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
-from models.reports import Report
+from models.reports import Ended, Report
 
-PRELOAD = ["torch", "torch._dynamo", "workers.runner"]
-"""`torch._dynamo` for every optimizer imports it, which takes a second."""
+PRELOAD = ["numpy.ma", "torch._dynamo", "torch.profiler._cupti_monitor", "workers.runner", "workers.freeze"]
+"""What a first job would import on its way, for `np.quantile`, for every optimizer and for every backward pass.
+
+A module that another version of torch lacks is passed over.
+"""
+
+GATHER_SECONDS = 0.05
+"""How long reports are gathered before they are written: a small job is one transaction, a long one 20 a second."""
 
 _context = multiprocessing.get_context("forkserver")
 
 
-def warm() -> None:
-    """Starts the server and waits until it has imported everything, so that the first job need not."""
+def start_server() -> None:
+    """Starts the server and does not wait while it imports everything; the first fork does."""
     os.environ["OMP_NUM_THREADS"] = "1"
     _context.set_forkserver_preload(PRELOAD)
-    process = _context.Process(target=int)
-    process.start()
-    process.join()
-    process.close()
+    forkserver.ensure_running()
 
 
 def _enter(*arguments: Any) -> None:
@@ -40,49 +45,82 @@ def _enter(*arguments: Any) -> None:
 
 
 class RunnerProcess:
-    """One job in a process of its own, and the two pipes to it."""
+    """A process for one job, forked before there is one, and the two pipes to it."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, rehearses: bool) -> None:
         self._reports, child_reports = _context.Pipe(duplex=False)
         child_control, self._control = _context.Pipe(duplex=False)
-        self._process = _context.Process(target=_enter, args=(child_reports, child_control, *arguments), daemon=True)
+        self._process = _context.Process(target=_enter, args=(child_reports, child_control, rehearses), daemon=True)
         self._process.start()
+        self._begun = False
         # With our copies closed, the end of either process is an end of file for the other.
         child_reports.close()
         child_control.close()
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for its job."""
+        # The first that comes is an empty list of reports, which says so.
+        return self.is_alive and self._reports.poll()
+
+    def await_ready(self) -> None:
+        """Returns when it waits for its job, or has died."""
+        self._reports.poll(None)
+
+    def begin(self, *job: Any) -> None:
+        """Hands the job over: the arguments of `workers.runner.run_job`."""
+        # One that has died meanwhile is an end of file for whoever reads its reports.
+        with contextlib.suppress(OSError):
+            self._control.send(job)
+            self._begun = True
+
     def reports(self) -> Iterator[list[Report]]:
         """All reports that have come in, again and again, until the runner has closed its pipe or died."""
-        while batch := self._receive():
-            while self._reports.poll() and (more := self._receive()):
-                batch += more
-            yield batch
+        while (reports := self._receive()) is not None:
+            if reports:
+                yield self._gathered(reports)
 
-    def _receive(self) -> list[Report]:
-        """The next reports; none at the end of the pipe, which also a runner that died in the middle of one leaves."""
+    def _gathered(self, reports: list[Report]) -> list[Report]:
+        """These and what comes in shortly after."""
+        ends_at = time.monotonic() + GATHER_SECONDS
+        while not isinstance(reports[-1], Ended) and (left := ends_at - time.monotonic()) > 0:
+            if not self._reports.poll(left) or not (more := self._receive()):
+                break
+            reports += more
+        return reports
+
+    def _receive(self) -> list[Report] | None:
+        """The next reports; None at the end of the pipe, which also a runner that died in the middle of one leaves."""
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             reports: list[Report] = self._reports.recv()
             return reports
-        return []
+        return None
 
     def cancel(self) -> None:
         """Asks the runner to stop after this step."""
-        with contextlib.suppress(OSError):
-            self._control.send("cancel")
+        if self._begun:
+            with contextlib.suppress(OSError):
+                self._control.send("cancel")
 
     def kill(self) -> None:
         self._process.kill()
 
     def close(self) -> int | None:
-        """Makes sure that the process is gone, and gives its exit code (negative: the signal that ended it)."""
-        self._process.join(timeout=2)
+        """Kills what is left, and gives the exit code (negative: the signal that ended it)."""
         self._process.kill()
         self._process.join()
-        code = self._process.exitcode
         for pipe in (self._reports, self._control):
             pipe.close()
-        self._process.close()
-        return code
+        return self._process.exitcode
 
 
 class Reporter:

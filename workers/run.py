@@ -1,7 +1,7 @@
 """One job from claim to finish. Read this first.
 
-The scheduler claims a job and gives it to a `Run`, in a thread of its own. The run forks a runner and writes what it
-reports; when it returns, the job has ended or waits again, and its process is gone.
+The scheduler claims a job and gives it to a `Run`, in a thread of its own. The run hands it to a runner, a process that
+was forked before, and writes what that reports; when it returns, the job has ended or waits again.
 """
 
 import logging
@@ -34,37 +34,48 @@ CANCEL_GRACE_SECONDS = 3.0
 class Run:
     """An attempt of this worker at a job."""
 
-    def __init__(self, claim: Claim, slot: Slot, database: Database, settings: Settings) -> None:
+    def __init__(self, claim: Claim, slot: Slot, runner: RunnerProcess, database: Database, settings: Settings) -> None:
         self.claim = claim
         self.slot = slot
+        self._runner = runner
         self._database = database
         self._settings = settings
         self._claimed_monotonic = time.monotonic()
-        datasets = settings.data.absolute() / "datasets"
-        self._runner = RunnerProcess(claim.definition, slot.visible_gpu, datasets, settings.resident_bytes)
         self._leaving = threading.Event()
         self._fenced_out = threading.Event()
         self._cancelled_at: float | None = None
 
-    def run(self) -> None:
-        """Records until the runner has gone, then sees that the job has ended or waits again."""
+    @property
+    def pid(self) -> int:
+        """The process in which the job trains."""
+        return self._runner.pid
+
+    def run(self) -> bool:
+        """Hands the job over and records until it has ended; gives it back if its runner dies before.
+
+        Gives whether the slot is free already, for the runner holds no GPU and has nothing left to do but exit.
+        """
+        datasets = self._settings.data.absolute() / "datasets"
+        self._runner.begin(self.claim.definition, self.slot.visible_gpu, datasets, self._settings.resident_bytes)
         try:
             ended = self._record_all()
         except LeaseLost:
             log.warning("%s: attempt %s has lost its lease", self.claim.job_id, self.claim.attempt)
-            ended = True
-        finally:
-            self._runner.kill()
-            exit_code = self._runner.close()
+            return False
         if not ended and not self._fenced_out.is_set():
-            self._give_back(exit_code)
+            self._give_back(self._runner.close())
+        return ended and self._cancelled_at is None and self.slot.device == "cpu"
+
+    def close(self) -> None:
+        """Returns when the runner has gone."""
+        self._runner.close()
 
     def cancel(self, mode: str) -> None:
         """Asks the runner to stop after its step; with `force`, or when it takes too long, kills it."""
         now = time.monotonic()
         if self._cancelled_at is None:
             self._cancelled_at = now
-            self._runner.cancel()
+        self._runner.cancel()
         if mode == "force" or now - self._cancelled_at > CANCEL_GRACE_SECONDS:
             self._runner.kill()
 

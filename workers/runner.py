@@ -21,8 +21,24 @@ from workers.training.precision import PrecisionUnavailable
 
 log = logging.getLogger(__name__)
 
+REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "xor"}, "training": {"max_steps": 1}}
+"""One step of the smallest job: it loads nearly all that the first job of a process would load late."""
 
-def main(
+
+def main(reports: Connection, control: Connection, rehearses: bool) -> None:
+    """Waits for a job and trains it; leaves without one when its supervisor is gone."""
+    _stand_by()
+    try:
+        if rehearses:
+            _rehearse()
+        reports.send([])
+        job = control.recv()
+    except (EOFError, OSError):
+        return
+    run_job(reports, control, *job)
+
+
+def run_job(
     reports: Connection,
     control: Connection,
     definition: JobDefinition,
@@ -31,7 +47,8 @@ def main(
     resident_bytes: int,
 ) -> None:
     """Trains one job and reports it."""
-    _stand_alone()
+    # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
+    os.setsid()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     torch.set_num_threads(definition.resources.threads)
     if definition.training.deterministic:
@@ -49,13 +66,26 @@ def main(
     reporter.close()
 
 
-def _stand_alone() -> None:
-    """A session of its own: no signal to the fork server's group reaches this job, and none of this job others."""
-    os.setsid()
+def _stand_by() -> None:
+    """Nothing but the end of its pipe sends it away: a Ctrl-C is the supervisor's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The inherited end of this pipe would keep the fork server alive after its worker is gone.
     with contextlib.suppress(AttributeError, TypeError, OSError):
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+
+
+def _rehearse() -> None:
+    """Trains a small network that nobody sees, so that what a process does once and late is done before its job comes.
+
+    Not on a worker with GPUs: the first backward pass asks CUDA for its devices, before the job's own is known.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        train_job(
+            JobDefinition.model_validate(REHEARSAL), Path(), torch.device("cpu"), lambda report: None, lambda: False
+        )
+    except Exception:
+        log.exception("the rehearsal failed; the job may fare better")
 
 
 def _listen(control: Connection, cancelled: threading.Event) -> None:

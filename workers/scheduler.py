@@ -1,4 +1,7 @@
-"""Claims jobs until the slots are full: at the doorbell, when a slot becomes free, and every few seconds anyway."""
+"""Claims jobs until the slots are full: at the doorbell, when a slot becomes free, and every few seconds anyway.
+
+A spare runner waits for each free slot before a job is claimed; its successor is forked while the job begins.
+"""
 
 import logging
 import threading
@@ -10,6 +13,7 @@ from models.lifecycle import Claim, claim
 from models.settings import Settings
 from workers.devices import Slot
 from workers.run import Run
+from workers.spares import Spares
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +26,19 @@ class Scheduler:
         self.slots = slots
         self._database = database
         self._settings = settings
-        self._runs: dict[str, Run] = {}
+        # A GPU's job needs a process that knows nothing of CUDA yet.
+        self.spares = Spares(len(slots), rehearse=all(slot.device == "cpu" for slot in slots))
+        self._runs: dict[Slot, Run] = {}
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._schedule, name="scheduler", daemon=True)
+
+    def warm(self) -> None:
+        """Returns when a runner waits for each slot's first job. Before `start`."""
+        self.spares.fill()
+        self.spares.await_ready()
 
     def start(self) -> None:
         self._thread.start()
@@ -45,6 +56,7 @@ class Scheduler:
             run.leave()
         for thread in list(self._threads):
             thread.join()
+        self.spares.close()
 
     def runs(self) -> list[Run]:
         with self._lock:
@@ -55,27 +67,29 @@ class Scheduler:
             self._wake.clear()
             try:
                 self._fill_slots()
-            except SQLAlchemyError:
-                log.exception("no job could be claimed")
+                self.spares.fill()
+            except (SQLAlchemyError, OSError, EOFError):
+                log.exception("no job could be claimed, or no runner forked")
             self._wake.wait(self._settings.idle_poll_seconds)
 
     def _fill_slots(self) -> None:
+        self.spares.fill()
         for slot in self._free_slots():
             if self._stopping.is_set() or not (claimed := self._claim(slot)):
                 return
-            self._start(Run(claimed, slot, self._database, self._settings))
+            self._start(Run(claimed, slot, self.spares.take(), self._database, self._settings))
 
     def _start(self, run: Run) -> None:
-        log.info("%s: attempt %s on %s", run.claim.job_id, run.claim.attempt, run.slot.device)
+        log.info("%s: attempt %s on %s, process %s", run.claim.job_id, run.claim.attempt, run.slot.device, run.pid)
         thread = threading.Thread(target=self._run, args=(run,), name=run.claim.job_id, daemon=True)
         with self._lock:
-            self._runs[run.claim.job_id] = run
+            self._runs[run.slot] = run
             self._threads.add(thread)
         thread.start()
 
     def _free_slots(self) -> list[Slot]:
-        taken = {run.slot for run in self.runs()}
-        return [slot for slot in self.slots if slot not in taken]
+        with self._lock:
+            return [slot for slot in self.slots if slot not in self._runs]
 
     def _claim(self, slot: Slot) -> Claim | None:
         with self._database.write() as connection:
@@ -83,11 +97,20 @@ class Scheduler:
 
     def _run(self, run: Run) -> None:
         try:
-            run.run()
+            if run.run():
+                self._free(run)
         except Exception:
             log.exception("%s: the run ended with an error", run.claim.job_id)
         finally:
+            run.close()
+            self._free(run)
             with self._lock:
-                del self._runs[run.claim.job_id]
                 self._threads.discard(threading.current_thread())
-            self._wake.set()
+
+    def _free(self, run: Run) -> None:
+        """The slot may have its next job, unless it has it already."""
+        with self._lock:
+            if self._runs.get(run.slot) is not run:
+                return
+            del self._runs[run.slot]
+        self._wake.set()
