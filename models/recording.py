@@ -60,11 +60,11 @@ def _insert_rows(connection: Connection, claim: Claim, reports: Sequence[Report]
     ended = [report for report in reports if isinstance(report, EpochEnded)]
     built = [layer for report in reports if isinstance(report, Built) for layer in report.layers]
     chunks = [vars(report) for report in reports if isinstance(report, Sampled)]
-    summaries = [{"epoch": report.epoch, **_finite(row)} for report in ended for row in report.summaries]
+    summarised = [({"epoch": report.epoch}, report.summary) for report in ended if report.summary]
     _upsert(connection, Layer.__table__, [job | layer for layer in built])
     _upsert(connection, epochs, [job | _epoch_row(report) for report in ended])
     _upsert(connection, Statistics.__table__, [job | chunk for chunk in chunks])
-    _upsert(connection, layer_summaries, [job | row for row in summaries])
+    _upsert(connection, layer_summaries, [job | epoch | row for epoch, summary in summarised for row in summary.rows()])
     for report in ended:
         emit(connection, claim.job_id, "job.epoch", claim.attempt, **_epoch_data(report))
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.series import Summary
+
 
 @dataclass(frozen=True)
 class Built:
@@ -54,8 +56,8 @@ class EpochEnded:
     best: bool
     """Whether no epoch before was better."""
     seconds: float
-    summaries: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of `layer_summaries`, without job and epoch."""
+    summary: Summary | None = None
+    """Of the gradient statistics; None if no step of the epoch was sampled."""
     run: int = 0
     """Which restart, from 0."""
 

@@ -176,7 +176,41 @@ def nonfinite_name(value: float) -> str:
     return "nan" if math.isnan(value) else "+inf" if value > 0 else "-inf"
 
 
-def summarise(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Of [samples, statistics, columns] the QUANTILES over the samples: [3, statistics, columns]; NaN where any is."""
+@dataclass(frozen=True)
+class Summary:
+    """The statistics of each tensor over the samples of an epoch."""
+
+    names: list[str]
+    """Of the tensors."""
+    samples: int
+    quantiles: NDArray[np.float64]
+    """[QUANTILES, statistics, tensors]"""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of `layer_summaries`, without job and epoch; None for what is not finite."""
+        flat = self.quantiles.transpose(2, 1, 0).reshape(len(self.names), -1)
+        return [
+            {"tensor_index": index, "layer": name.split(".")[0], "tensor": name, "samples": self.samples}
+            | {column: value if math.isfinite(value) else None for column, value in zip(SUMMARIES, row, strict=True)}
+            for index, (name, row) in enumerate(zip(self.names, flat.tolist(), strict=True))
+        ]
+
+
+SUMMARIES = [f"{statistic}_{quantile}" for statistic in STATISTICS for quantile in QUANTILES]
+"""Columns of `layer_summaries`."""
+
+
+def summarise(names: list[str], values: NDArray[Any]) -> Summary:
+    """Of [samples, statistics, tensors]: linear between the samples, as `np.quantile`; NaN where any is NaN."""
+    ordered = np.sort(values.astype(np.float64), axis=0)
+    last = len(ordered) - 1
+    quantiles = np.stack([_between(ordered, share * last) for share in (0.05, 0.5, 0.95)])
+    return Summary(names, len(values), np.where(np.isnan(ordered[last]), np.nan, quantiles))
+
+
+def _between(ordered: NDArray[np.float64], place: float) -> NDArray[np.float64]:
+    below = ordered[int(place)]
+    above = ordered[min(int(place) + 1, len(ordered) - 1)]
     with np.errstate(invalid="ignore"):
-        return np.quantile(values.astype(np.float64), [0.05, 0.5, 0.95], axis=0)
+        between: NDArray[np.float64] = np.where(below == above, below, below + (above - below) * (place - int(place)))
+    return between

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from models.series import QUANTILES, STATISTICS
+from models.series import SUMMARIES
 from models.states import TERMINAL
 
 METRICS = (
@@ -199,6 +199,6 @@ layer_summaries = Table(
     Column("layer", Text, nullable=False),
     Column("tensor", Text, nullable=False),
     Column("samples", Integer, nullable=False),
-    *(Column(f"{name}_{quantile}", Double) for name in STATISTICS for quantile in QUANTILES),
+    *(Column(name, Double) for name in SUMMARIES),
 )
 """Median, p5 and p95 of each statistic over an epoch's sampled steps, for SQL without decoding anything."""

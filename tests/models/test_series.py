@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, assemble, thin
+from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, assemble, summarise, thin
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 chunks = st.tuples(st.integers(1, 6), st.integers(1, 5)).flatmap(
@@ -63,3 +63,21 @@ def test_thinning_keeps_the_ends_and_every_extreme() -> None:
 def test_thinning_never_shows_more_than_asked(points: int | None) -> None:
     kept = thin(np.arange(10.0)[:, None], points)
     assert len(kept) <= (points or 10)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 20, 101])
+def test_a_summary_is_numpys_quantiles(samples: int) -> None:
+    values = np.random.default_rng(0).normal(size=(samples, len(STATISTICS), 3)).astype(np.float32)
+    found = summarise(["a.w", "a.b", "c.w"], values)
+    expected = np.quantile(values.astype(float), [0.05, 0.5, 0.95], axis=0)
+    np.testing.assert_allclose(found.quantiles, expected, rtol=1e-12)
+    row = found.rows()[2]
+    assert (row["tensor_index"], row["layer"], row["tensor"], row["samples"]) == (2, "c", "c.w", samples)
+    assert row["norm_p95"] == found.quantiles[2, STATISTICS.index("norm"), 2]
+
+
+def test_a_summary_of_what_is_not_finite_is_null() -> None:
+    values = np.ones((5, len(STATISTICS), 3), np.float32)
+    values[2, 0, 0], values[:, 0, 1] = np.nan, np.inf
+    rows = summarise(["a", "b", "c"], values).rows()
+    assert [row["norm_median"] for row in rows] == [None, None, 1.0]

@@ -189,5 +189,5 @@ class Loop:
             self.schedule.end_epoch(watched)
         is_best = self.best.see(watched, self.network, {"epoch": self.place.epoch, **metrics})
         place = self.place
-        summaries = self.recorder.end_epoch()
-        self.report(EpochEnded(place.epoch, place.step, metrics, is_best, seconds, summaries, place.run))
+        summary = self.recorder.end_epoch()
+        self.report(EpochEnded(place.epoch, place.step, metrics, is_best, seconds, summary, place.run))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.reports import Report, Sampled
-from models.series import QUANTILES, STATISTICS, Chunk, summarise
+from models.series import Chunk, Summary, summarise
 from models.shapes import Architecture
 from models.time_axis import time_axis
 from workers.training.cadence import cadence
@@ -94,14 +94,15 @@ class Recorder:
         if len(self.statistics) >= CHUNK_SAMPLES:
             self._take()
 
-    def end_epoch(self) -> list[dict[str, Any]]:
-        """The epoch's rows of `layer_summaries`, one for each tensor; none if no step of it was sampled."""
+    def end_epoch(self) -> Summary | None:
+        """Of the epoch's samples, if there are any."""
         with self.stopwatch("statistics"):
             self._take()
             chunks, self._epoch = self._epoch, []
             if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
                 self._flush()
-            return self._summaries(np.concatenate([chunk.values for chunk in chunks])) if chunks else []
+            values = [chunk.values for chunk in chunks]
+            return summarise(self.statistics.names, np.concatenate(values)) if values else None
 
     def finish(self) -> None:
         """Reports what is left at the end of the run."""
@@ -119,17 +120,6 @@ class Recorder:
             chunk = self.statistics.take()
             self._tensors.extend(chunk.steps, chunk.values)
             self._epoch.append(chunk)
-
-    def _summaries(self, values: Any) -> list[dict[str, Any]]:
-        quantiles = summarise(values).transpose(2, 1, 0).reshape(len(self.statistics.names), -1)
-        return [
-            {"tensor_index": index, "layer": name.split(".")[0], "tensor": name, "samples": len(values)}
-            | dict(zip(SUMMARIES, row, strict=True))
-            for index, (name, row) in enumerate(zip(self.statistics.names, quantiles.tolist(), strict=True))
-        ]
-
-
-SUMMARIES = [f"{statistic}_{quantile}" for statistic in STATISTICS for quantile in QUANTILES]
 
 
 class Sample(Step):
