@@ -1,0 +1,245 @@
+"""What is trained in the benchmarks: each workload as a job's definition, as a network written by hand, and its data.
+
+The data are the 1 797 digits of scikit-learn, enlarged where a network wants larger images; xor is Descent's own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.catalogue import DIGITS, DataShape, XorParameters
+from models.definitions.job import JobDefinition
+from models.losses import loss_name, with_logits
+from workers.datasets.generated import xor
+from workers.training.networks import build
+
+EPOCHS = 50
+"""Of every workload's definition: what `auto` samples depends on how many steps a job has. The digits at 64 rows a
+batch are 29 steps an epoch, so 1 450 steps, of which every 50th is sampled."""
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One network and the data it learns."""
+
+    name: str
+    network: dict[str, Any]
+    """As a definition has it."""
+    by_hand: Callable[[], nn.Module]
+    """The same as an engineer writes it for this one purpose; its parameters come in the same order."""
+    shape: DataShape
+    x: Tensor
+    """float32 [rows, *input_shape]."""
+    y: Tensor
+    """int64 [rows], the classes."""
+    batch_size: int = 64
+    epochs_a_turn: int = 1
+    """So many that a turn takes 50 steps or more: at least one sample, as in the long run."""
+
+    def definition(self, every_steps: int | str = "auto", **training: Any) -> JobDefinition:
+        """The job. Its data set is named for completeness: the benchmark hands the rows over."""
+        return JobDefinition.model_validate(
+            {
+                "network": self.network,
+                "data": {"dataset": "xor" if self.name == "xor" else "digits", "validation": None},
+                "training": {"epochs": EPOCHS, "batch_size": self.batch_size, "seed": SEED}
+                | ({"loss": "binary_cross_entropy"} if self.is_binary else {})
+                | training,
+                "gradients": {"every_steps": every_steps},
+            }
+        )
+
+    @property
+    def is_binary(self) -> bool:
+        """One logit for two classes."""
+        return len(self.shape.classes) == 2
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """As torch's loss wants them: float32 for one logit."""
+        return self.y.float() if self.is_binary else self.y
+
+    @property
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Of the outputs and `targets`."""
+        return binary_loss if self.is_binary else functional.cross_entropy
+
+    def plain_network(self) -> nn.Module:
+        """The network by hand, with the weights that the engine's begins with."""
+        definition = self.definition()
+        torch.manual_seed(SEED)
+        ours = build(definition.network, with_logits(self.shape, loss_name(definition.training, self.shape)))
+        plain = self.by_hand()
+        for theirs, own in zip(plain.parameters(), ours.parameters(), strict=True):
+            assert theirs.shape == own.shape
+            theirs.data.copy_(own.data)
+        return plain
+
+
+def binary_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(outputs.squeeze(-1), targets)
+
+
+@cache
+def digits(size: int = 8) -> tuple[Tensor, Tensor]:
+    """float32 [1797, size, size] with mean 0 and deviation 1, and the classes."""
+    from sklearn.datasets import load_digits
+
+    images, y = load_digits(return_X_y=True)
+    x = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8)
+    if size != 8:
+        x = functional.interpolate(x, size=size, mode="bilinear")
+    return ((x - x.mean()) / x.std()).squeeze(1), torch.tensor(y)
+
+
+def rows(count: int, *tensors: Tensor) -> list[Tensor]:
+    """So many rows of each, over again where there are not enough."""
+    return [tensor.repeat(-(-count // len(tensor)), *[1] * (tensor.dim() - 1))[:count] for tensor in tensors]
+
+
+def _xor() -> Workload:
+    x, y = xor(XorParameters())
+    return Workload(
+        "xor",
+        {"family": "dnn", "hidden": [8], "activation": "tanh"},
+        lambda: nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)),
+        XorParameters().shape(),
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        batch_size=4,
+    )
+
+
+def _table(name: str, hidden: list[int], activation: str, function: type[nn.Module]) -> Workload:
+    def by_hand() -> nn.Module:
+        widths = [64, *hidden]
+        layers = [(nn.Linear(a, b), function()) for a, b in zip(widths, widths[1:], strict=False)]
+        return nn.Sequential(*(module for layer in layers for module in layer), nn.Linear(widths[-1], 10))
+
+    x, y = digits()
+    shape = DataShape("table", "classification", len(x), (64,), 10, DIGITS)
+    network = {"family": "dnn", "hidden": hidden, "activation": activation}
+    return Workload(name, network, by_hand, shape, x.flatten(1), y, epochs_a_turn=2)
+
+
+def _cnn28() -> Workload:
+    x, y = digits(28)
+    blocks = [{"filters": filters, "kernel": 3, "pool": "max"} for filters in (16, 32)]
+    return Workload(
+        "cnn28",
+        {"family": "cnn", "blocks": blocks, "hidden": [64]},
+        lambda: nn.Sequential(
+            *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(32 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 10)),
+        ),
+        DataShape("image", "classification", len(x), (1, 28, 28), 10, DIGITS),
+        x.unsqueeze(1),
+        y,
+        epochs_a_turn=2,
+    )
+
+
+class LastState(nn.Module):
+    """An LSTM that is read at its last step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(28, 64, batch_first=True)
+        self.output = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.output(self.lstm(x)[0][:, -1])
+        return output
+
+
+def _lstm() -> Workload:
+    x, y = digits(28)
+    shape = DataShape("sequence", "classification", len(x), (28, 28), 10, DIGITS)
+    network = {"family": "rnn", "cell": "lstm", "hidden": 64}
+    return Workload("lstm", network, LastState, shape, x, y, epochs_a_turn=2)
+
+
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
+"""Of ResNet-18 for small images: filters and the stride of the first convolution; four 3x3 convolutions each."""
+
+
+class Branches(nn.Module):
+    """x + convolutions(x), x projected by a kernel of 1 where shapes differ."""
+
+    def __init__(self, before: int, after: int, stride: int, convolutions: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(convolutions):
+            shape = (before, after, 3, stride) if index == 0 else (after, after, 3, 1)
+            layers += [nn.Conv2d(*shape, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.body = nn.Sequential(*layers)
+        differs = before != after or stride > 1
+        self.projection = nn.Conv2d(before, after, 1, stride, bias=False) if differs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x) + self.projection(x)
+        return y
+
+
+def _resnet_by_hand() -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
+    before = 64
+    for after, stride in STAGES:
+        if stride == 1:
+            layers.append(Branches(before, after, 1, 2))
+        else:
+            layers += [Branches(before, after, stride, 1), Branches(after, after, 1, 1)]
+        layers.append(Branches(after, after, 1, 2))
+        before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+def _resnet() -> Workload:
+    """The convolutions of ResNet-18 as `sequential` can say them: a block adds x after its last ReLU instead of before
+    it, and in the three blocks that halve the image each of the two convolutions is a branch of its own, with a
+    projection that is not normalised."""
+
+    def convolution(filters: int, **more: Any) -> dict[str, Any]:
+        return {"kind": "convolution", "filters": filters, "padding": 1, "norm": "batch", "bias": False} | more
+
+    def block(filters: int) -> dict[str, Any]:
+        return {"kind": "residual", "layers": [convolution(filters), convolution(filters)]}
+
+    layers = [convolution(64)]
+    for filters, stride in STAGES:
+        halving = [convolution(filters, stride=stride, residual=True), convolution(filters, residual=True)]
+        layers += [*([block(filters)] if stride == 1 else halving), block(filters)]
+    layers.append({"kind": "pooling", "mode": "average"})
+    x, y = rows(160, *digits(32))  # five steps an epoch, 250 a job, of which every 12th is sampled
+    return Workload(
+        "resnet",
+        {"family": "sequential", "layers": layers},
+        _resnet_by_hand,
+        DataShape("image", "classification", len(x), (3, 32, 32), 10, DIGITS),
+        x.unsqueeze(1).expand(-1, 3, -1, -1).contiguous(),
+        y,
+        batch_size=32,
+        epochs_a_turn=2,
+    )
+
+
+WORKLOADS: dict[str, Callable[[], Workload]] = {
+    "xor": _xor,
+    "mlp": lambda: _table("mlp", [256, 256], "relu", nn.ReLU),
+    "mlp20": lambda: _table("mlp20", [64] * 20, "sigmoid", nn.Sigmoid),
+    "cnn28": _cnn28,
+    "lstm": _lstm,
+    "resnet": _resnet,
+}
+
+
+@cache
+def workload(name: str) -> Workload:
+    return WORKLOADS[name]()
