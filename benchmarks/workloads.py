@@ -4,7 +4,7 @@ The data are the 1 797 digits of scikit-learn, enlarged where a network wants la
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,9 +18,6 @@ from models.losses import loss_name, with_logits
 from workers.datasets.generated import xor
 from workers.training.networks import build
 
-EPOCHS = 50
-"""Of every workload's definition: what `auto` samples depends on how many steps a job has. The digits at 64 rows a
-batch are 29 steps an epoch, so 1 450 steps, of which every 50th is sampled."""
 SEED = 1
 
 
@@ -38,9 +35,11 @@ class Workload:
     """float32 [rows, *input_shape]."""
     y: Tensor
     """int64 [rows], the classes."""
+    epochs: int
+    """Of its job: what `auto` samples depends on how many steps a job has."""
+    epochs_a_turn: int
+    """So many that a turn takes as many steps as there are between two samples, or more."""
     batch_size: int = 64
-    epochs_a_turn: int = 1
-    """So many that a turn takes 50 steps or more: at least one sample, as in the long run."""
 
     def definition(self, every_steps: int | str = "auto", **training: Any) -> JobDefinition:
         """The job. Its data set is named for completeness: the benchmark hands the rows over."""
@@ -48,7 +47,7 @@ class Workload:
             {
                 "network": self.network,
                 "data": {"dataset": "xor" if self.name == "xor" else "digits", "validation": None},
-                "training": {"epochs": EPOCHS, "batch_size": self.batch_size, "seed": SEED}
+                "training": {"epochs": self.epochs, "batch_size": self.batch_size, "seed": SEED}
                 | ({"loss": "binary_cross_entropy"} if self.is_binary else {})
                 | training,
                 "gradients": {"every_steps": every_steps},
@@ -98,6 +97,10 @@ def digits(size: int = 8) -> tuple[Tensor, Tensor]:
     return ((x - x.mean()) / x.std()).squeeze(1), torch.tensor(y)
 
 
+HALF = 896
+"""Rows of the larger images: 14 steps an epoch, and 1 400 a job, of which every 50th is sampled."""
+
+
 def rows(count: int, *tensors: Tensor) -> list[Tensor]:
     """So many rows of each, over again where there are not enough."""
     return [tensor.repeat(-(-count // len(tensor)), *[1] * (tensor.dim() - 1))[:count] for tensor in tensors]
@@ -112,6 +115,8 @@ def _xor() -> Workload:
         XorParameters().shape(),
         torch.from_numpy(x),
         torch.from_numpy(y),
+        epochs=50,  # 5 000 steps, of which every 50th is sampled
+        epochs_a_turn=1,
         batch_size=4,
     )
 
@@ -122,14 +127,14 @@ def _table(name: str, hidden: list[int], activation: str, function: type[nn.Modu
         layers = [(nn.Linear(a, b), function()) for a, b in zip(widths, widths[1:], strict=False)]
         return nn.Sequential(*(module for layer in layers for module in layer), nn.Linear(widths[-1], 10))
 
-    x, y = digits()
+    x, y = digits()  # 29 steps an epoch, 1 450 a job, of which every 50th is sampled
     shape = DataShape("table", "classification", len(x), (64,), 10, DIGITS)
     network = {"family": "dnn", "hidden": hidden, "activation": activation}
-    return Workload(name, network, by_hand, shape, x.flatten(1), y, epochs_a_turn=2)
+    return Workload(name, network, by_hand, shape, x.flatten(1), y, epochs=50, epochs_a_turn=2)
 
 
 def _cnn28() -> Workload:
-    x, y = digits(28)
+    x, y = rows(HALF, *digits(28))
     blocks = [{"filters": filters, "kernel": 3, "pool": "max"} for filters in (16, 32)]
     return Workload(
         "cnn28",
@@ -142,7 +147,8 @@ def _cnn28() -> Workload:
         DataShape("image", "classification", len(x), (1, 28, 28), 10, DIGITS),
         x.unsqueeze(1),
         y,
-        epochs_a_turn=2,
+        epochs=100,
+        epochs_a_turn=4,
     )
 
 
@@ -160,10 +166,10 @@ class LastState(nn.Module):
 
 
 def _lstm() -> Workload:
-    x, y = digits(28)
+    x, y = rows(HALF, *digits(28))
     shape = DataShape("sequence", "classification", len(x), (28, 28), 10, DIGITS)
     network = {"family": "rnn", "cell": "lstm", "hidden": 64}
-    return Workload("lstm", network, LastState, shape, x, y, epochs_a_turn=2)
+    return Workload("lstm", network, LastState, shape, x, y, epochs=100, epochs_a_turn=4)
 
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
@@ -217,7 +223,7 @@ def _resnet() -> Workload:
         halving = [convolution(filters, stride=stride, residual=True), convolution(filters, residual=True)]
         layers += [*([block(filters)] if stride == 1 else halving), block(filters)]
     layers.append({"kind": "pooling", "mode": "average"})
-    x, y = rows(160, *digits(32))  # five steps an epoch, 250 a job, of which every 12th is sampled
+    x, y = rows(160, *digits(32))
     return Workload(
         "resnet",
         {"family": "sequential", "layers": layers},
@@ -225,8 +231,9 @@ def _resnet() -> Workload:
         DataShape("image", "classification", len(x), (3, 32, 32), 10, DIGITS),
         x.unsqueeze(1).expand(-1, 3, -1, -1).contiguous(),
         y,
-        batch_size=32,
+        epochs=40,  # 200 steps, of which every 10th is sampled
         epochs_a_turn=2,
+        batch_size=32,
     )
 
 
@@ -241,5 +248,7 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
 
 
 @cache
-def workload(name: str) -> Workload:
-    return WORKLOADS[name]()
+def workload(name: str, quick: bool = False) -> Workload:
+    """By its name; a turn is one epoch where the run is a quick one."""
+    made = WORKLOADS[name]()
+    return replace(made, epochs_a_turn=1) if quick else made
