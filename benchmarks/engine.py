@@ -27,8 +27,8 @@ PEERS: dict[str, Callable[[Workload], peers.Contender | None]] = {
 COLUMNS = ("ours", "ours, every step", *PEERS)
 NOTE = """Seconds an epoch as shares of the bare loop's: medians of epochs in turns, in one process on one thread. Each
 contender has the same rows in memory, batches of the same size and Adam at the same rate, and validates nothing. Ours
-measures its statistics, at the default cadence (every 50th step of these jobs, every 10th of resnet's) or at every step,
-and loss and accuracy of the epoch. At the end it must have learned what the bare loop has."""
+measures loss and accuracy of the epoch and its statistics, at the default cadence (every 50th step of these jobs, every
+10th of resnet's) or at every step. At the end it must have learned what the bare loop has."""
 
 
 def run(quick: bool) -> list[Table]:
@@ -38,7 +38,7 @@ def run(quick: bool) -> list[Table]:
         "An epoch against the bare loop",
         ("workload", "bare, ms", "goal", *COLUMNS),
         [
-            [name, 1000 * median(taken["bare"]), GOALS[f"engine/{name}"], *cells(taken, lambda s, b: ratio(s, b))]
+            [name, 1000 * median(taken["bare"]), GOALS[f"engine/{name}"], *cells(taken, ratio)]
             for name, taken in samples.items()
         ],
         " ".join(NOTE.split()),
@@ -46,7 +46,10 @@ def run(quick: bool) -> list[Table]:
     spreads = Table(
         "How the epochs are spread",
         ("workload", "bare", *COLUMNS),
-        [[name, spread(taken["bare"]), *cells(taken, lambda s, _: spread(s))] for name, taken in samples.items()],
+        [
+            [name, spread(taken["bare"]), *cells(taken, lambda taken, bare: spread(taken))]
+            for name, taken in samples.items()
+        ],
         "The middle half as shares of the median; of fewer than four samples all of them, in seconds.",
     )
     return [ratios, spreads]

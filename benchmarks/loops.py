@@ -144,4 +144,6 @@ def assert_same_learning(ours: Loop, bare: Loop) -> None:
     assert ours.epochs == bare.epochs
     own, other = loss_on_all(ours), loss_on_all(bare)
     name = ours.workload.name
-    assert math.isclose(own, other, rel_tol=0.05, abs_tol=0.005), f"{name}: loss {own} of ours, {other} of the bare loop"
+    assert math.isclose(own, other, rel_tol=0.05, abs_tol=0.005), (
+        f"{name}: loss {own} of ours, {other} of the bare loop"
+    )

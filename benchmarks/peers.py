@@ -12,8 +12,8 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,15 @@ class LoaderLoop(Bare):
             self.optimizer.step()
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """No progress bar in the report, and no word that a DataLoader has no worker processes: the rows are in memory."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+
 def counted(ends: list[float]) -> float:
     """Seconds an epoch, of the moments at which epochs ended."""
     return (ends[-1] - ends[0]) / (len(ends) - 1)
@@ -52,13 +61,13 @@ def counted(ends: list[float]) -> float:
 
 def lightning(workload: Workload, everything: bool) -> Contender:
     """With all that is on by default and the loss logged; or barebones, which is Lightning's name for all off."""
-    import lightning as L
+    import lightning
 
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ends: list[float] = []
 
-    class Network(L.LightningModule):
+    class Network(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.network = workload.plain_network()
@@ -82,14 +91,12 @@ def lightning(workload: Workload, everything: bool) -> Contender:
 
     def turn() -> float:
         ends.clear()
-        with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-            with redirect_stderr(nowhere):
-                warnings.simplefilter("ignore")  # that a DataLoader has no worker processes: the rows are in memory
-                epochs = workload.epochs_a_turn + 1
-                trainer = L.Trainer(
-                    max_epochs=epochs, accelerator="cpu", devices=1, default_root_dir=folder.name, **options
-                )
-                trainer.fit(network, loader_of(workload))
+        with silence():
+            epochs = workload.epochs_a_turn + 1
+            trainer = lightning.Trainer(
+                max_epochs=epochs, accelerator="cpu", devices=1, default_root_dir=folder.name, **options
+            )
+            trainer.fit(network, loader_of(workload))
         return counted(ends)
 
     return turn
@@ -227,10 +234,7 @@ def keras_resnet(layers: Any, network: dict[str, Any], x: Any) -> Any:
 
     x = convolved(x, 64)
     for filters, stride in STAGES:
-        if stride == 1:
-            x = branches(x, filters, 1, 2)
-        else:
-            x = branches(branches(x, filters, stride, 1), filters, 1, 1)
+        x = branches(x, filters, 1, 2) if stride == 1 else branches(branches(x, filters, stride, 1), filters, 1, 1)
         x = branches(x, filters, 1, 2)
     return layers.GlobalAveragePooling2D()(x)
 

@@ -17,10 +17,10 @@ NEVER = 2**31
 """Steps between two samples: only the first step is one, and that is part of the warm-up."""
 OURS = ("ours, default", "ours, every step")
 OTHERS = (".item()", "wandb.watch", "TensorBoard")
-NOTE = """Seconds an epoch as shares of the same loop's without statistics: of our engine, and of the bare loop. Ours takes all
-that a job records: nine statistics of each parameter tensor, four of each hidden layer, gradients over time where there
-is recurrence, and the summaries of each epoch. The others see every step: seven `.item()` of each gradient,
-`wandb.watch` (histograms, offline), a TensorBoard histogram of each gradient."""
+NOTE = """Seconds an epoch as shares of the same loop's without statistics: of our engine, and of the bare loop. Ours
+takes all that a job records: nine statistics of each parameter tensor, four of each hidden layer, gradients over time
+where there is recurrence, and the summaries of each epoch. The others see every step: seven `.item()` of each parameter
+tensor, `wandb.watch` (histograms, offline), a TensorBoard histogram of each gradient."""
 
 
 def run(quick: bool) -> list[Table]:
@@ -28,9 +28,7 @@ def run(quick: bool) -> list[Table]:
     rounds = {"resnet": 3}
     samples = {name: measured(workload(name, quick), 2 if quick else rounds.get(name, 9)) for name in names}
     columns = ("workload", "ours, default", "goal", "ours, every step", "goal", *OTHERS)
-    ratios = Table(
-        "Statistics against none", columns, [row(*item) for item in samples.items()], " ".join(NOTE.split())
-    )
+    ratios = Table("Statistics against none", columns, [row(*item) for item in samples.items()], " ".join(NOTE.split()))
     spreads = Table(
         "How these epochs are spread",
         ("workload", *next(iter(samples.values()))),
