@@ -21,8 +21,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.keras_networks import NETWORKS
 from benchmarks.loops import Bare
-from benchmarks.workloads import STAGES, Workload
+from benchmarks.workloads import Workload
 
 Contender = Callable[[], float]
 RATE = 1e-3
@@ -48,10 +49,13 @@ class LoaderLoop(Bare):
 @contextmanager
 def silence() -> Iterator[None]:
     """No progress bar in the report, and no word that a DataLoader has no worker processes: the rows are in memory."""
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+    with (
+        warnings.catch_warnings(action="ignore"),
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+    ):
+        yield
 
 
 def counted(ends: list[float]) -> float:
@@ -187,7 +191,7 @@ def keras(workload: Workload) -> Contender:
     losses = keras.losses
     loss = losses.BinaryCrossentropy if workload.is_binary else losses.SparseCategoricalCrossentropy
     inputs = keras.Input(tuple(workload.x.shape[1:]))
-    features = KERAS[workload.network["family"]](keras.layers, workload.network, inputs)
+    features = NETWORKS[workload.network["family"]](keras.layers, workload.network, inputs)
     model = keras.Model(inputs, keras.layers.Dense(outputs)(features))
     model.compile(keras.optimizers.Adam(RATE), loss(from_logits=True))
     x, y = workload.x.numpy(), workload.targets.numpy()
@@ -199,44 +203,3 @@ def keras(workload: Workload) -> Contender:
         return counted(ends)
 
     return turn
-
-
-def keras_dnn(layers: Any, network: dict[str, Any], x: Any) -> Any:
-    for width in network["hidden"]:
-        x = layers.Dense(width, activation=network["activation"])(x)
-    return x
-
-
-def keras_cnn(layers: Any, network: dict[str, Any], x: Any) -> Any:
-    for block in network["blocks"]:
-        x = layers.Conv2D(block["filters"], block["kernel"], padding="same", activation="relu")(x)
-        x = layers.MaxPooling2D()(x)
-    return keras_dnn(layers, {"hidden": network["hidden"], "activation": "relu"}, layers.Flatten()(x))
-
-
-def keras_rnn(layers: Any, network: dict[str, Any], x: Any) -> Any:
-    return layers.LSTM(network["hidden"])(x)
-
-
-def keras_resnet(layers: Any, network: dict[str, Any], x: Any) -> Any:
-    """The same convolutions, additions and projections as `workloads.Branches`."""
-
-    def convolved(x: Any, filters: int, stride: int = 1) -> Any:
-        x = layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x)
-        return layers.ReLU()(layers.BatchNormalization(axis=1)(x))
-
-    def branches(x: Any, filters: int, stride: int, convolutions: int) -> Any:
-        y = convolved(x, filters, stride)
-        for _ in range(convolutions - 1):
-            y = convolved(y, filters)
-        differs = stride > 1 or x.shape[1] != filters
-        return layers.Add()([y, layers.Conv2D(filters, 1, stride, use_bias=False)(x) if differs else x])
-
-    x = convolved(x, 64)
-    for filters, stride in STAGES:
-        x = branches(x, filters, 1, 2) if stride == 1 else branches(branches(x, filters, stride, 1), filters, 1, 1)
-        x = branches(x, filters, 1, 2)
-    return layers.GlobalAveragePooling2D()(x)
-
-
-KERAS = {"dnn": keras_dnn, "cnn": keras_cnn, "rnn": keras_rnn, "sequential": keras_resnet}

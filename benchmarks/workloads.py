@@ -5,14 +5,14 @@ The data are the 1 797 digits of scikit-learn, enlarged where a network wants la
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks import by_hand
 from models.catalogue import DIGITS, DataShape, XorParameters
 from models.definitions.job import JobDefinition
 from models.losses import loss_name, with_logits
@@ -30,7 +30,7 @@ class Workload:
     network: dict[str, Any]
     """As a definition has it."""
     by_hand: Callable[[], nn.Module]
-    """The same as an engineer writes it for this one purpose; its parameters come in the same order."""
+    """The same of `benchmarks.by_hand`."""
     shape: DataShape
     x: Tensor
     """float32 [rows, *input_shape]."""
@@ -117,7 +117,7 @@ def _xor() -> Workload:
     return Workload(
         "xor",
         {"family": "dnn", "hidden": [8], "activation": "tanh"},
-        lambda: nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)),
+        partial(by_hand.dense, [2, 8, 1], nn.Tanh),
         XorParameters().shape(),
         torch.from_numpy(x),
         torch.from_numpy(y),
@@ -128,15 +128,19 @@ def _xor() -> Workload:
 
 
 def _table(name: str, hidden: list[int], activation: str, function: type[nn.Module]) -> Workload:
-    def by_hand() -> nn.Module:
-        widths = [64, *hidden]
-        layers = [(nn.Linear(a, b), function()) for a, b in pairwise(widths)]
-        return nn.Sequential(*(module for layer in layers for module in layer), nn.Linear(widths[-1], 10))
-
     x, y = digits()  # 29 steps an epoch, 1 450 a job, of which every 50th is sampled
     shape = DataShape("table", "classification", len(x), (64,), 10, DIGITS)
     network = {"family": "dnn", "hidden": hidden, "activation": activation}
-    return Workload(name, network, by_hand, shape, x.flatten(1), y, epochs=50, epochs_a_turn=2)
+    return Workload(
+        name,
+        network,
+        partial(by_hand.dense, [64, *hidden, 10], function),
+        shape,
+        x.flatten(1),
+        y,
+        epochs=50,
+        epochs_a_turn=2,
+    )
 
 
 def _cnn28() -> Workload:
@@ -145,11 +149,7 @@ def _cnn28() -> Workload:
     return Workload(
         "cnn28",
         {"family": "cnn", "blocks": blocks, "hidden": [64]},
-        lambda: nn.Sequential(
-            *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Flatten(), nn.Linear(32 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 10)),
-        ),
+        by_hand.convolutional,
         DataShape("image", "classification", len(x), (1, 28, 28), 10, DIGITS),
         x.unsqueeze(1),
         y,
@@ -158,59 +158,11 @@ def _cnn28() -> Workload:
     )
 
 
-class LastState(nn.Module):
-    """An LSTM that is read at its last step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(28, 64, batch_first=True)
-        self.output = nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.output(self.lstm(x)[0][:, -1])
-        return output
-
-
 def _lstm() -> Workload:
     x, y = rows(HALF, *digits(28))
     shape = DataShape("sequence", "classification", len(x), (28, 28), 10, DIGITS)
     network = {"family": "rnn", "cell": "lstm", "hidden": 64}
-    return Workload("lstm", network, LastState, shape, x, y, epochs=100, epochs_a_turn=4)
-
-
-STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
-"""Of ResNet-18 for small images: filters and the stride of the first convolution; four 3x3 convolutions each."""
-
-
-class Branches(nn.Module):
-    """x + convolutions(x), x projected by a kernel of 1 where shapes differ."""
-
-    def __init__(self, before: int, after: int, stride: int, convolutions: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for index in range(convolutions):
-            shape = (before, after, 3, stride) if index == 0 else (after, after, 3, 1)
-            layers += [nn.Conv2d(*shape, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-        self.body = nn.Sequential(*layers)
-        differs = before != after or stride > 1
-        self.projection = nn.Conv2d(before, after, 1, stride, bias=False) if differs else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.body(x) + self.projection(x)
-        return y
-
-
-def _resnet_by_hand() -> nn.Module:
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
-    before = 64
-    for after, stride in STAGES:
-        if stride == 1:
-            layers.append(Branches(before, after, 1, 2))
-        else:
-            layers += [Branches(before, after, stride, 1), Branches(after, after, 1, 1)]
-        layers.append(Branches(after, after, 1, 2))
-        before = after
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return Workload("lstm", network, by_hand.LastState, shape, x, y, epochs=100, epochs_a_turn=4)
 
 
 def _resnet() -> Workload:
@@ -225,7 +177,7 @@ def _resnet() -> Workload:
         return {"kind": "residual", "layers": [convolution(filters), convolution(filters)]}
 
     layers = [convolution(64)]
-    for filters, stride in STAGES:
+    for filters, stride in by_hand.STAGES:
         halving = [convolution(filters, stride=stride, residual=True), convolution(filters, residual=True)]
         layers += [*([block(filters)] if stride == 1 else halving), block(filters)]
     layers.append({"kind": "pooling", "mode": "average"})
@@ -233,7 +185,7 @@ def _resnet() -> Workload:
     return Workload(
         "resnet",
         {"family": "sequential", "layers": layers},
-        _resnet_by_hand,
+        by_hand.resnet,
         DataShape("image", "classification", len(x), (3, 32, 32), 10, DIGITS),
         x.unsqueeze(1).expand(-1, 3, -1, -1).contiguous(),
         y,
