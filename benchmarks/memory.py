@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.goals import GOALS
 from benchmarks.jobs import stacks
 from benchmarks.report import Table
-from tests.system.conftest import Stack
+from tests.system.conftest import STACKS, Stack
 
 PACKAGES = ("flask", "granian", "sqlalchemy")
 READ = ("", "/metrics", "/layers", "/gradients", "/events")
@@ -17,9 +17,10 @@ drivers of PostgreSQL and of Redis make the difference between the two services.
 
 
 def run(quick: bool) -> list[Table]:
-    """In a quick run the example has two epochs."""
+    """In a quick run only the embedded service is started, and the example has two epochs."""
     rows = []
-    with tempfile.TemporaryDirectory() as folder, stacks(Path(folder)) as services:
+    names = STACKS[:1] if quick else STACKS
+    with tempfile.TemporaryDirectory() as folder, stacks(Path(folder), names) as services:
         for name, service in services.items():
             before = megabytes(service)
             tell_the_story(service, {"epochs": 2} if quick else {})
