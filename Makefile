@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PEERS := .venv-peers/installed
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -10,6 +11,13 @@ $(INSTALLED): pyproject.toml workers/training/statistics.c
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[worker,dev]'
 	touch $@
+
+$(PEERS): pyproject.toml benchmarks/peers.txt
+	@echo 'Installing the peers into .venv-peers: minutes, once, and no part of what is measured.'
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable '.[worker,dev]' \
+		--requirement benchmarks/peers.txt
+	@touch $@
 
 install: $(INSTALLED) ## A virtual environment with everything
 demo: $(INSTALLED) ## Train a CNN on digits through HTTP, and read the report
@@ -28,8 +36,9 @@ check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrati
 	$(BIN)/python -m migrations.check
 reference: $(INSTALLED) ## Write docs/definitions.md anew, from the models
 	@$(BIN)/python -m models.definitions.reference
-bench: $(INSTALLED) ## POST to first step, small jobs per second, memory of the API
-	$(BIN)/python -m benchmarks.jobs
-	$(BIN)/python -m benchmarks.memory
+bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .json anew
+	@.venv-peers/bin/python -m benchmarks
+bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing
+	@.venv-peers/bin/python -m benchmarks --quick
 
-.PHONY: help install demo textbook serve test check reference bench
+.PHONY: help install demo textbook serve test check reference bench bench-quick

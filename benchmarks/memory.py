@@ -1,38 +1,44 @@
-"""`python -m benchmarks.memory`: memory of the API's process, at start and after the digits example."""
+"""`python -m benchmarks --only memory`: memory of the API's process, at start and after the digits example."""
 
 import re
 import tempfile
 from pathlib import Path
 
+from benchmarks.goals import GOALS
 from benchmarks.jobs import stacks
-from tests.system.conftest import Stack
+from benchmarks.report import Table
+from tests.system.conftest import STACKS, Stack
 
+PACKAGES = ("flask", "granian", "sqlalchemy")
 READ = ("", "/metrics", "/layers", "/gradients", "/events")
+COLUMNS = ("service", "at start", "private", "after the digits example, all its numbers read", "private", "goal")
+NOTE = """Resident memory of the process that serves, in MB; private is `RssAnon`, the rest is shared program text. The
+drivers of PostgreSQL and of Redis make the difference between the two services."""
 
 
-def megabytes(service: Stack) -> str:
-    """Of the largest process of the server, the one that serves: resident, and in brackets private."""
-    texts = [Path(f"/proc/{pid}/status").read_text() for pid in service.processes("granian")]
-    sizes = [[int(re.search(rf"{name}:\s+(\d+)", text)[1]) for name in ("VmRSS", "RssAnon")] for text in texts]
-    resident, private = (size * 1024 / 1e6 for size in max(sizes))
-    return f"{resident:.0f} ({private:.0f})"
-
-
-def tell_the_story(service: Stack) -> None:
-    """What a client does: POST, follow, read everything."""
-    job = service.train(service.example("digits_cnn"))
-    for path in (*(f"/v1/jobs/{job['id']}{name}" for name in READ), "/v1/jobs", "/v1/datasets", "/openapi.json"):
-        service.client.get(path).raise_for_status()
-
-
-def main() -> None:
-    print("| | at start | after the digits example, all its numbers read |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, stacks(Path(folder)) as services:
+def run(quick: bool) -> list[Table]:
+    """In a quick run only the embedded service is started, and the example has two epochs."""
+    rows = []
+    names = STACKS[:1] if quick else STACKS
+    with tempfile.TemporaryDirectory() as folder, stacks(Path(folder), names) as services:
         for name, service in services.items():
             before = megabytes(service)
-            tell_the_story(service)
-            print(f"| {name} | {before} | {megabytes(service)} |")
+            tell_the_story(service, {"epochs": 2} if quick else {})
+            rows.append([name, *before, *megabytes(service), GOALS[f"memory/{name}"]])
+    return [Table("Memory of the API", COLUMNS, rows, " ".join(NOTE.split()))]
 
 
-if __name__ == "__main__":
-    main()
+def megabytes(service: Stack) -> tuple[float, float]:
+    """Of the largest process of the server, the one that serves: resident and private."""
+    texts = [Path(f"/proc/{pid}/status").read_text() for pid in service.processes("granian")]
+    sizes = [[int(re.search(rf"{name}:\s+(\d+)", text)[1]) for name in ("VmRSS", "RssAnon")] for text in texts]
+    resident, private = max(sizes)
+    return resident * 1024 / 1e6, private * 1024 / 1e6
+
+
+def tell_the_story(service: Stack, shortened: dict[str, int]) -> None:
+    """What a client does: POST, follow, read everything."""
+    definition = service.example("digits_cnn")
+    job = service.train(definition | {"training": definition["training"] | shortened})
+    for path in (*(f"/v1/jobs/{job['id']}{name}" for name in READ), "/v1/jobs", "/v1/datasets", "/openapi.json"):
+        service.client.get(path).raise_for_status()

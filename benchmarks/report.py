@@ -46,12 +46,17 @@ def shown(value: Any) -> str:
 def take_turns(contenders: dict[str, Callable[[], float]], rounds: int, warm_ups: int = 1) -> Samples:
     """Each contender once a round, so that a noisy machine disturbs all alike. A contender returns its own figure."""
     samples: Samples = {name: [] for name in contenders}
-    for index in range(-warm_ups, rounds):
-        for name, contender in contenders.items():
-            gc.collect()
-            figure = contender()
-            if index >= 0:
-                samples[name].append(figure)
+    gc.collect()
+    gc.freeze()  # what was imported is not looked through before every turn
+    try:
+        for index in range(-warm_ups, rounds):
+            for name, contender in contenders.items():
+                gc.collect()
+                figure = contender()
+                if index >= 0:
+                    samples[name].append(figure)
+    finally:
+        gc.unfreeze()
     return samples
 
 

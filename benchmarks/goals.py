@@ -1,0 +1,36 @@
+"""The goals of performance, shown beside what is measured; `<=` unless it says otherwise."""
+
+GOALS: dict[str, str] = {
+    # Seconds an epoch, of the bare loop's.
+    "engine/xor": "0.65",
+    "engine/mlp": "0.8",
+    "engine/mlp20": "0.65",
+    "engine/cnn28": "1.0",
+    "engine/lstm": "1.0",
+    "engine/resnet": "1.0",
+    # The same loop without statistics.
+    "every step/mlp20": "1.05",
+    "every step/cnn28": "1.01",
+    "every step/lstm": "1.03",
+    "every step/resnet": "1.01",
+    "default/mlp20": "1.01",
+    "default/cnn28": "1.01",
+    "default/lstm": "1.01",
+    "default/resnet": "1.01",
+    # Milliseconds from POST to the first step, small jobs a second, megabytes of the API.
+    "first step/embedded": "120",
+    "first step/production": "60",
+    "jobs a second/embedded": ">= 15",
+    "jobs a second/production": ">= 15",
+    "memory/embedded": "100",
+    "memory/production": "100",
+    # Requests a second, of bare Flask's on the same server.
+    "GET job / bare": ">= 0.35",
+    "POST job / bare": ">= 0.15",
+    # Rows of statistics a second; milliseconds of a series of 10 000 steps; milliseconds of a claim.
+    "rows a second/sqlite": ">= 10 M",
+    "series": "5 ms",
+    "claim": "1 ms",
+    # The exponent of seconds over steps, layers and jobs.
+    "growth": "about 1",
+}
