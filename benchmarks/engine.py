@@ -59,7 +59,7 @@ def measured(workload: Workload, rounds: int) -> Samples:
     """Seconds an epoch, by contender."""
     torch.set_num_threads(1)
     bare, ours = Bare(workload), Ours(workload)
-    contenders = {"bare": bare.turn, "ours": ours.turn, "ours, every step": Ours(workload, every_steps=1).turn}
+    contenders = {"bare": bare.turn, "ours": ours.turn, "ours, every step": Ours(workload, {"every_steps": 1}).turn}
     made = {name: make(workload) for name, make in PEERS.items()}
     with threadpool_limits(1):
         samples = take_turns(contenders | {name: turn for name, turn in made.items() if turn}, rounds)

@@ -16,11 +16,13 @@ from benchmarks.workloads import SEED, Workload
 from models.definitions.job import JobDefinition
 from models.losses import loss_name, with_logits
 from models.shapes import trace
-from workers.training.data import Part, Prepared, target_scale
+from workers.training.data import Prepared
 from workers.training.job import Trainer
 from workers.training.losses import build_loss
 from workers.training.networks import build
+from workers.training.parts import Resident
 from workers.training.precision import autocast_of
+from workers.training.scale import target_scale
 from workers.training.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")
@@ -29,7 +31,7 @@ CPU = torch.device("cpu")
 def trainer_of(definition: JobDefinition, workload: Workload, device: torch.device = CPU) -> Trainer:
     """The engine's trainer as `Trainer.prepare` makes it, with the workload's rows for data."""
     training = definition.training
-    rows = Part(workload.x.to(device), workload.y.to(device))
+    rows = Resident(x=workload.x.to(device), y=workload.y.to(device))
     name = loss_name(training, workload.shape)
     shape = with_logits(workload.shape, name)
     return Trainer(
@@ -80,10 +82,14 @@ class Ours(Loop):
     """The engine, with the statistics and the summaries of each epoch."""
 
     def __init__(
-        self, workload: Workload, every_steps: int | str = "auto", device: torch.device = CPU, **training: Any
+        self,
+        workload: Workload,
+        gradients: dict[str, Any] | None = None,
+        device: torch.device = CPU,
+        **training: Any,
     ) -> None:
         super().__init__(workload, device)
-        definition = workload.definition(every_steps, **training)
+        definition = workload.definition(gradients, **training)
         trainer = trainer_of(definition, workload, device)
         torch.manual_seed(SEED)
         self.network = trainer.network = build(definition.network, trainer.shape).to(device)

@@ -13,21 +13,28 @@ from benchmarks.report import Samples, Table, ratio, spread, take_turns
 from benchmarks.workloads import Workload, workload
 
 PACKAGES = ("torch", "wandb", "tensorboard")
-NEVER = 2**31
-"""Steps between two samples: only the first step is one, and that is part of the warm-up."""
-OURS = ("ours, default", "ours, every step")
+GRADIENTS = {"activations": False, "time": False}
+"""Nine statistics of each parameter tensor, and nothing else."""
+OURS = {
+    "none": GRADIENTS | {"every_steps": 2**31},  # the first step alone, in the warm-up
+    "default, gradients": GRADIENTS,
+    "default, everything": {},
+    "every step, gradients": GRADIENTS | {"every_steps": 1},
+    "every step, everything": {"every_steps": 1},
+}
 OTHERS = (".item()", "wandb.watch", "TensorBoard")
-NOTE = """Seconds an epoch as shares of the same loop's without statistics: of our engine, and of the bare loop. Ours
-takes all that a job records: nine statistics of each parameter tensor, four of each hidden layer, gradients over time
-where there is recurrence, and the summaries of each epoch. The others see every step: seven `.item()` of each parameter
-tensor, `wandb.watch` (histograms, offline), a TensorBoard histogram of each gradient."""
+NOTE = """Seconds an epoch as shares of the same loop's without statistics: of our engine, and of the bare loop.
+'Gradients' are nine statistics of each parameter tensor, and the summaries of each epoch; 'everything' is what a job
+records unless told otherwise: four statistics of each hidden layer too, and gradients over time where there is
+recurrence. The others see every step: seven `.item()` of each parameter tensor, `wandb.watch` (histograms, offline), a
+TensorBoard histogram of each gradient."""
 
 
 def run(quick: bool) -> list[Table]:
     names = ("mlp20", "cnn28", "lstm", *(() if quick else ("resnet",)))
     rounds = {"resnet": 3}
     samples = {name: measured(workload(name, quick), 2 if quick else rounds.get(name, 9)) for name in names}
-    columns = ("workload", "ours, default", "goal", "ours, every step", "goal", *OTHERS)
+    columns = ("workload", *(column for name in MEASURED for column in (name, *goal_column(name))), *OTHERS)
     ratios = Table("Statistics against none", columns, [row(*item) for item in samples.items()], " ".join(NOTE.split()))
     spreads = Table(
         "How these epochs are spread",
@@ -38,10 +45,21 @@ def run(quick: bool) -> list[Table]:
     return [ratios, spreads]
 
 
+MEASURED = [name for name in OURS if name != "none"]
+
+
+def goal_column(name: str) -> tuple[str, ...]:
+    return ("goal",) if name.endswith("gradients") else ()
+
+
 def row(name: str, taken: Samples) -> list[object]:
-    default, every = (ratio(taken[contender], taken["ours, none"]) for contender in OURS)
-    others = [ratio(taken[contender], taken["bare"]) for contender in OTHERS]
-    return [name, default, GOALS[f"default/{name}"], every, GOALS[f"every step/{name}"], *others]
+    own = {contender: ratio(taken[contender], taken["none"]) for contender in MEASURED}
+    cells = [cell for contender in MEASURED for cell in (own[contender], *goals(contender, name))]
+    return [name, *cells, *(ratio(taken[contender], taken["bare"]) for contender in OTHERS)]
+
+
+def goals(contender: str, workload: str) -> list[str]:
+    return [GOALS[f"{contender.split(',')[0]}/{workload}"] for _ in goal_column(contender)]
 
 
 def measured(workload: Workload, rounds: int) -> Samples:
@@ -49,9 +67,7 @@ def measured(workload: Workload, rounds: int) -> Samples:
     torch.set_num_threads(1)
     with ExitStack() as open_runs:
         contenders = {
-            "ours, none": Ours(workload, every_steps=NEVER),
-            "ours, default": Ours(workload),
-            "ours, every step": Ours(workload, every_steps=1),
+            **{name: Ours(workload, gradients) for name, gradients in OURS.items()},
             "bare": Bare(workload),
             ".item()": Bare(workload, measure=items),
             "wandb.watch": open_runs.enter_context(wandb_watch(workload)),

@@ -42,7 +42,7 @@ class Workload:
     """So many that a turn takes as many steps as there are between two samples, or more."""
     batch_size: int = 64
 
-    def definition(self, every_steps: int | str = "auto", **training: Any) -> JobDefinition:
+    def definition(self, gradients: dict[str, Any] | None = None, **training: Any) -> JobDefinition:
         """The job. Its data set is named for completeness: the benchmark hands the rows over."""
         return JobDefinition.model_validate(
             {
@@ -51,7 +51,7 @@ class Workload:
                 "training": {"epochs": self.epochs, "batch_size": self.batch_size, "seed": SEED}
                 | ({"loss": "binary_cross_entropy"} if self.is_binary else {})
                 | training,
-                "gradients": {"every_steps": every_steps},
+                "gradients": gradients or {},
             }
         )
 
