@@ -59,7 +59,7 @@ def row(name: str, taken: Samples) -> list[object]:
 
 
 def goals(contender: str, workload: str) -> list[str]:
-    return [GOALS[f"{contender.split(',')[0]}/{workload}"] for _ in goal_column(contender)]
+    return [GOALS[f"{contender.split(',', maxsplit=1)[0]}/{workload}"] for _ in goal_column(contender)]
 
 
 def measured(workload: Workload, rounds: int) -> Samples:

@@ -202,15 +202,10 @@ SUMMARIES = [f"{statistic}_{quantile}" for statistic in STATISTICS for quantile 
 
 def summarise(names: list[str], values: NDArray[Any]) -> Summary:
     """Of [samples, statistics, tensors]: linear between the samples, as `np.quantile`; NaN where any is NaN."""
-    ordered = np.sort(values.astype(np.float64), axis=0)
-    last = len(ordered) - 1
-    quantiles = np.stack([_between(ordered, share * last) for share in (0.05, 0.5, 0.95)])
-    return Summary(names, len(values), np.where(np.isnan(ordered[last]), np.nan, quantiles))
-
-
-def _between(ordered: NDArray[np.float64], place: float) -> NDArray[np.float64]:
-    below = ordered[int(place)]
-    above = ordered[min(int(place) + 1, len(ordered) - 1)]
+    ordered = np.sort(values, axis=0)
+    places = np.array([0.05, 0.5, 0.95]) * (len(ordered) - 1)
+    below = places.astype(np.int64)
+    low, high = (ordered[np.minimum(at, len(ordered) - 1)].astype(np.float64) for at in (below, below + 1))
     with np.errstate(invalid="ignore"):
-        between: NDArray[np.float64] = np.where(below == above, below, below + (above - below) * (place - int(place)))
-    return between
+        between = np.where(low == high, low, low + (high - low) * (places - below)[:, None, None])
+    return Summary(names, len(values), np.where(np.isnan(ordered[-1]), np.nan, between))

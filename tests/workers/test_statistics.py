@@ -49,7 +49,6 @@ def measured(gradient: torch.Tensor) -> dict[str, float]:
     parameters = parameters_of([torch.ones_like(gradient)], [gradient])
     statistics = GradientStatistics(parameters)
     statistics.before_clipping()
-    statistics.before_step()
     statistics.after_step(0)
     return stored(statistics)
 
@@ -152,7 +151,6 @@ def test_in_an_answer_it_is_null_with_its_place(ring: Any) -> None:
     for step, values in enumerate([[1.0, 1.0], [math.nan, 1.0], [math.inf, 0.0], [-math.inf, 0.0]]):
         parameters.gradients.copy_(torch.tensor(values))
         statistics.before_clipping()
-        statistics.before_step()
         statistics.after_step(step)
     shown = assemble([statistics.take().encode()], "mean").plain()
     assert shown["steps"] == [0, 1, 2, 3]
@@ -171,7 +169,6 @@ def test_the_norm_is_read_before_and_after_clipping(ring: Any) -> None:
     statistics.before_clipping()
     clip_gradients(Clip(norm=1.5), parameters.gradients)
     statistics.after_clipping()
-    statistics.before_step()
     statistics.after_step(0)
     values = stored(statistics)
     assert (values["norm"], values["max_abs"]) == (6, 3)

@@ -134,7 +134,6 @@ class Loop:
             if self.training.clip:
                 clip_gradients(self.training.clip, self.parameters.gradients)
                 sample.after_clipping()
-            sample.before_step()
             self.optimizer.step()
             sample.after_step()
             self.taken += 1

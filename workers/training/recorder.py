@@ -1,7 +1,7 @@
 """Which steps are measured, and where measurements go: chunks for the database, summaries for each epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Literal
 
@@ -34,7 +34,6 @@ class Step:
 
     def before_clipping(self) -> None: ...
     def after_clipping(self) -> None: ...
-    def before_step(self) -> None: ...
     def after_step(self) -> None: ...
 
 
@@ -130,16 +129,10 @@ class Sample(Step):
         self._step = step
         self._time = recorder.time_gradients if over_time else None
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         recorder = self._recorder
-        with ExitStack() as watched:
-            with recorder.stopwatch("statistics"):
-                if recorder.hidden_layers:
-                    watched.enter_context(recorder.hidden_layers.watching())
-                if self._time:
-                    watched.enter_context(self._time.watching())
-            yield
+        watched = [watch.watching() for watch in (recorder.hidden_layers, self._time) if watch]
+        return _together(watched, recorder.stopwatch) if watched else NOTHING
 
     def before_clipping(self) -> None:
         with self._recorder.stopwatch("statistics"):
@@ -149,16 +142,21 @@ class Sample(Step):
         with self._recorder.stopwatch("statistics"):
             self._recorder.statistics.after_clipping()
 
-    def before_step(self) -> None:
-        with self._recorder.stopwatch("statistics"):
-            self._recorder.statistics.before_step()
-
     def after_step(self) -> None:
         recorder = self._recorder
         with recorder.stopwatch("statistics"):
             recorder.statistics.after_step(self._step)
             hidden = recorder.hidden_layers.take() if recorder.hidden_layers else None
             recorder.keep(self._step, hidden, self._time.take() if self._time else None)
+
+
+@contextmanager
+def _together(watched: Sequence[AbstractContextManager[None]], stopwatch: Stopwatch) -> Iterator[None]:
+    with ExitStack() as stack:
+        with stopwatch("statistics"):
+            for watching in watched:
+                stack.enter_context(watching)
+        yield
 
 
 class Collected:

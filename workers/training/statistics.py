@@ -3,7 +3,6 @@
     statistics.before_clipping()
     clip()
     statistics.after_clipping()
-    statistics.before_step()
     optimizer.step()
     statistics.after_step(step)
 
@@ -51,16 +50,13 @@ class GradientStatistics:
         self._ring: Ring = (CompiledRing if native.takes(parameters.values) else TorchRing)(parameters)
 
     def before_clipping(self) -> None:
-        """Reads the gradients."""
+        """Reads the gradients, and keeps the weights."""
         self._ring.read_gradients(len(self))
+        self._ring.keep_weights()
 
     def after_clipping(self) -> None:
         """Reads the norms again, for clipping has changed them."""
         self._ring.read_clipped(len(self))
-
-    def before_step(self) -> None:
-        """Keeps the weights."""
-        self._ring.keep_weights()
 
     def after_step(self, step: int) -> None:
         """Compares the weights with what they were. The sample is complete."""
