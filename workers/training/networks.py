@@ -225,6 +225,8 @@ class Last(nn.Module):
         self.forward_states = forward_states
 
     def forward(self, states: Tensor) -> Tensor:
+        if states.shape[2] == self.forward_states:
+            return states[:, -1]
         return torch.cat([states[:, -1, : self.forward_states], states[:, 0, self.forward_states :]], dim=1)
 
 
