@@ -9,6 +9,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
+POOL = {"pool_size": 8, "max_overflow": 24}
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 """FULL, for a 202 must survive a power cut."""
 
@@ -31,14 +32,17 @@ def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class Database:
-    """Short transactions on one engine: `with database.write() as connection: ...`."""
+    """Short transactions on one engine: `with database.write() as connection: ...`.
+
+    Connections are in autocommit, and a transaction begins where `_begin` says so.
+    """
 
     def __init__(self, url: str) -> None:
         self.engine = create_database_engine(url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
+        """A connection to read from; on SQLite all that is read is of one moment."""
         with self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -55,24 +59,29 @@ class Database:
 def create_database_engine(url: str) -> Engine:
     """An engine with the settings that several processes at once need."""
     if url.startswith("sqlite"):
-        return _sqlite_engine(url)
-    # A process that stops inside a transaction must not hold its locks for ever.
-    options = {"options": "-c idle_in_transaction_session_timeout=30000", "connect_timeout": 5}
-    return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, connect_args=options)
-
-
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, pool_size=8, max_overflow=24, connect_args={"timeout": 30, "isolation_level": None})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, record: Any) -> None:
-        for pragma in SQLITE_PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A writer takes the lock at once: one that reads first and then wants to write would lose its race, or fail.
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
+        engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None}, **POOL)
+        event.listen(engine, "connect", _configure_sqlite)
+    else:
+        # A process that stops inside a transaction must not hold its locks for ever.
+        options = {"options": "-c idle_in_transaction_session_timeout=30000", "connect_timeout": 5}
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=options, **POOL)
+    event.listen(engine, "begin", _begin)
     return engine
+
+
+def _configure_sqlite(connection: Any, record: Any) -> None:
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    if connection.dialect.name == "sqlite":
+        # A writer takes the lock at once: one that reads first and then wants to write would lose its race, or fail.
+        statement = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    elif writes:
+        statement = "BEGIN"
+    else:
+        return  # PostgreSQL shows each statement a moment of its own anyway: BEGIN and COMMIT would be for nothing
+    # Past SQLAlchemy, which would take longer over it than the database.
+    connection.connection.cursor().execute(statement)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from models.database import database_now
 from models.errors import NotFound
@@ -14,6 +14,19 @@ from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
 STATUS_EVENTS = tuple(f"job.{name}" for name in (*Status, "started", "requeued"))
 """The events that changed a job's status."""
 
+# Statements are made once: SQLAlchemy takes longer to make one than SQLite takes to answer it.
+_jobs, _events = Job.__table__.c, Event.__table__.c
+_mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
+JOB = select(Job.__table__, database_now().label("now"))
+FIND_JOB = JOB.where(*_mine)
+FIND_VERSION = select(_jobs.id, _jobs.version, _jobs.status).where(*_mine)
+VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
+HISTORIES = (
+    select(_events.job_id, _events.type, _events.at, _events.attempt)
+    .where(_events.job_id.in_(bindparam("job_ids", expanding=True)), _events.type.in_(STATUS_EVENTS))
+    .order_by(_events.id)
+)
+
 
 def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
     """A job's row, with `now`.
@@ -21,8 +34,20 @@ def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
     Raises:
         NotFound: there is no such job of this owner.
     """
-    query = select(Job.__table__, database_now().label("now")).where(Job.id == job_id, Job.owner == owner)
-    row = connection.execute(query).one_or_none()
+    return _found(connection, FIND_JOB, job_id, owner)
+
+
+def find_version(connection: Connection, job_id: str, owner: str) -> Row[Any]:
+    """A job's `id version status`, and nothing more: what a client that knows the version needs.
+
+    Raises:
+        NotFound: there is no such job of this owner.
+    """
+    return _found(connection, FIND_VERSION, job_id, owner)
+
+
+def _found(connection: Connection, query: Select[Any], job_id: str, owner: str) -> Row[Any]:
+    row = connection.execute(query, {"job_id": job_id, "owner": owner}).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
     return row
@@ -32,29 +57,23 @@ def list_jobs(
     connection: Connection, owner: str, before: str | None, status: str | None, limit: int
 ) -> Sequence[Row[Any]]:
     """Jobs, newest first, those before an id only."""
-    query = select(Job.__table__, database_now().label("now")).where(Job.owner == owner)
+    query = JOB.where(_jobs.owner == owner)
     if before is not None:
-        query = query.where(Job.id < before)
+        query = query.where(_jobs.id < before)
     if status is not None:
-        query = query.where(Job.status == status)
-    return connection.execute(query.order_by(Job.id.desc()).limit(limit)).all()
+        query = query.where(_jobs.status == status)
+    return connection.execute(query.order_by(_jobs.id.desc()).limit(limit)).all()
 
 
 def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
     """The version of each job."""
-    query = select(Job.id, Job.version).where(Job.id.in_(list(job_ids)))
-    return {row.id: row.version for row in connection.execute(query)}
+    return {row.id: row.version for row in connection.execute(VERSIONS, {"job_ids": list(job_ids)})}
 
 
 def histories(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
     """The events of each job that changed its status."""
-    query = (
-        select(Event.job_id, Event.type, Event.at, Event.attempt)
-        .where(Event.job_id.in_(list(job_ids)), Event.type.in_(STATUS_EVENTS))
-        .order_by(Event.id)
-    )
     found: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in connection.execute(HISTORIES, {"job_ids": list(job_ids)}):
         found[row.job_id].append(row)
     return found
 

@@ -1,5 +1,6 @@
 """The one module that knows the OpenAPI library: the app, its blueprints, and what they say of themselves."""
 
+from functools import cache
 from typing import Any
 
 from flask import redirect
@@ -36,6 +37,12 @@ class Query(BaseModel):
     """Base of all query models: an unknown parameter is refused by name."""
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    @classmethod
+    @cache
+    def model_json_schema(cls, **options: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The schema, made once: the OpenAPI library asks for it at every request, and making it takes 0.3 ms."""
+        return super().model_json_schema(**options)
 
 
 def create_openapi_app(import_name: str, version: str) -> OpenAPI:
