@@ -1,35 +1,64 @@
 """Reading: jobs, their history and their numbers. Nothing here changes anything."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select
+from sqlalchemy import JSON, Connection, Row, Select, bindparam, func, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
 from models.database import database_now
 from models.errors import NotFound
 from models.states import Status
-from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
+from models.tables import OF_HISTORY, Event, Job, Layer, Statistics, epochs, layer_summaries
 
-STATUS_EVENTS = tuple(f"job.{name}" for name in (*Status, "started", "requeued"))
-"""The events that changed a job's status."""
+STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued"))
+"""The events that changed a job's status, as SQL literals."""
+
+
+class json_array(GenericFunction[Any]):  # noqa: N801
+    """Some values as a JSON array; PostgreSQL calls it otherwise."""
+
+    inherit_cache = True
+
+
+class json_group_array(GenericFunction[Any]):  # noqa: N801
+    """The values of all rows as a JSON array."""
+
+    inherit_cache = True
+
+
+@compiles(json_array, "postgresql")
+def _json_array(element: Any, compiler: Any, **options: Any) -> str:
+    return f"json_build_array({compiler.process(element.clauses, **options)})"
+
+
+@compiles(json_group_array, "postgresql")
+def _json_group_array(element: Any, compiler: Any, **options: Any) -> str:
+    return f"json_agg({compiler.process(element.clauses, **options)})"
+
 
 # Statements are made once: SQLAlchemy takes longer to make one than SQLite takes to answer it.
 _jobs, _events = Job.__table__.c, Event.__table__.c
+HISTORY = (
+    select(json_group_array(json_array(_events.id, _events.type, _events.at, _events.attempt), type_=JSON))
+    .where(_events.job_id == _jobs.id, OF_HISTORY, _events.type.in_(map(literal_column, STATUS_EVENTS)))
+    .scalar_subquery()
+)
+"""With the row, for a statement of its own takes as long as the rest of an answer."""
+JOB = select(Job.__table__, database_now().label("now"), HISTORY.label("history"))
 _mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
-JOB = select(Job.__table__, database_now().label("now"))
 FIND_JOB = JOB.where(*_mine)
 FIND_VERSION = select(_jobs.id, _jobs.version, _jobs.status).where(*_mine)
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
-HISTORIES = (
-    select(_events.job_id, _events.type, _events.at, _events.attempt)
-    .where(_events.job_id.in_(bindparam("job_ids", expanding=True)), _events.type.in_(STATUS_EVENTS))
-    .order_by(_events.id)
+WAITING = (
+    select(-_jobs.priority, _jobs.id).where(_jobs.status == Status.QUEUED).order_by(_jobs.priority.desc(), _jobs.id)
 )
 
 
 def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
-    """A job's row, with `now`.
+    """A job's row, with `now`, and its `history`: the events that changed its status, in order, as lists of
+    `id type at attempt`.
 
     Raises:
         NotFound: there is no such job of this owner.
@@ -70,24 +99,9 @@ def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
     return {row.id: row.version for row in connection.execute(VERSIONS, {"job_ids": list(job_ids)})}
 
 
-def histories(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
-    """The events of each job that changed its status."""
-    found: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(HISTORIES, {"job_ids": list(job_ids)}):
-        found[row.job_id].append(row)
-    return found
-
-
-def queue_positions(connection: Connection, rows: Iterable[Row[Any]]) -> dict[str, int]:
-    """For each job that waits, how many are claimed before it, and itself."""
-    waiting = [row for row in rows if row.status == Status.QUEUED]
-    return {row.id: 1 + _ahead_of(connection, row) for row in waiting}
-
-
-def _ahead_of(connection: Connection, row: Row[Any]) -> int:
-    ahead = (Job.priority > row.priority) | ((Job.priority == row.priority) & (Job.id < row.id))
-    query = select(func.count()).select_from(Job).where(Job.status == Status.QUEUED, ahead)
-    return connection.scalar(query) or 0
+def waiting(connection: Connection) -> list[tuple[int, str]]:
+    """The queue: of each job that waits its (-priority, id), ascending, in the order in which they are claimed."""
+    return [(rank, job_id) for rank, job_id in connection.execute(WAITING)]
 
 
 def list_events(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[Row[Any]]:

@@ -15,6 +15,7 @@ from service.capacity import KnownCapacity
 from service.context import Context
 from service.doorbell import Doorbell
 from service.errors import answer_errors
+from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
 from service.watcher import Watcher
 
@@ -30,13 +31,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = create_openapi_app(__name__, version("descent"))
     # One more, so that `service/api/jobs.py` can tell a chunked body that is too large from one that just fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes + 1
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
+        queue=KnownQueue(settings.lease_seconds),
         schema=newest_revision(),
     )
     app.before_request(name_request)

@@ -8,6 +8,7 @@ from models.database import Database
 from models.settings import Settings
 from service.capacity import KnownCapacity
 from service.doorbell import Doorbell
+from service.known_queue import KnownQueue
 from service.watcher import Watcher
 
 
@@ -18,6 +19,7 @@ class Context:
     doorbell: Doorbell
     watcher: Watcher
     capacity: KnownCapacity
+    queue: KnownQueue
     schema: str
     """Revision of the migrations that this code needs."""
 

@@ -18,7 +18,7 @@ from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.openapi import Query, ValidationError, answers, blueprint
 from service.replies import EventsReply, JobReply, JobsReply
-from service.resource import show_jobs
+from service.resource import show_job
 from service.times import rfc3339
 
 api = blueprint("jobs", "One definition on its way to a result.")
@@ -92,7 +92,7 @@ def list_jobs(query: ListQuery) -> Response:
         raise wrong_cursor()
     with shared.database.read() as connection:
         rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
-        items = show_jobs(connection, rows[: query.limit], shared.settings.lease_seconds)
+        items = [show_job(row, shared.queue.place(connection, row)) for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
 
@@ -146,7 +146,7 @@ def list_events(path: JobPath, query: EventsQuery) -> Response:
 
 def _job(connection: Connection, job_id: str, status: int) -> Response:
     row = queries.find_job(connection, job_id, g.owner)
-    reply = jsonify(show_jobs(connection, [row], context().settings.lease_seconds)[0])
+    reply = jsonify(show_job(row, context().queue.place(connection, row)))
     reply.status_code = status
     return _labelled(reply, row)
 
