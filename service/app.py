@@ -17,6 +17,7 @@ from service.doorbell import Doorbell
 from service.errors import answer_errors
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
+from service.submissions import Submissions
 from service.watcher import Watcher
 
 UNREAD = (401, 404, 405, 413, 415)
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
         queue=KnownQueue(settings.lease_seconds),
+        submissions=Submissions(database, settings.queued_jobs),
         schema=newest_revision(),
     )
     app.before_request(name_request)

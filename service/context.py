@@ -9,6 +9,7 @@ from models.settings import Settings
 from service.capacity import KnownCapacity
 from service.doorbell import Doorbell
 from service.known_queue import KnownQueue
+from service.submissions import Submissions
 from service.watcher import Watcher
 
 
@@ -20,6 +21,7 @@ class Context:
     watcher: Watcher
     capacity: KnownCapacity
     queue: KnownQueue
+    submissions: Submissions
     schema: str
     """Revision of the migrations that this code needs."""
 

@@ -75,8 +75,7 @@ def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
     shared = context()
     definition = admit(json_bytes(), shared.capacity.now())
-    with shared.database.write() as connection:
-        job_id = lifecycle.submit(connection, definition, g.owner, shared.settings.queued_jobs)
+    job_id = shared.submissions.submit(definition, g.owner)
     shared.doorbell.ring()
     with shared.database.read() as connection:
         reply = _job(connection, job_id, 202)
@@ -92,7 +91,8 @@ def list_jobs(query: ListQuery) -> Response:
         raise wrong_cursor()
     with shared.database.read() as connection:
         rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
-        items = [show_job(row, shared.queue.place(connection, row)) for row in rows[: query.limit]]
+        places = shared.queue.places(connection, rows)
+    items = [show_job(row, place) for row, place in zip(rows[: query.limit], places, strict=False)]
     more = len(rows) > query.limit
     return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
 
@@ -146,7 +146,8 @@ def list_events(path: JobPath, query: EventsQuery) -> Response:
 
 def _job(connection: Connection, job_id: str, status: int) -> Response:
     row = queries.find_job(connection, job_id, g.owner)
-    reply = jsonify(show_job(row, context().queue.place(connection, row)))
+    [place] = context().queue.places(connection, [row])
+    reply = jsonify(show_job(row, place))
     reply.status_code = status
     return _labelled(reply, row)
 
