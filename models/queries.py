@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Row, Select, bindparam, func, literal_column, select
+from sqlalchemy import JSON, Connection, Integer, Row, Select, bindparam, func, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -85,13 +85,20 @@ def _found(connection: Connection, query: Select[Any], job_id: str, owner: str) 
 def list_jobs(
     connection: Connection, owner: str, before: str | None, status: str | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """Jobs, newest first, those before an id only."""
-    query = JOB.where(_jobs.owner == owner)
+    """Jobs, newest first, those before an id only; rows as `find_job` gives them."""
+    values = {"owner": owner, "limit": limit, "before": before, "status": status}
+    given = {name: value for name, value in values.items() if value is not None}
+    return connection.execute(select_jobs(before, status), given).all()
+
+
+def select_jobs(before: str | None, status: str | None) -> Select[Any]:
+    """The statement of a list: with the conditions that are asked for, so that each has its index."""
+    query = JOB.where(_jobs.owner == bindparam("owner"))
     if before is not None:
-        query = query.where(_jobs.id < before)
+        query = query.where(_jobs.id < bindparam("before"))
     if status is not None:
-        query = query.where(_jobs.status == status)
-    return connection.execute(query.order_by(_jobs.id.desc()).limit(limit)).all()
+        query = query.where(_jobs.status == bindparam("status"))
+    return query.order_by(_jobs.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
