@@ -27,8 +27,10 @@ from service.cursors import encode_cursor
 
 KEY = "a-key-for-the-benchmarks-0123456789"
 COLUMNS = ("database", "ended jobs", "queued jobs", "figure", "median, ms", "p95, ms")
-NOTE = """A claim is a transaction with its commit (on PostgreSQL that waits for the disk). List and get are whole
-requests without a network; a list has 50 jobs, a deep page lies behind nine tenths of all. """.replace("\n", " ")
+NOTE = """A claim is a transaction with its commit, which waits for the disk on PostgreSQL and not on SQLite. List and
+get are whole requests without a network; a list has 50 jobs, a deep page lies behind nine tenths of all. """.replace(
+    "\n", " "
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def timed(call: Callable[[int], None], repeats: int) -> list[float]:
 
 
 def claim_one(database: Database) -> None:
-    with database.write() as connection:
+    with database.write(durable=False) as connection:  # as the worker does
         claim(connection, "wrk_benchmark", "cpu", 3600)
 
 
