@@ -47,12 +47,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to read from; on SQLite all that is read is of one moment."""
-        with self.engine.connect() as connection, connection.begin():
-            # Each statement of PostgreSQL sees a moment of its own anyway: a BEGIN would be a journey for nothing.
-            if self._sqlite:
-                # It takes no lock and cannot fail; SQLAlchemy would take longer over it than SQLite over the question.
-                connection.connection.cursor().execute("BEGIN")
+        """A connection to read from. Each statement sees a moment of its own, on both databases: BEGIN and COMMIT would
+        be two journeys to PostgreSQL, and let go of the interpreter's lock four more times on SQLite."""
+        with self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -78,8 +75,8 @@ def create_database_engine(url: str) -> Engine:
     """An engine with the settings that several processes at once need."""
     # Pydantic reads and writes JSON in half the time of the standard library, or less.
     options: dict[str, Any] = {
-        "pool_size": 8,
-        "max_overflow": 24,
+        "pool_size": 32,
+        "max_overflow": 0,
         "json_serializer": dumps,
         "json_deserializer": from_json,
     }
