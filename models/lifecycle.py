@@ -1,9 +1,27 @@
 """The moves of a job. Each is one UPDATE whose WHERE clause guards it: no row moved means 'not yours any more'."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Update, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Double,
+    Integer,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from models.database import database_now
 from models.definitions.job import JobDefinition
@@ -28,18 +46,91 @@ class Claim:
     """By the database's clock."""
 
 
+def _literal(value: str) -> ColumnElement[str]:
+    """One of our own words in a statement that is made once; a list of parameters would be written out each time."""
+    return literal_column(f"'{value}'", Text)
+
+
+# Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
+_jobs: Table = Job.__table__  # type: ignore[assignment]
+_lease_until = database_now() + bindparam("lease_seconds", type_=Double)
+_held_by = _jobs.c.worker == bindparam("of_worker"), _jobs.c.status.in_(map(_literal, HELD))
+_queued = select(_jobs.c.id).where(_jobs.c.owner == bindparam("owner"), _jobs.c.status == bindparam("status"))
+COUNT_QUEUED = select(func.count()).select_from(_queued.limit(bindparam("most_queued", type_=Integer)).subquery())
+INSERT_JOB = insert(_jobs).values(created_at=database_now())
+INSERT_EVENT = insert(Event.__table__).values(at=database_now())  # type: ignore[arg-type]
+RENEW = update(_jobs).where(*_held_by).values(lease_until=_lease_until)
+HOLDS = select(_jobs.c.id, _jobs.c.attempt, _jobs.c.cancel_mode).where(*_held_by)
+
+
+def _claim_of(*devices: str) -> ReturningUpdate[Any]:
+    """Takes the best queued job that wants one of these devices."""
+    best = (
+        select(_jobs.c.id)
+        .where(_jobs.c.status == Status.QUEUED, _jobs.c.wanted_device.in_(map(_literal, devices)))
+        .order_by(_jobs.c.priority.desc(), _jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    values = {
+        "status": Status.RUNNING,
+        "attempt": _jobs.c.attempt + 1,
+        "fruitless": _jobs.c.fruitless + 1,
+        "version": _jobs.c.version + 1,
+        "worker": bindparam("worker"),
+        "device": bindparam("device"),
+        "status_reason": None,
+        "lease_until": _lease_until,
+        "started_at": func.coalesce(_jobs.c.started_at, database_now()),
+    }
+    move = update(_jobs).where(_jobs.c.id == best.scalar_subquery(), _jobs.c.status == Status.QUEUED)
+    return move.values(values).returning(_jobs.c.id, _jobs.c.attempt, _jobs.c.definition, database_now())
+
+
+CLAIMS = {"cpu": _claim_of("auto", "cpu"), "cuda": _claim_of("auto", "cpu", "cuda")}
+
+
 def submit(connection: Connection, definition: JobDefinition, owner: str, most_queued: int) -> str:
     """Queues a new job and gives its id.
 
     Raises:
         QueueFull: the owner has `most_queued` jobs waiting.
     """
-    waiting = select(Job.id).where(Job.owner == owner, Job.status == Status.QUEUED).limit(most_queued).subquery()
-    if connection.scalar(select(func.count()).select_from(waiting)) == most_queued:
-        raise QueueFull(f"{most_queued} of your jobs are waiting, the most allowed (DESCENT_QUEUED_JOBS).")
-    job_id = new_id("job")
-    row = {
-        "id": job_id,
+    [answer] = submit_all(connection, [(definition, owner)], most_queued)
+    if isinstance(answer, QueueFull):
+        raise answer
+    return answer
+
+
+def submit_all(
+    connection: Connection, submissions: Sequence[tuple[JobDefinition, str]], most_queued: int
+) -> list[str | QueueFull]:
+    """Queues new jobs, each for its owner; gives for each its id, or the refusal."""
+    limit = {"status": Status.QUEUED, "most_queued": most_queued}
+    owners = {owner for _, owner in submissions}
+    room = {
+        owner: most_queued - connection.execute(COUNT_QUEUED, limit | {"owner": owner}).scalar_one() for owner in owners
+    }
+    answers: list[str | QueueFull] = []
+    rows = []
+    for definition, owner in submissions:
+        if not room[owner]:
+            answers.append(
+                QueueFull(f"{most_queued} of your jobs are waiting, the most allowed (DESCENT_QUEUED_JOBS).")
+            )
+            continue
+        room[owner] -= 1
+        rows.append(_new_row(definition, owner))
+        answers.append(rows[-1]["id"])
+    if rows:
+        connection.execute(INSERT_JOB, rows)
+        connection.execute(INSERT_EVENT, [_event(row["id"], "job.queued", 0, {}) for row in rows])
+    return answers
+
+
+def _new_row(definition: JobDefinition, owner: str) -> dict[str, Any]:
+    return {
+        "id": new_id("job"),
         "owner": owner,
         "name": definition.name,
         "tags": list(definition.tags),
@@ -51,11 +142,7 @@ def submit(connection: Connection, definition: JobDefinition, owner: str, most_q
         "epochs": definition.training.restarts * (definition.training.epochs or 0),
         "status": Status.QUEUED,
         "verdict": Verdict.UNKNOWN,
-        "created_at": database_now(),
     }
-    connection.execute(insert(Job).values(row))
-    emit(connection, job_id, "job.queued", attempt=0)
-    return job_id
 
 
 def claim(connection: Connection, worker: str, device: str, lease_seconds: float) -> Claim | None:
@@ -63,31 +150,8 @@ def claim(connection: Connection, worker: str, device: str, lease_seconds: float
 
     A GPU's slot takes any job; one on the CPU takes none that asks for CUDA.
     """
-    fits = Job.wanted_device.in_(("auto", "cpu") if device == "cpu" else ("auto", "cpu", "cuda"))
-    best = (
-        select(Job.id)
-        .where(Job.status == Status.QUEUED, fits)
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    move = (
-        update(Job)
-        .where(Job.id == best.scalar_subquery(), Job.status == Status.QUEUED)
-        .values(
-            status=Status.RUNNING,
-            attempt=Job.attempt + 1,
-            fruitless=Job.fruitless + 1,
-            version=Job.version + 1,
-            worker=worker,
-            device=device,
-            status_reason=None,
-            lease_until=database_now() + lease_seconds,
-            started_at=func.coalesce(Job.started_at, database_now()),
-        )
-        .returning(Job.id, Job.attempt, Job.definition, database_now())
-    )
-    row = connection.execute(move).one_or_none()
+    taken = {"worker": worker, "device": device, "lease_seconds": lease_seconds}
+    row = connection.execute(CLAIMS["cpu" if device == "cpu" else "cuda"], taken).one_or_none()
     if row is None:
         return None
     emit(connection, row[0], "job.started", row[1], worker=worker, device=device)
@@ -96,14 +160,12 @@ def claim(connection: Connection, worker: str, device: str, lease_seconds: float
 
 def renew(connection: Connection, worker: str, lease_seconds: float) -> None:
     """The heartbeat: lengthens the lease of every job the worker holds."""
-    move = update(Job).where(Job.worker == worker, Job.status.in_(HELD))
-    connection.execute(move.values(lease_until=database_now() + lease_seconds))
+    connection.execute(RENEW, {"of_worker": worker, "lease_seconds": lease_seconds})
 
 
 def held(connection: Connection, worker: str) -> dict[str, tuple[int, str | None]]:
     """The jobs a worker holds: id -> (attempt, cancel mode)."""
-    query = select(Job.id, Job.attempt, Job.cancel_mode).where(Job.worker == worker, Job.status.in_(HELD))
-    return {row.id: (row.attempt, row.cancel_mode) for row in connection.execute(query)}
+    return {row.id: (row.attempt, row.cancel_mode) for row in connection.execute(HOLDS, {"of_worker": worker})}
 
 
 def fenced(job_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
@@ -231,5 +293,8 @@ def _moved(connection: Connection, move: Update) -> bool:
 
 def emit(connection: Connection, job_id: str, kind: str, attempt: int, **data: Any) -> None:
     """Adds to the job's history."""
-    row = {"job_id": job_id, "type": kind, "at": database_now(), "attempt": attempt, "data": data}
-    connection.execute(insert(Event).values(row))
+    connection.execute(INSERT_EVENT, _event(job_id, kind, attempt, data))
+
+
+def _event(job_id: str, kind: str, attempt: int, data: dict[str, Any]) -> dict[str, Any]:
+    return {"job_id": job_id, "type": kind, "attempt": attempt, "data": data}

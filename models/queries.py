@@ -1,28 +1,82 @@
 """Reading: jobs, their history and their numbers. Nothing here changes anything."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import JSON, Connection, Integer, Row, Select, bindparam, func, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
 from models.database import database_now
 from models.errors import NotFound
 from models.states import Status
-from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
+from models.tables import OF_HISTORY, Event, Job, Layer, Statistics, epochs, layer_summaries
 
-STATUS_EVENTS = tuple(f"job.{name}" for name in (*Status, "started", "requeued"))
-"""The events that changed a job's status."""
+STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued"))
+"""The events that changed a job's status, as SQL literals."""
+
+
+class json_array(GenericFunction[Any]):  # noqa: N801
+    """Some values as a JSON array; PostgreSQL calls it otherwise."""
+
+    inherit_cache = True
+
+
+class json_group_array(GenericFunction[Any]):  # noqa: N801
+    """The values of all rows as a JSON array."""
+
+    inherit_cache = True
+
+
+@compiles(json_array, "postgresql")
+def _json_array(element: Any, compiler: Any, **options: Any) -> str:
+    return f"json_build_array({compiler.process(element.clauses, **options)})"
+
+
+@compiles(json_group_array, "postgresql")
+def _json_group_array(element: Any, compiler: Any, **options: Any) -> str:
+    return f"json_agg({compiler.process(element.clauses, **options)})"
+
+
+# Statements are made once: SQLAlchemy takes longer to make one than SQLite takes to answer it.
+_jobs, _events = Job.__table__.c, Event.__table__.c
+HISTORY = (
+    select(json_group_array(json_array(_events.id, _events.type, _events.at, _events.attempt), type_=JSON))
+    .where(_events.job_id == _jobs.id, OF_HISTORY, _events.type.in_(map(literal_column, STATUS_EVENTS)))
+    .scalar_subquery()
+)
+"""With the row, for a statement of its own takes as long as the rest of an answer."""
+JOB = select(Job.__table__, database_now().label("now"), HISTORY.label("history"))
+_mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
+FIND_JOB = JOB.where(*_mine)
+FIND_VERSION = select(_jobs.id, _jobs.version, _jobs.status).where(*_mine)
+VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
+WAITING = (
+    select(-_jobs.priority, _jobs.id).where(_jobs.status == Status.QUEUED).order_by(_jobs.priority.desc(), _jobs.id)
+)
 
 
 def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
-    """A job's row, with `now`.
+    """A job's row, with `now`, and its `history`: the events that changed its status, in order, as lists of
+    `id type at attempt`.
 
     Raises:
         NotFound: there is no such job of this owner.
     """
-    query = select(Job.__table__, database_now().label("now")).where(Job.id == job_id, Job.owner == owner)
-    row = connection.execute(query).one_or_none()
+    return _found(connection, FIND_JOB, job_id, owner)
+
+
+def find_version(connection: Connection, job_id: str, owner: str) -> Row[Any]:
+    """A job's `id version status`, and nothing more: what a client that knows the version needs.
+
+    Raises:
+        NotFound: there is no such job of this owner.
+    """
+    return _found(connection, FIND_VERSION, job_id, owner)
+
+
+def _found(connection: Connection, query: Select[Any], job_id: str, owner: str) -> Row[Any]:
+    row = connection.execute(query, {"job_id": job_id, "owner": owner}).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
     return row
@@ -31,44 +85,30 @@ def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
 def list_jobs(
     connection: Connection, owner: str, before: str | None, status: str | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """Jobs, newest first, those before an id only."""
-    query = select(Job.__table__, database_now().label("now")).where(Job.owner == owner)
+    """Jobs, newest first, those before an id only; rows as `find_job` gives them."""
+    values = {"owner": owner, "limit": limit, "before": before, "status": status}
+    given = {name: value for name, value in values.items() if value is not None}
+    return connection.execute(select_jobs(before, status), given).all()
+
+
+def select_jobs(before: str | None, status: str | None) -> Select[Any]:
+    """The statement of a list: with the conditions that are asked for, so that each has its index."""
+    query = JOB.where(_jobs.owner == bindparam("owner"))
     if before is not None:
-        query = query.where(Job.id < before)
+        query = query.where(_jobs.id < bindparam("before"))
     if status is not None:
-        query = query.where(Job.status == status)
-    return connection.execute(query.order_by(Job.id.desc()).limit(limit)).all()
+        query = query.where(_jobs.status == bindparam("status"))
+    return query.order_by(_jobs.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
     """The version of each job."""
-    query = select(Job.id, Job.version).where(Job.id.in_(list(job_ids)))
-    return {row.id: row.version for row in connection.execute(query)}
+    return {row.id: row.version for row in connection.execute(VERSIONS, {"job_ids": list(job_ids)})}
 
 
-def histories(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
-    """The events of each job that changed its status."""
-    query = (
-        select(Event.job_id, Event.type, Event.at, Event.attempt)
-        .where(Event.job_id.in_(list(job_ids)), Event.type.in_(STATUS_EVENTS))
-        .order_by(Event.id)
-    )
-    found: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(query):
-        found[row.job_id].append(row)
-    return found
-
-
-def queue_positions(connection: Connection, rows: Iterable[Row[Any]]) -> dict[str, int]:
-    """For each job that waits, how many are claimed before it, and itself."""
-    waiting = [row for row in rows if row.status == Status.QUEUED]
-    return {row.id: 1 + _ahead_of(connection, row) for row in waiting}
-
-
-def _ahead_of(connection: Connection, row: Row[Any]) -> int:
-    ahead = (Job.priority > row.priority) | ((Job.priority == row.priority) & (Job.id < row.id))
-    query = select(func.count()).select_from(Job).where(Job.status == Status.QUEUED, ahead)
-    return connection.scalar(query) or 0
+def waiting(connection: Connection) -> list[tuple[int, str]]:
+    """The queue: of each job that waits its (-priority, id), ascending, in the order in which they are claimed."""
+    return [(rank, job_id) for rank, job_id in connection.execute(WAITING)]
 
 
 def list_events(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[Row[Any]]:

@@ -4,11 +4,18 @@ import os
 import socket
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from models.database import database_now
 from models.machine import memory_bytes
 from models.tables import Worker
+
+_workers = Worker.__table__.c
+ALIVE = (
+    select(Worker.__table__)
+    .where(_workers.heartbeat_at >= database_now() - bindparam("within_seconds"))
+    .order_by(_workers.id)
+)
 
 
 def register(connection: Connection, worker_id: str, slots: list[str], bfloat16: bool) -> None:
@@ -30,8 +37,7 @@ def unregister(connection: Connection, worker_id: str) -> None:
 
 def alive(connection: Connection, within_seconds: float) -> list[dict[str, Any]]:
     """The workers that were heard of lately."""
-    query = select(Worker).where(Worker.heartbeat_at >= database_now() - within_seconds).order_by(Worker.id)
-    return [dict(row._mapping) for row in connection.execute(query)]
+    return [dict(row._mapping) for row in connection.execute(ALIVE, {"within_seconds": within_seconds})]
 
 
 def registered(connection: Connection) -> list[dict[str, Any]]:

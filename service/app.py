@@ -15,7 +15,9 @@ from service.capacity import KnownCapacity
 from service.context import Context
 from service.doorbell import Doorbell
 from service.errors import answer_errors
+from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
+from service.submissions import Submissions
 from service.watcher import Watcher
 
 UNREAD = (401, 404, 405, 413, 415)
@@ -30,13 +32,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = create_openapi_app(__name__, version("descent"))
     # One more, so that `service/api/jobs.py` can tell a chunked body that is too large from one that just fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes + 1
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
+        queue=KnownQueue(settings.lease_seconds),
+        submissions=Submissions(database, settings.queued_jobs),
         schema=newest_revision(),
     )
     app.before_request(name_request)

@@ -8,6 +8,8 @@ from models.database import Database
 from models.settings import Settings
 from service.capacity import KnownCapacity
 from service.doorbell import Doorbell
+from service.known_queue import KnownQueue
+from service.submissions import Submissions
 from service.watcher import Watcher
 
 
@@ -18,6 +20,8 @@ class Context:
     doorbell: Doorbell
     watcher: Watcher
     capacity: KnownCapacity
+    queue: KnownQueue
+    submissions: Submissions
     schema: str
     """Revision of the migrations that this code needs."""
 

@@ -1,11 +1,9 @@
 """A job as the API shows it, from its row."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
-from models import queries, workers
 from models.states import TERMINAL, Status
 from service.times import rfc3339
 
@@ -15,16 +13,8 @@ LINKS = {"self": "", "gradients_time": "/gradients/time"} | {
 STATUS_OF_EVENT = {"job.started": Status.RUNNING, "job.requeued": Status.QUEUED}
 
 
-def show_jobs(connection: Connection, rows: Sequence[Row[Any]], lease_seconds: float) -> list[dict[str, Any]]:
-    """The jobs of some rows, with a fixed number of queries however many there are."""
-    histories = queries.histories(connection, [row.id for row in rows])
-    positions = queries.queue_positions(connection, rows)
-    alive = workers.alive(connection, lease_seconds) if positions else []
-    return [show_job(row, histories[row.id], _queue(row, positions, alive)) for row in rows]
-
-
-def show_job(row: Row[Any], history: Sequence[Row[Any]], queue: dict[str, Any] | None) -> dict[str, Any]:
-    """One job, from its row, its history and its place in the queue."""
+def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
+    """One job, from its row and its place in the queue."""
     return {
         "id": row.id,
         "name": row.name,
@@ -51,7 +41,7 @@ def show_job(row: Row[Any], history: Sequence[Row[Any]], queue: dict[str, Any] |
         "started_at": rfc3339(row.started_at),
         "first_step_at": rfc3339(row.first_step_at),
         "finished_at": rfc3339(row.finished_at),
-        "history": [_passage(event) for event in history],
+        "history": [_passage(*event) for event in sorted(row.history or ())],
         "links": {name: f"/v1/jobs/{row.id}{path}" for name, path in LINKS.items()},
     }
 
@@ -81,19 +71,6 @@ def _timings(row: Row[Any]) -> dict[str, Any] | None:
     return {"queued": queued, **row.timings}
 
 
-def _passage(event: Row[Any]) -> dict[str, Any]:
-    status = STATUS_OF_EVENT.get(event.type, event.type.removeprefix("job."))
-    return {"status": status, "at": rfc3339(event.at), "attempt": event.attempt}
-
-
-def _queue(row: Row[Any], positions: dict[str, int], alive: list[dict[str, Any]]) -> dict[str, Any] | None:
-    if row.id not in positions:
-        return None
-    devices = {device for worker in alive for device in worker["slots"]}
-    if not alive:
-        waiting_for = "worker"
-    elif row.wanted_device == "cuda" and devices == {"cpu"}:
-        waiting_for = "gpu"
-    else:
-        waiting_for = "slot"
-    return {"position": positions[row.id], "waiting_for": waiting_for}
+def _passage(_: int, kind: str, at: float, attempt: int) -> dict[str, Any]:
+    status = STATUS_OF_EVENT.get(kind, kind.removeprefix("job."))
+    return {"status": status, "at": rfc3339(at), "attempt": attempt}

@@ -75,7 +75,7 @@ class Keeper:
                 run.cancel(cancel_mode)
 
     def _beat(self) -> None:
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             lifecycle.renew(connection, self._scheduler.worker_id, self._settings.lease_seconds)
             workers.beat(connection, self._scheduler.worker_id)
         self._last_beat = time.monotonic()

@@ -92,8 +92,9 @@ class Run:
     def _record_all(self) -> bool:
         """Writes what the runner reports; true if it reported the end."""
         for reports in self._runner.reports():
-            self._persist(partial(self._record, reports))
-            if isinstance(reports[-1], Ended):
+            ended = isinstance(reports[-1], Ended)
+            self._persist(partial(self._record, reports), durable=ended)
+            if ended:
                 return True
         return False
 
@@ -112,11 +113,11 @@ class Run:
         with suppress(LeaseLost):
             self._persist(move)
 
-    def _persist(self, write: Callable[[Connection], Result]) -> Result:
+    def _persist(self, write: Callable[[Connection], Result], durable: bool = True) -> Result:
         """One transaction; while the database is away, again and again, for as long as the lease holds."""
         while True:
             try:
-                with self._database.write() as connection:
+                with self._database.write(durable) as connection:
                     return write(connection)
             except OperationalError as problem:
                 if self._fenced_out.is_set():

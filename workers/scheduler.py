@@ -92,7 +92,7 @@ class Scheduler:
             return [slot for slot in self.slots if slot not in self._runs]
 
     def _claim(self, slot: Slot) -> Claim | None:
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             return claim(connection, self.worker_id, slot.device, self._settings.lease_seconds)
 
     def _run(self, run: Run) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
 from pydantic import AfterValidator, BaseModel, Field
+from sqlalchemy import Connection, Row
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import lifecycle, queries
@@ -17,7 +18,7 @@ from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.openapi import Query, ValidationError, answers, blueprint
 from service.replies import EventsReply, JobReply, JobsReply
-from service.resource import show_jobs
+from service.resource import show_job
 from service.times import rfc3339
 
 api = blueprint("jobs", "One definition on its way to a result.")
@@ -74,10 +75,10 @@ def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
     shared = context()
     definition = admit(json_bytes(), shared.capacity.now())
-    with shared.database.write() as connection:
-        job_id = lifecycle.submit(connection, definition, g.owner, shared.settings.queued_jobs)
+    job_id = shared.submissions.submit(definition, g.owner)
     shared.doorbell.ring()
-    reply = _job(job_id, 202)
+    with shared.database.read() as connection:
+        reply = _job(connection, job_id, 202)
     reply.headers["Location"] = f"/v1/jobs/{job_id}"
     return reply
 
@@ -90,7 +91,8 @@ def list_jobs(query: ListQuery) -> Response:
         raise wrong_cursor()
     with shared.database.read() as connection:
         rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
-        items = show_jobs(connection, rows[: query.limit], shared.settings.lease_seconds)
+        places = shared.queue.places(connection, rows)
+    items = [show_job(row, place) for row, place in zip(rows[: query.limit], places, strict=False)]
     more = len(rows) > query.limit
     return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
 
@@ -104,11 +106,10 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
     """Carries an `ETag`, and `Retry-After` while the job is not terminal; 304 to `If-None-Match` of the same."""
     if query.wait:
         _await_change(path.job_id, query.wait)
-    reply = _job(path.job_id, 200)
-    if request.if_none_match.contains_weak(reply.get_etag()[0] or ""):
-        reply.status_code = 304
-        reply.set_data(b"")
-    return reply
+    with context().database.read() as connection:
+        if request.if_none_match and _knows(row := queries.find_version(connection, path.job_id, g.owner)):
+            return _labelled(Response(status=304), row)
+        return _job(connection, path.job_id, 200)
 
 
 @api.post(
@@ -120,9 +121,11 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
 def cancel_job(path: JobPath) -> Response:
     """A waiting job is cancelled at once, a running one by its worker. Repeating it is harmless."""
     body = _cancel_body()
-    with context().database.write() as connection:
+    database = context().database
+    with database.write() as connection:
         lifecycle.cancel(connection, path.job_id, g.owner, body.mode)
-    return _job(path.job_id, 202)
+    with database.read() as connection:
+        return _job(connection, path.job_id, 202)
 
 
 @api.get("/v1/jobs/<job_id>/events", summary="The history of a job", responses=answers(200, EventsReply, 404, 422))
@@ -141,12 +144,16 @@ def list_events(path: JobPath, query: EventsQuery) -> Response:
     return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if more else None)
 
 
-def _job(job_id: str, status: int) -> Response:
-    shared = context()
-    with shared.database.read() as connection:
-        row = queries.find_job(connection, job_id, g.owner)
-        reply = jsonify(show_jobs(connection, [row], shared.settings.lease_seconds)[0])
+def _job(connection: Connection, job_id: str, status: int) -> Response:
+    row = queries.find_job(connection, job_id, g.owner)
+    [place] = context().queue.places(connection, [row])
+    reply = jsonify(show_job(row, place))
     reply.status_code = status
+    return _labelled(reply, row)
+
+
+def _labelled(reply: Response, row: Row[Any]) -> Response:
+    """With the headers that a job's version and status decide."""
     # Weak: steps and the estimated end move on between two versions.
     reply.set_etag(str(row.version), weak=True)
     if row.status not in TERMINAL:
@@ -154,12 +161,17 @@ def _job(job_id: str, status: int) -> Response:
     return reply
 
 
+def _knows(row: Row[Any]) -> bool:
+    """Whether the caller has this version of the job."""
+    return request.if_none_match.contains_weak(str(row.version))
+
+
 def _await_change(job_id: str, seconds: float) -> None:
     """Returns when the job differs from what the caller knows, when it has ended, or when the time is over."""
     shared = context()
     with shared.database.read() as connection:
-        row = queries.find_job(connection, job_id, g.owner)
-    changed = bool(request.if_none_match) and not request.if_none_match.contains_weak(str(row.version))
+        row = queries.find_version(connection, job_id, g.owner)
+    changed = bool(request.if_none_match) and not _knows(row)
     if not changed and row.status not in TERMINAL:
         shared.watcher.wait(job_id, row.version, seconds)
 

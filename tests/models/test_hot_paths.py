@@ -1,0 +1,123 @@
+"""What is asked often is answered by an index, by one statement, and without reading more than is asked for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Executable, event, insert, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from models import queries, recording
+from models.database import Database, database_now
+from models.errors import QueueFull
+from models.lifecycle import CLAIMS, COUNT_QUEUED, HOLDS, Claim, submit_all
+from models.reports import Progress
+from models.tables import Event, Job
+from tests.factories import OWNER, a_claim, a_definition, a_queued_job
+
+DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
+PLANS = {
+    "a claim on a CPU": (CLAIMS["cpu"], "ix_jobs_queue"),
+    "a claim on a GPU": (CLAIMS["cuda"], "ix_jobs_queue"),
+    "the queue": (queries.WAITING, "ix_jobs_queue"),
+    "how many wait": (COUNT_QUEUED, "ix_jobs_owner_status"),
+    "what a worker holds": (HOLDS, "ix_jobs_worker"),
+    "one job": (queries.FIND_JOB, "jobs"),
+    "its history": (queries.FIND_JOB, "ix_events_history"),
+    "all jobs of an owner": (queries.select_jobs(None, None), "ix_jobs_owner"),
+    "a later page": (queries.select_jobs("job_1", None), "ix_jobs_owner"),
+    "those of a status": (queries.select_jobs("job_1", "queued"), "ix_jobs_owner_status"),
+}
+
+
+@pytest.mark.parametrize("question", PLANS)
+def test_an_index_answers(database: Database, question: str) -> None:
+    statement, index = PLANS[question]
+    with database.read() as connection:
+        plan = explain(connection, statement)
+    assert index in plan
+    for whole in ("SCAN jobs", "SCAN events", "Seq Scan", "Sort", "TEMP B-TREE"):
+        assert whole not in plan, plan
+
+
+def test_a_job_with_many_epochs_shows_its_history_alone(database: Database) -> None:
+    job = a_queued_job(database)
+    a_claim(database)
+    with database.write() as connection:
+        row = {"job_id": job, "type": "job.epoch", "attempt": 1, "data": {}}
+        connection.execute(insert(Event).values(at=database_now()), [row] * 100)
+    with database.read() as connection:
+        history = sorted(queries.find_job(connection, job, OWNER).history)
+    assert [(kind, attempt) for _, kind, _, attempt in history] == [("job.queued", 0), ("job.started", 1)]
+
+
+def test_a_job_is_read_by_one_statement(database: Database) -> None:
+    job = a_queued_job(database)
+    with database.read() as connection, statements(database) as executed:
+        queries.find_job(connection, job, OWNER)
+    assert len(executed) == 1
+
+
+def test_a_full_queue_refuses_those_that_are_too_many_and_takes_the_others(database: Database) -> None:
+    wanted = [(a_definition(name=str(index)), owner) for index, owner in enumerate(("a", "b", "a", "a"))]
+    with database.write() as connection:
+        answers = submit_all(connection, wanted, most_queued=2)
+        names = set(connection.scalars(select(Job.name)))
+    assert [isinstance(answer, QueueFull) for answer in answers] == [False, False, False, True]
+    assert names == {"0", "1", "2"}
+
+
+def test_a_transaction_that_need_not_be_durable_does_not_wait_for_the_disk_and_the_next_does(
+    database: Database,
+) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's commits always wait")
+    for durable, level in ((False, 1), (True, 2)):
+        with database.write(durable) as connection:
+            assert connection.scalar(text("PRAGMA synchronous")) == level
+
+
+def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    with pytest.raises(RuntimeError), database.write() as connection:
+        record_and_fail(connection, mine)
+    with database.read() as connection:
+        assert queries.find_job(connection, job, OWNER).step == 0
+
+
+def record_and_fail(connection: Connection, mine: Claim) -> None:
+    recording.record(connection, mine, [Progress(7)], 0.0)
+    raise RuntimeError
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile."""
+    executed: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        executed.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield executed
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+def explain(connection: Connection, statement: Executable) -> str:
+    """How the database would answer it, were there many rows."""
+    name = connection.dialect.name
+    compiled = statement.compile(dialect=DIALECTS[name])  # type: ignore[attr-defined]
+    values = dict.fromkeys(compiled.params, "1") | {
+        key: value for key, value in compiled.params.items() if value is not None
+    }
+    values |= {key: 1 for key in ("lease_seconds", "most_queued", "limit") if key in values}
+    rendered = str(statement.compile(dialect=DIALECTS[name]))  # type: ignore[attr-defined]
+    if name == "sqlite":
+        ordered = tuple(values[key] for key in compiled.positiontup)
+        return "\n".join(str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {rendered}", ordered))
+    connection.exec_driver_sql("SET enable_seqscan = off")
+    connection.exec_driver_sql("SET enable_sort = off")
+    connection.exec_driver_sql("SET enable_bitmapscan = off")
+    return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {rendered}", values))

@@ -1,0 +1,147 @@
+"""The API's answers about jobs, in this process, on both databases."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from models.database import Database
+from models.lifecycle import cancel, claim, finish
+from models.settings import Settings
+from models.states import Status
+from models.workers import register
+from service import known_queue
+from service.app import create_app
+from service.auth import BOOTSTRAP
+
+HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
+SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
+
+
+class Api:
+    """The API as a client sees it, and the statements it executed."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        settings = Settings(data=folder, database_url=database_url, api_key="k" * 32, queued_jobs=150)
+        app = create_app(settings)
+        self.client: FlaskClient = app.test_client()
+        self.database: Database = app.extensions["descent"].database
+        self.statements: list[str] = []
+        event.listen(self.database.engine, "before_cursor_execute", self._note)
+
+    def _note(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        self.statements.append(statement)
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        self.statements.clear()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(f"/v1/jobs{path}", headers=HEADERS | named)
+
+    def post(self, **changes: Any) -> TestResponse:
+        return self.client.post("/v1/jobs", json=SMALL | changes, headers=HEADERS)
+
+    def position(self, job_id: str) -> int:
+        return int(self.get(f"/{job_id}").json["queue"]["position"])
+
+
+@pytest.fixture
+def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
+    api = Api(database_url, tmp_path)
+    yield api
+    api.database.close()
+
+
+def test_a_304_reads_the_version_and_nothing_else(api: Api) -> None:
+    url = f"/{api.post().json['id']}"
+    tag = api.get(url).headers["ETag"]
+    reply = api.get(url, If_None_Match=tag)
+    assert (reply.status_code, reply.data, reply.headers["ETag"]) == (304, b"", tag)
+    assert reply.headers["Retry-After"]
+    [statement] = api.statements
+    assert "definition" not in statement
+    assert "events" not in statement
+
+
+def test_every_move_of_a_job_changes_its_etag(api: Api) -> None:
+    job = api.post().json["id"]
+    tags = [api.get(f"/{job}").headers["ETag"]]
+    with api.database.write() as connection:
+        mine = claim(connection, "wrk_a", "cpu", 60)
+    assert mine is not None
+    tags.append(api.get(f"/{job}").headers["ETag"])
+    with api.database.write() as connection:
+        cancel(connection, job, BOOTSTRAP, "graceful")
+    tags.append(api.get(f"/{job}").headers["ETag"])
+    with api.database.write() as connection:
+        finish(connection, job, mine.attempt, Status.CANCELLED)
+    tags.append(api.get(f"/{job}").headers["ETag"])
+    assert len(set(tags)) == 4
+    assert [api.get(f"/{job}", If_None_Match=tag).status_code for tag in tags] == [200, 200, 200, 304]
+
+
+def test_a_job_of_another_is_a_404_also_to_one_who_knows_its_version(api: Api) -> None:
+    assert api.get(f"/job_{'0' * 26}", If_None_Match='W/"1"').status_code == 404
+
+
+def test_a_job_that_ended_is_read_by_one_statement(api: Api) -> None:
+    job = api.post().json["id"]
+    api.client.post(f"/v1/jobs/{job}/cancel", headers=HEADERS)
+    history = api.get(f"/{job}").json["history"]
+    assert [passage["status"] for passage in history] == ["queued", "cancelled"]
+    assert len(api.statements) == 1
+
+
+def test_a_list_takes_as_many_statements_for_many_jobs_as_for_one(api: Api) -> None:
+    for _ in range(20):
+        api.post()
+    api.get("?limit=1")
+    few = len(api.statements)
+    api.get("?limit=20")
+    assert len(api.statements) == few
+
+
+def test_a_short_queue_is_exact_and_by_priority(api: Api) -> None:
+    first, second = api.post().json["id"], api.post().json["id"]
+    urgent = api.post(priority=5).json["id"]
+    assert [api.position(job) for job in (urgent, first, second)] == [1, 2, 3]
+    api.client.post(f"/v1/jobs/{first}/cancel", headers=HEADERS)
+    assert [api.position(job) for job in (urgent, second)] == [1, 2]
+    listed = {item["id"]: item["queue"] and item["queue"]["position"] for item in api.get("").json["items"]}
+    assert listed == {urgent: 1, second: 2, first: None}
+
+
+def test_a_long_queue_is_not_read_again_for_each_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_queue, "SHORT", 2)
+    monkeypatch.setattr(known_queue, "FRESH_SECONDS", 3600)
+    with api.database.write() as connection:
+        register(connection, "wrk_a", ["cpu"], True)
+    jobs = [api.post().json["id"] for _ in range(4)]
+    assert [api.position(job) for job in jobs] == [1, 2, 3, 4]
+    assert len(api.statements) == 1
+    # One that came later is behind those that are known, though it is not known itself.
+    assert api.position(api.post().json["id"]) == 5
+
+
+def test_jobs_posted_at_once_are_each_accepted_or_refused(api: Api) -> None:
+    replies: list[TestResponse] = []
+
+    def post(name: str) -> None:
+        replies.append(
+            api.client.application.test_client().post("/v1/jobs", json=SMALL | {"name": name}, headers=HEADERS)
+        )
+
+    threads = [threading.Thread(target=post, args=(str(index),)) for index in range(160)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    accepted = [reply.json for reply in replies if reply.status_code == 202]
+    assert sorted(reply.status_code for reply in replies) == [202] * 150 + [429] * 10
+    assert len({job["id"] for job in accepted}) == 150
+    stored = {item["id"]: item["name"] for item in api.get("?limit=200").json["items"]}
+    assert stored == {job["id"]: job["name"] for job in accepted}
