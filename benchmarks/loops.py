@@ -19,7 +19,6 @@ from models.shapes import trace
 from workers.training.data import Prepared
 from workers.training.job import Trainer
 from workers.training.losses import build_loss
-from workers.training.networks import build
 from workers.training.parts import Resident
 from workers.training.precision import autocast_of
 from workers.training.scale import target_scale
@@ -92,7 +91,7 @@ class Ours(Loop):
         definition = workload.definition(gradients, **training)
         trainer = trainer_of(definition, workload, device)
         torch.manual_seed(SEED)
-        self.network = trainer.network = build(definition.network, trainer.shape).to(device)
+        self.network = trainer.network = trainer.build_network()
         self.loop = trainer.loop(SEED)
 
     def epoch(self) -> None:

@@ -208,7 +208,7 @@ class Training(Strict):
     """For a dnn."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """`bfloat16`: affine maps and recurrences in bfloat16, weights and loss in float32. `auto`: bfloat16 on a GPU that
-    has it, else float32."""
+    has it, else float32. On a GPU `float32` is that, and the other two let what is left in float32 use TF32."""
     deterministic: bool = False
     """On a GPU: only algorithms that give the same bits each time. On a CPU they do anyway."""
 

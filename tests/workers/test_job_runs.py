@@ -226,6 +226,12 @@ def step(network: nn.Module, given: torch.Tensor, optimizer: torch.optim.Optimiz
     return loss.item()
 
 
+@pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("bfloat16", True), ("auto", True)])
+def test_float32_is_float32_and_no_tf32(folder: Path, precision: str, allowed: bool) -> None:
+    a_trainer(a_job(precision=precision), folder)
+    assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is allowed
+
+
 def test_bfloat16_keeps_weights_in_float32(folder: Path) -> None:
     for network in ({"hidden": [8], "norm": "batch"}, {"hidden": [8, 8], "residual": True}):
         trainer = a_trainer(a_job(network, epochs=2, precision="bfloat16"), folder)

@@ -26,7 +26,7 @@ from workers.training.losses import Loss, build_loss, constant_loss
 from workers.training.networks import build
 from workers.training.optimizers import build_optimizer
 from workers.training.parameters import FlatParameters
-from workers.training.precision import autocast_of
+from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import pretrain
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
@@ -99,6 +99,7 @@ class Trainer:
         shape = with_logits(rows, name)
         architecture = trace(definition.network, shape)
         autocast = autocast_of(training.precision, device)
+        allow_tf32(training.precision)
         return cls(definition, shape, architecture, prepared, loss, device, autocast, report, cancelled, stopwatch)
 
     def run(self) -> str:
@@ -145,7 +146,7 @@ class Trainer:
         self.place.run = run
         self.best.begin_run()
         torch.manual_seed(seed)
-        self.network = build(self.definition.network, self.shape).to(self.device)
+        self.network = self.build_network()
         pretrained = None
         if training.pretraining:
             with self.stopwatch("training"):
@@ -159,6 +160,11 @@ class Trainer:
         result = {"run": run, "seed": seed, "epochs": self.place.epoch - first_epoch, "stopped": self.stopped}
         self.runs.append(result | {"best": self.best.run_metrics, "pretraining": pretrained})
         return self.stopped != "cancelled"
+
+    def build_network(self) -> nn.Module:
+        """The network with fresh weights, on the device; convolutions have their channels side by side in memory."""
+        network = build(self.definition.network, self.shape)
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
     def loop(self, seed: int) -> Loop:
         """The loop of a run on the network as it is now."""

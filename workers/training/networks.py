@@ -155,6 +155,7 @@ class Convolution(nn.Module):
         self.pool = POOLS[layer.pool, rank](layer.pool_size) if layer.pool != "none" else None
 
     def forward(self, x: Tensor) -> Tensor:
+        x = channels_last(x) if x.dim() == 4 else x
         y: Tensor = self.convolution(self.padding(x) if self.padding else x)
         if self.norm:
             y = self.norm(y)
@@ -166,6 +167,14 @@ class Convolution(nn.Module):
         if self.pool:
             y = self.pool(y)
         return y
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """An image with its channels side by side in memory, as convolutions are quickest. Of one channel that is a matter
+    of strides alone, which torch takes for the other order unless they say so."""
+    if x.shape[1] == 1:
+        return x.reshape(len(x), *x.shape[2:], 1).permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _same_padding(layer: definitions.Convolution, sizes: Shape) -> list[tuple[int, int]]:

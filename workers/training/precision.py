@@ -28,3 +28,8 @@ def autocast_of(precision: Precision, device: torch.device) -> Callable[[], Abst
     if precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and available):
         return partial(torch.autocast, device.type, torch.bfloat16)
     return nullcontext
+
+
+def allow_tf32(precision: Precision) -> None:
+    """On a GPU, `float32` computes with all 24 bits; what else is in float32 beside bfloat16 may use TF32's 11."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
