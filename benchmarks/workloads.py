@@ -104,7 +104,7 @@ def digits(size: int = 8) -> tuple[Tensor, Tensor]:
 
 
 HALF = 896
-"""Rows of the larger images: 14 steps an epoch, and 1 400 a job, of which every 50th is sampled."""
+"""Rows of the larger images: 14 steps an epoch, and 2 800 a job, of which every 100th is sampled."""
 
 
 def rows(count: int, *tensors: Tensor) -> list[Tensor]:
@@ -121,14 +121,14 @@ def _xor() -> Workload:
         XorParameters().shape(),
         torch.from_numpy(x),
         torch.from_numpy(y),
-        epochs=50,  # 5 000 steps, of which every 50th is sampled
+        epochs=50,  # 5 000 steps, of which every 100th is sampled
         epochs_a_turn=1,
         batch_size=4,
     )
 
 
 def _table(name: str, hidden: list[int], activation: str, function: type[nn.Module]) -> Workload:
-    x, y = digits()  # 29 steps an epoch, 1 450 a job, of which every 50th is sampled
+    x, y = digits()  # 29 steps an epoch, 2 900 a job, of which every 100th is sampled
     shape = DataShape("table", "classification", len(x), (64,), 10, DIGITS)
     network = {"family": "dnn", "hidden": hidden, "activation": activation}
     return Workload(
@@ -138,8 +138,8 @@ def _table(name: str, hidden: list[int], activation: str, function: type[nn.Modu
         shape,
         x.flatten(1),
         y,
-        epochs=50,
-        epochs_a_turn=2,
+        epochs=100,
+        epochs_a_turn=4,
     )
 
 
@@ -153,8 +153,8 @@ def _cnn28() -> Workload:
         DataShape("image", "classification", len(x), (1, 28, 28), 10, DIGITS),
         x.unsqueeze(1),
         y,
-        epochs=100,
-        epochs_a_turn=4,
+        epochs=200,
+        epochs_a_turn=8,
     )
 
 
@@ -162,7 +162,7 @@ def _lstm() -> Workload:
     x, y = rows(HALF, *digits(28))
     shape = DataShape("sequence", "classification", len(x), (28, 28), 10, DIGITS)
     network = {"family": "rnn", "cell": "lstm", "hidden": 64}
-    return Workload("lstm", network, by_hand.LastState, shape, x, y, epochs=100, epochs_a_turn=4)
+    return Workload("lstm", network, by_hand.LastState, shape, x, y, epochs=200, epochs_a_turn=8)
 
 
 def _resnet() -> Workload:

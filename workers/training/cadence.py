@@ -5,8 +5,10 @@ from typing import Literal
 
 FEWEST, MOST = 20, 2000
 """Samples of a job under `auto`: all steps where there are fewer than FEWEST, and about MOST where there are many."""
-STEPS_PER_SAMPLE = 50
-"""What `auto` aims at between the two."""
+STEPS_PER_SAMPLE = 100
+"""What `auto` aims at between the two. A sample costs no more than about one step, whatever the network: an optimizer
+touches every parameter more often than a sample does, and a layer computes more than the norms of what it gives. So it
+is about one step in a hundred, gradients alone a tenth of that (`python -m benchmarks --only statistics`)."""
 FIRST_STEPS = 3
 DENSE = 20
 """Steps that are all sampled where the end is open."""
