@@ -23,7 +23,10 @@ FROM base AS worker
 # `https://download.pytorch.org/whl/cpu` makes an image without CUDA, several gigabytes smaller.
 ARG TORCH_INDEX=https://pypi.org/simple
 COPY workers ./workers
-RUN pip install --extra-index-url "$TORCH_INDEX" --editable '.[worker]'
+# The compiler is for the statistics of gradients, workers/training/statistics.c, and leaves with this layer.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && pip install --extra-index-url "$TORCH_INDEX" --editable '.[worker]' \
+    && apt-get purge --yes --auto-remove gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 USER descent
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s CMD ["python", "-m", "workers.alive"]
 CMD ["python", "-m", "workers"]
