@@ -16,8 +16,7 @@ from typing import Any
 
 from benchmarks.report import Table, installed, machine
 
-SECTIONS = ("engine", "statistics", "scaling", "jobs", "memory", "api", "storage", "queue", "gpu")
-MAY_BE_MISSING = ("api", "storage", "queue")
+SECTIONS = ("engine", "statistics", "scaling", "mapped", "jobs", "memory", "api", "storage", "queue", "gpu")
 DOCS = Path(__file__).parents[1] / "docs"
 HEADER = """# Benchmarks
 
@@ -39,26 +38,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # says the embedded PostgreSQL
     started = time.monotonic()
     for name in chosen.only:
-        module = found(name)
-        if module is None:
-            print(f"{name}: not there yet\n", flush=True)
-            continue
         begun = time.monotonic()
-        section = section_of(module, chosen.quick)
+        section = section_of(import_module(f"benchmarks.{name}"), chosen.quick)
         print(shown(name, section))
         print(f"{name}: {time.monotonic() - begun:.0f} s\n", flush=True)
         if not chosen.quick:
             keep(name, section)
     print(f"{time.monotonic() - started:.0f} s in all")
-
-
-def found(name: str) -> ModuleType | None:
-    try:
-        return import_module(f"benchmarks.{name}")
-    except ModuleNotFoundError as error:
-        if name in MAY_BE_MISSING and error.name == f"benchmarks.{name}":
-            return None
-        raise
 
 
 def section_of(module: ModuleType, quick: bool) -> dict[str, Any]:

@@ -27,8 +27,8 @@ PEERS: dict[str, Callable[[Workload], peers.Contender | None]] = {
 COLUMNS = ("ours", "ours, every step", *PEERS)
 NOTE = """Seconds an epoch as shares of the bare loop's: medians of epochs in turns, in one process on one thread. Each
 contender has the same rows in memory, batches of the same size and Adam at the same rate, and validates nothing. Ours
-measures loss and accuracy of the epoch and its statistics, at the default cadence (every 100th step of these jobs, every
-10th of resnet's) or at every step. At the end it must have learned what the bare loop has."""
+measures loss and accuracy of the epoch and its statistics, at the default cadence (every 100th step of these jobs,
+every 10th of resnet's) or at every step. At the end it must have learned what the bare loop has."""
 
 
 def run(quick: bool) -> list[Table]:
