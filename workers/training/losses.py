@@ -60,7 +60,9 @@ def _cross_entropy(loss: Loss, logits: Tensor, classes: Tensor) -> Tensor:
 def _binary_cross_entropy(loss: Loss, logits: Tensor, classes: Tensor) -> Tensor:
     """In nats; a smoothed target is 1 - smoothing / 2 for its class."""
     flat, truth = logits.flatten(), classes.flatten()
-    smoothed = truth.float() * (1 - loss.smoothing) + loss.smoothing / 2
+    smoothed = truth.float()
+    if loss.smoothing:
+        smoothed = smoothed * (1 - loss.smoothing) + loss.smoothing / 2
     if loss.weights is None:
         return functional.binary_cross_entropy_with_logits(flat, smoothed)
     weights = loss.weights[truth]

@@ -20,7 +20,10 @@ ADAGRAD_EPSILON = 1e-10
 
 
 class Optimizer:
-    """Makes a step of the gradients: `optimizer.rate = 0.01; optimizer.step()`."""
+    """Makes a step of the gradients: `optimizer.rate = 0.01; optimizer.step()`.
+
+    The vectors themselves are no part of any graph, so nothing here needs `no_grad`.
+    """
 
     kept: ClassVar[tuple[str, ...]] = ()
     """Names of the vectors it keeps from step to step."""
@@ -49,7 +52,6 @@ class SgdStep(Optimizer):
         super().__init__(definition, weight_decay, parameters)
         self.momentum, self.nesterov = definition.momentum, definition.nesterov
 
-    @torch.no_grad()
     def step(self) -> None:
         torch._fused_sgd_(
             [self.values],
@@ -71,7 +73,6 @@ class AdamStep(Optimizer):
     kept = ("mean", "mean_square")
     kernel: ClassVar[Callable[..., object]] = staticmethod(torch._fused_adam_)
 
-    @torch.no_grad()
     def step(self) -> None:
         self.steps += 1
         self.kernel(
@@ -106,7 +107,6 @@ class RmsPropStep(Optimizer):
         super().__init__(definition, weight_decay, parameters)
         self.alpha, self.momentum = definition.alpha, definition.momentum
 
-    @torch.no_grad()
     def step(self) -> None:
         gradients, mean_square = self.decayed(), self.state["mean_square"]
         mean_square.mul_(self.alpha).addcmul_(gradients, gradients, value=1 - self.alpha)
@@ -123,7 +123,6 @@ class AdaGradStep(Optimizer):
 
     kept = ("sum_of_squares",)
 
-    @torch.no_grad()
     def step(self) -> None:
         gradients, total = self.decayed(), self.state["sum_of_squares"]
         total.addcmul_(gradients, gradients)
