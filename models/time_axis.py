@@ -8,7 +8,7 @@ from models.shapes import Architecture
 
 MOST_TIME_STEPS = 64
 SAMPLED_STATES = 200_000
-"""States stepped by hand for a job's samples: what bounds the cost of long sequences."""
+"""States walked back over for a job's samples: what bounds the cost of long sequences."""
 FEWEST_SAMPLES, MOST_SAMPLES = 20, 400
 
 

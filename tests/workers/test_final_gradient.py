@@ -53,6 +53,22 @@ def test_batches_that_are_accumulated_make_the_step_of_one_large_batch(folder: P
         assert one.metrics["validation_loss"] == pytest.approx(other.metrics["validation_loss"], rel=1e-5)
 
 
+def test_a_recurrent_job_may_accumulate_too(folder: Path) -> None:
+    network = {"family": "rnn", "cell": "gru", "hidden": 6, "readout": "mean"}
+    reports: list[Report] = []
+    for batch_size, accumulate in ((400, 1), (100, 4)):
+        plain = {
+            "network": network,
+            "data": {"dataset": "adding", "parameters": {"length": 12, "rows": 1000}},
+            "training": {"epochs": 1, "batch_size": batch_size, "accumulate": accumulate},
+            "gradients": {"every_steps": 1},
+        }
+        train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: False)
+    series = [Chunk.decode(r.data).values for r in reports if isinstance(r, Sampled) and r.series == "tensors"]
+    np.testing.assert_allclose(series[0][:, :2], series[1][:, :2], rtol=1e-3, atol=1e-6)
+    assert sum(isinstance(r, Sampled) and r.series == "time" for r in reports) == 2
+
+
 def test_the_train_loss_of_accumulated_batches_is_the_mean_over_rows(folder: Path) -> None:
     _, whole = sampled(folder, batch_size=50)
     _, parts = sampled(folder, batch_size=10, accumulate=5)

@@ -128,6 +128,7 @@ class Sample(Step):
         self._recorder = recorder
         self._step = step
         self._time = recorder.time_gradients if over_time else None
+        self._over_time: Tensor | None = None
 
     def watching(self) -> AbstractContextManager[None]:
         recorder = self._recorder
@@ -137,6 +138,8 @@ class Sample(Step):
     def before_clipping(self) -> None:
         with self._recorder.stopwatch("statistics"):
             self._recorder.statistics.before_clipping()
+            # Not after the step: what comes back through time comes through the weights of the pass.
+            self._over_time = self._time.take() if self._time else None
 
     def after_clipping(self) -> None:
         with self._recorder.stopwatch("statistics"):
@@ -147,7 +150,7 @@ class Sample(Step):
         with recorder.stopwatch("statistics"):
             recorder.statistics.after_step(self._step)
             hidden = recorder.hidden_layers.take() if recorder.hidden_layers else None
-            recorder.keep(self._step, hidden, self._time.take() if self._time else None)
+            recorder.keep(self._step, hidden, self._over_time)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """Gradients over time of recurrent layers: the norm of dL/dh_t, exact, for rnn, lstm and gru.
 
-A fused layer of torch shows only the part of dL/dh_t that comes straight from its output. So on a sampled step each
-layer is stepped again by hand from its recorded input, in double, and the recorded gradient of its output is sent back
-through these steps; what arrives at h_t is all of dL/dh_t. The training itself is not touched.
+A fused layer of torch shows only the part of dL/dh_t that comes straight from its output; `backward_in_time` adds what
+comes back from later steps. The training itself is not touched.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from workers.training.backward_in_time import CELLS, Run, Walk
 from workers.training.networks import Recurrent
 
 
@@ -24,15 +23,14 @@ class TimeGradients:
         """`time_steps`: those to report, ascending; the same for all layers."""
         self._cells: list[Any] = [module.cell for module in network.modules() if isinstance(module, Recurrent)]
         self._time_steps = torch.tensor(time_steps, device=next(network.parameters()).device)
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self._cells)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Forward and backward within it are seen by `take`."""
-        self._seen = []
+        """Forward and backward within it are seen by `take`; of several passes the last one is."""
         handles = [cell.register_forward_hook(partial(_keep, self._seen)) for cell in self._cells]
         try:
             yield
@@ -40,64 +38,50 @@ class TimeGradients:
             for handle in handles:
                 handle.remove()
 
+    @torch.no_grad()
     def take(self) -> Tensor:
-        """float64 [layers x directions, time_steps]: the norm over rows and units of dL/dh_t."""
+        """float64 [layers x directions, time_steps]: the norm over rows and units of dL/dh_t.
+
+        For before the optimizer moves the weights. What was seen is let go.
+        """
         norms = []
-        for cell, (x, output) in zip(self._cells, self._seen, strict=True):
+        for cell in self._cells:
+            x, output = self._seen.pop(cell)
             gradient = torch.zeros_like(output) if output.grad is None else output.grad
-            for direction, part in enumerate(torch.split(gradient, cell.hidden_size, dim=2)):
-                norms.append(state_gradients(cell, x, part, reverse=direction == 1).flatten(1).norm(dim=1))
-        self._seen = []
+            parts = zip(
+                torch.split(output, cell.hidden_size, 2), torch.split(gradient, cell.hidden_size, 2), strict=True
+            )
+            for direction, (states, part) in enumerate(parts):
+                norms.append(state_gradients(cell, x, states, part, reverse=direction == 1).flatten(1).norm(dim=1))
         return torch.stack(norms)[:, self._time_steps]
 
 
-def _keep(seen: list[tuple[Tensor, Tensor]], cell: nn.Module, inputs: tuple[Tensor], output: Any) -> None:
+def _keep(seen: dict[nn.Module, tuple[Tensor, Tensor]], cell: nn.Module, inputs: tuple[Tensor], output: Any) -> None:
     output[0].retain_grad()
-    seen.append((inputs[0].detach(), output[0]))
+    seen[cell] = (inputs[0].detach(), output[0])
 
 
-def state_gradients(cell: nn.RNNBase, x: Tensor, output_gradient: Tensor, reverse: bool) -> Tensor:
-    """dL/dh_t of one direction, float64 [time, rows, units], from the gradient of its output [rows, time, units]."""
-    weights = [weight.detach().double() for weight in cell.all_weights[1 if reverse else 0]]
-    w_input, w_state, b_input, b_state = weights
-    inputs = functional.linear(x.double(), w_input, b_input).unbind(1)
-    order = range(len(inputs) - 1, -1, -1) if reverse else range(len(inputs))
-    step, units = STEPS[cell.mode], cell.hidden_size
-    h = x.new_zeros((len(x), units), dtype=torch.float64).requires_grad_()
-    memory = torch.zeros_like(h)
-    states: dict[int, Tensor] = {}
-    with torch.enable_grad():
-        for t in order:
-            h, memory = step(inputs[t], functional.linear(h, w_state, b_state), h, memory)
-            h.retain_grad()
-            states[t] = h
-        outputs = torch.stack([states[t] for t in range(len(inputs))], dim=1)
-        outputs.backward(output_gradient.double())  # type: ignore[no-untyped-call]
-    gradients = [states[t].grad for t in range(len(inputs))]
-    return torch.stack([gradient for gradient in gradients if gradient is not None])
+@torch.no_grad()
+def state_gradients(cell: Any, x: Tensor, states: Tensor, output_gradient: Tensor, reverse: bool) -> Tensor:
+    """dL/dh_t of one direction, float64 [time, rows, units].
+
+    From the input [rows, time, features], the output, which is the states, and its gradient, both [rows, time, units].
+    """
+    parameters = cell.all_weights[1 if reverse else 0]
+    x, states = (_in_order(_as_computed(sequence, states), reverse) for sequence in (x, states))
+    by_gate = (torch.split(_as_computed(parameter, states), cell.hidden_size) for parameter in parameters)
+    run = Run(x, states, *by_gate)
+    gradients = torch.empty_like(states, dtype=torch.float64).copy_(_in_order(output_gradient, reverse))
+    CELLS[cell.mode](run, Walk(run, gradients))
+    return gradients.flip(0) if reverse else gradients
 
 
-def _rnn(activation: Any, inputs: Tensor, recurrent: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    return activation(inputs + recurrent), memory
+def _in_order(sequence: Tensor, reverse: bool) -> Tensor:
+    """[rows, time, ...] as [time, rows, ...], in the order in which the direction goes."""
+    steps = sequence.transpose(0, 1)
+    return steps.flip(0) if reverse else steps.contiguous()
 
 
-def _lstm(inputs: Tensor, recurrent: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
-    i, f, g, o = (inputs + recurrent).chunk(4, dim=1)
-    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-    return o.sigmoid() * memory.tanh(), memory
-
-
-def _gru(inputs: Tensor, recurrent: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Cho et al. 2014, with the reset gate after the recurrent product, as in torch."""
-    (r_input, z_input, n_input), (r_state, z_state, n_state) = inputs.chunk(3, dim=1), recurrent.chunk(3, dim=1)
-    r, z = (r_input + r_state).sigmoid(), (z_input + z_state).sigmoid()
-    return (1 - z) * (n_input + r * n_state).tanh() + z * h, memory
-
-
-STEPS: dict[str, Any] = {
-    "RNN_TANH": partial(_rnn, torch.tanh),
-    "RNN_RELU": partial(_rnn, torch.relu),
-    "LSTM": _lstm,
-    "GRU": _gru,
-}
+def _as_computed(values: Tensor, states: Tensor) -> Tensor:
+    """Rounded like the states, as autocast did; from there on in floats of 32 bits at least."""
+    return values.detach().to(states.dtype).to(torch.promote_types(states.dtype, torch.float32))
