@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from models.database import Database
@@ -18,13 +17,14 @@ from models.workers import register
 from service import known_queue
 from service.app import create_app
 from service.auth import BOOTSTRAP
+from tests.statements import statements
 
 HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
 SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
 
 
 class Api:
-    """The API as a client sees it, and the statements it executed."""
+    """The API as a client sees it, and the statements of its last GET."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         settings = Settings(data=folder, database_url=database_url, api_key="k" * 32, queued_jobs=150)
@@ -32,15 +32,11 @@ class Api:
         self.client: FlaskClient = app.test_client()
         self.database: Database = app.extensions["descent"].database
         self.statements: list[str] = []
-        event.listen(self.database.engine, "before_cursor_execute", self._note)
-
-    def _note(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        self.statements.append(statement)
 
     def get(self, path: str, **headers: str) -> TestResponse:
-        self.statements.clear()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.get(f"/v1/jobs{path}", headers=HEADERS | named)
+        with statements(self.database) as self.statements:
+            return self.client.get(f"/v1/jobs{path}", headers=HEADERS | named)
 
     def post(self, **changes: Any) -> TestResponse:
         return self.client.post("/v1/jobs", json=SMALL | changes, headers=HEADERS)
