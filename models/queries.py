@@ -25,7 +25,7 @@ from models.errors import NotFound
 from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
 from models.states import Status
-from models.tables import OF_HISTORY, Event, Job, Layer, Statistics, epochs, layer_summaries
+from models.tables import OF_HISTORY, QUEUED, Event, Job, Layer, Statistics, epochs, layer_summaries
 
 STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued"))
 """The events that changed a job's status, as SQL literals."""
@@ -64,6 +64,7 @@ HISTORY = (
 JOB = select(Job.__table__, database_now().label("now"), HISTORY.label("history"))
 _mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
 FIND_JOB = Question(JOB.where(*_mine))
+NEW = {column.name: column.default.arg if column.default else None for column in Job.__table__.columns}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
 WAITING = Question(
@@ -109,6 +110,13 @@ def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
         NotFound: there is no such job of this owner.
     """
     return _found(connection, FIND_JOB, job_id, owner)
+
+
+def as_found(values: dict[str, Any]) -> Row[Any]:
+    """The row of a job that was inserted with these values, as `find_job` gives it."""
+    at = values["created_at"]
+    row: Row[Any] = FIND_JOB.row(**NEW | values, now=at, history=[[0, QUEUED, at, 0]])
+    return row
 
 
 def find_version(connection: Connection, job_id: str, owner: str) -> Row[Any]:

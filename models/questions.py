@@ -28,7 +28,7 @@ class Question:
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         self.statement = statement
-        self._row = _row_of(statement)
+        self.row = _row_of(statement)
         self._written: dict[str, Written] = {}
 
     def one(self, connection: Connection, **values: Any) -> Any:
@@ -49,8 +49,8 @@ class Question:
             # What went wrong SQLAlchemy can tell, which also drops a connection that is lost.
             return list(connection.execute(self.statement, values))
         if not written.readers:
-            return [self._row(*row) for row in found]
-        return [self._row(*_read(row, written.readers)) for row in found]
+            return [self.row(*row) for row in found]
+        return [self.row(*_read(row, written.readers)) for row in found]
 
     def _put(self, connection: Connection, written: Written, values: dict[str, Any]) -> list[Any] | None:
         """The driver's rows; None where it raised an error."""
