@@ -98,8 +98,8 @@ def read_milliseconds(database: Database, job_id: str) -> float:
     started = time.perf_counter()
     with database.read() as connection:
         queries.find_job(connection, job_id, OWNER)
-        data = queries.chunks(connection, job_id, "tensors", 0, None)
-    series = assemble(data, "norm", [0])
+        pieces = queries.pieces(connection, job_id, "tensors", "norm", 0, None)
+    series = assemble(pieces, [0])
     seconds = time.perf_counter() - started
     assert series.values.shape == (STEPS, 1)
     return 1000 * seconds

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
-SQLITE_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON")
+SQLITE_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "mmap_size=1073741824")
 IDLE_SECONDS = 1.0
 """After so long without use a connection to PostgreSQL is tested first."""
 

@@ -28,7 +28,7 @@ from models.definitions.job import JobDefinition
 from models.errors import IllegalMove, NotFound, QueueFull
 from models.ids import new_id
 from models.states import HELD, TERMINAL, Status, Verdict, sources
-from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
+from models.tables import QUEUED, Event, Job, Layer, Statistics, epochs, layer_summaries
 
 
 class LeaseLost(Exception):
@@ -56,8 +56,11 @@ _jobs: Table = Job.__table__  # type: ignore[assignment]
 _lease_until = database_now() + bindparam("lease_seconds", type_=Double)
 _held_by = _jobs.c.worker == bindparam("of_worker"), _jobs.c.status.in_(map(_literal, HELD))
 _queued = select(_jobs.c.id).where(_jobs.c.owner == bindparam("owner"), _jobs.c.status == bindparam("status"))
-COUNT_QUEUED = select(func.count()).select_from(_queued.limit(bindparam("most_queued", type_=Integer)).subquery())
-INSERT_JOB = insert(_jobs).values(created_at=database_now())
+COUNT_QUEUED = select(func.count(), database_now()).select_from(
+    _queued.limit(bindparam("most_queued", type_=Integer)).subquery()
+)
+INSERT_JOB = insert(_jobs)
+INSERT_QUEUED = insert(Event.__table__)  # type: ignore[arg-type]
 INSERT_EVENT = insert(Event.__table__).values(at=database_now())  # type: ignore[arg-type]
 RENEW = update(_jobs).where(*_held_by).values(lease_until=_lease_until)
 HOLDS = select(_jobs.c.id, _jobs.c.attempt, _jobs.c.cancel_mode).where(*_held_by)
@@ -99,20 +102,23 @@ def submit(connection: Connection, definition: JobDefinition, owner: str, most_q
     [answer] = submit_all(connection, [(definition, owner)], most_queued)
     if isinstance(answer, QueueFull):
         raise answer
-    return answer
+    return str(answer["id"])
 
 
 def submit_all(
     connection: Connection, submissions: Sequence[tuple[JobDefinition, str]], most_queued: int
-) -> list[str | QueueFull]:
-    """Queues new jobs, each for its owner; gives for each its id, or the refusal."""
+) -> list[dict[str, Any] | QueueFull]:
+    """Queues new jobs, each for its owner; gives for each the values of its row, or the refusal."""
     limit = {"status": Status.QUEUED, "most_queued": most_queued}
-    owners = {owner for _, owner in submissions}
-    room = {
-        owner: most_queued - connection.execute(COUNT_QUEUED, limit | {"owner": owner}).scalar_one() for owner in owners
-    }
-    answers: list[str | QueueFull] = []
+    room: dict[str, int] = {}
+    now = 0.0
+    for owner in {owner for _, owner in submissions}:
+        waiting, now = connection.execute(COUNT_QUEUED, limit | {"owner": owner}).one()
+        room[owner] = most_queued - waiting
+    answers: list[dict[str, Any] | QueueFull] = []
     rows = []
+    # As many digits as SQLite writes into the JSON of a history: both times of a job are to be the same.
+    now = round(now, 5)
     for definition, owner in submissions:
         if not room[owner]:
             answers.append(
@@ -120,11 +126,11 @@ def submit_all(
             )
             continue
         room[owner] -= 1
-        rows.append(_new_row(definition, owner))
-        answers.append(rows[-1]["id"])
+        rows.append(_new_row(definition, owner) | {"created_at": now})
+        answers.append(rows[-1])
     if rows:
         connection.execute(INSERT_JOB, rows)
-        connection.execute(INSERT_EVENT, [_event(row["id"], "job.queued", 0, {}) for row in rows])
+        connection.execute(INSERT_QUEUED, [_event(row["id"], QUEUED, 0, {}) | {"at": now} for row in rows])
     return answers
 
 

@@ -3,14 +3,29 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Integer, Row, Select, bindparam, func, literal_column, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from models.database import database_now
 from models.errors import NotFound
+from models.questions import Question
+from models.series import HEAD_BYTES, Layout, Piece
 from models.states import Status
-from models.tables import OF_HISTORY, Event, Job, Layer, Statistics, epochs, layer_summaries
+from models.tables import OF_HISTORY, QUEUED, Event, Job, Layer, Statistics, epochs, layer_summaries
 
 STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued"))
 """The events that changed a job's status, as SQL literals."""
@@ -48,12 +63,43 @@ HISTORY = (
 """With the row, for a statement of its own takes as long as the rest of an answer."""
 JOB = select(Job.__table__, database_now().label("now"), HISTORY.label("history"))
 _mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
-FIND_JOB = JOB.where(*_mine)
-FIND_VERSION = select(_jobs.id, _jobs.version, _jobs.status).where(*_mine)
+FIND_JOB = Question(JOB.where(*_mine))
+NEW = {column.name: column.default.arg if column.default else None for column in Job.__table__.columns}
+FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
-WAITING = (
+WAITING = Question(
     select(-_jobs.priority, _jobs.id).where(_jobs.status == Status.QUEUED).order_by(_jobs.priority.desc(), _jobs.id)
 )
+_statistics = Statistics.__table__.c
+_of_series = _statistics.job_id == bindparam("job_id"), _statistics.series == bindparam("series")
+FIRST_HEAD = Question(
+    select(func.substr(_statistics.data, 1, literal_column(str(HEAD_BYTES)), type_=LargeBinary))
+    .where(*_of_series)
+    .order_by(_statistics.first_step)
+    .limit(1)
+)
+
+
+def _slice(start: ColumnElement[int], size: ColumnElement[int]) -> ColumnElement[bytes]:
+    return func.substr(_statistics.data, 1 + start, size, type_=LargeBinary)
+
+
+def _bytes(name: str) -> ColumnElement[int]:
+    return bindparam(name, type_=Integer)
+
+
+PIECES = Question(
+    select(
+        _slice(literal_column("0"), _bytes("head") + 8 * _statistics.samples),
+        _slice(_bytes("head") + _bytes("before") * _statistics.samples, _bytes("width") * _statistics.samples),
+    )
+    .where(*_of_series)
+    .where(_statistics.last_step >= bindparam("from_step", type_=BigInteger))
+    .where(_statistics.first_step <= bindparam("to_step", type_=BigInteger))
+    .order_by(_statistics.first_step)
+)
+"""Of each chunk what a series needs, cut out by the database: as `models.series.Place` says."""
+LAST_STEP = 2**63 - 1
 
 
 def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
@@ -66,6 +112,13 @@ def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
     return _found(connection, FIND_JOB, job_id, owner)
 
 
+def as_found(values: dict[str, Any]) -> Row[Any]:
+    """The row of a job that was inserted with these values, as `find_job` gives it."""
+    at = values["created_at"]
+    row: Row[Any] = FIND_JOB.row(**NEW | values, now=at, history=[[0, QUEUED, at, 0]])
+    return row
+
+
 def find_version(connection: Connection, job_id: str, owner: str) -> Row[Any]:
     """A job's `id version status`, and nothing more: what a client that knows the version needs.
 
@@ -75,8 +128,8 @@ def find_version(connection: Connection, job_id: str, owner: str) -> Row[Any]:
     return _found(connection, FIND_VERSION, job_id, owner)
 
 
-def _found(connection: Connection, query: Select[Any], job_id: str, owner: str) -> Row[Any]:
-    row = connection.execute(query, {"job_id": job_id, "owner": owner}).one_or_none()
+def _found(connection: Connection, question: Question, job_id: str, owner: str) -> Row[Any]:
+    row: Row[Any] | None = question.one(connection, job_id=job_id, owner=owner)
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
     return row
@@ -108,7 +161,7 @@ def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
 
 def waiting(connection: Connection) -> list[tuple[int, str]]:
     """The queue: of each job that waits its (-priority, id), ascending, in the order in which they are claimed."""
-    return [(rank, job_id) for rank, job_id in connection.execute(WAITING)]
+    return WAITING.all(connection)
 
 
 def list_events(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[Row[Any]]:
@@ -133,10 +186,15 @@ def latest_summaries(connection: Connection, job_id: str) -> dict[int, Row[Any]]
     return {row.tensor_index: row for row in rows}
 
 
-def chunks(connection: Connection, job_id: str, series: str, from_step: int, to_step: int | None) -> list[bytes]:
-    """The chunks of a series that touch a range of steps, in order."""
-    of_series = (Statistics.job_id == job_id, Statistics.series == series)
-    query = select(Statistics.data).where(*of_series, Statistics.last_step >= from_step)
-    if to_step is not None:
-        query = query.where(Statistics.first_step <= to_step)
-    return list(connection.scalars(query.order_by(Statistics.first_step)))
+def pieces(
+    connection: Connection, job_id: str, series: str, statistic: str, from_step: int, to_step: int | None
+) -> list[Piece]:
+    """Of each chunk of a series that touches a range of steps its part of one statistic, in order."""
+    of_series = {"job_id": job_id, "series": series}
+    first = FIRST_HEAD.one(connection, **of_series)
+    if first is None:
+        return []
+    # One attempt wrote them all, so that they are laid out alike.
+    place = vars(Layout.of(first[0]).place_of(series, statistic))
+    steps = {"from_step": from_step, "to_step": LAST_STEP if to_step is None else to_step}
+    return [Piece(*row) for row in PIECES.all(connection, **of_series, **place, **steps)]

@@ -59,8 +59,26 @@ class Chunk:
     def decode(data: bytes) -> "Chunk":
         """Raises CorruptChunk."""
         layout = Layout.of(data)
-        by_statistic = np.stack([layout.values(data, place) for place in range(len(layout.statistics))])
+        if len(data) != layout.size:
+            raise CorruptChunk("Its length is not what its header says.")
+        shape = len(layout.statistics), layout.samples, layout.columns
+        by_statistic = np.frombuffer(data, "<f4", offset=layout.values_at).reshape(shape)
         return Chunk(layout.steps(data), by_statistic.transpose(1, 0, 2))
+
+
+HEAD_BYTES = HEADER.size + 255
+"""From the first so many bytes of a chunk its layout can be told, whatever its statistics."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one statistic lies in chunks of one layout, in bytes, for a database to cut it out: the steps end `head`
+    + 8 x samples from the start, the statistic begins at `head` + `before` x samples and has `width` x samples."""
+
+    head: int
+    before: int
+    width: int
+    """0 where the chunk is older than the statistic."""
 
 
 @dataclass(frozen=True)
@@ -72,42 +90,72 @@ class Layout:
     columns: int
 
     @classmethod
-    def of(cls, data: bytes) -> "Layout":
-        if len(data) < HEADER.size or not data.startswith(MAGIC):
+    def of(cls, head: bytes) -> "Layout":
+        """Of a chunk that begins like this.
+
+        Raises:
+            CorruptChunk
+        """
+        if len(head) < HEADER.size or not head.startswith(MAGIC):
             raise CorruptChunk("It does not begin as a chunk of statistics does.")
-        _, samples, statistics, columns = HEADER.unpack_from(data)
-        layout = cls(samples, tuple(data[HEADER.size : HEADER.size + statistics]), columns)
-        if len(data) != layout._values_at + 4 * samples * statistics * columns:
-            raise CorruptChunk("Its length is not what its header says.")
-        return layout
+        _, samples, statistics, columns = HEADER.unpack_from(head)
+        return cls(samples, tuple(head[HEADER.size : HEADER.size + statistics]), columns)
 
     @property
-    def _steps_at(self) -> int:
+    def steps_at(self) -> int:
         return HEADER.size + len(self.statistics)
 
     @property
-    def _values_at(self) -> int:
-        return self._steps_at + 8 * self.samples
+    def values_at(self) -> int:
+        return self.steps_at + 8 * self.samples
+
+    @property
+    def size(self) -> int:
+        """Of a whole chunk."""
+        return self.values_at + 4 * self.samples * len(self.statistics) * self.columns
 
     def steps(self, data: bytes) -> Steps:
-        return np.frombuffer(data, "<i8", self.samples, self._steps_at)
+        return np.frombuffer(data, "<i8", self.samples, self.steps_at)
 
-    def values(self, data: bytes, place: int) -> Values:
-        """[samples, columns] of one statistic, without a copy."""
-        size = self.samples * self.columns
-        return np.frombuffer(data, "<f4", size, self._values_at + 4 * place * size).reshape(self.samples, self.columns)
+    def place_of(self, series: str, statistic: str) -> Place:
+        number = SERIES[series].index(statistic)
+        if number not in self.statistics:
+            return Place(self.steps_at, 8, 0)
+        width = 4 * self.columns
+        return Place(self.steps_at, 8 + width * self.statistics.index(number), width)
 
 
-def decode_statistic(data: bytes, place: int) -> tuple[Steps, Values]:
-    """Steps and values [samples, columns] of one statistic; NaN where the chunk is older than it.
+@dataclass(frozen=True)
+class Piece:
+    """A chunk's part of one statistic."""
 
-    Raises:
-        CorruptChunk
-    """
-    layout = Layout.of(data)
-    if place not in layout.statistics:
-        return layout.steps(data), np.full((layout.samples, layout.columns), np.nan, np.float32)
-    return layout.steps(data), layout.values(data, layout.statistics.index(place))
+    head: bytes
+    """All that comes before the chunk's values."""
+    values: bytes
+    """Those of the statistic; none where the chunk is older than it."""
+
+    @classmethod
+    def of(cls, data: bytes, statistic: str, series: str = "tensors") -> "Piece":
+        """From a whole chunk, as the database cuts it out."""
+        layout = Layout.of(data)
+        place = layout.place_of(series, statistic)
+        start = place.head + place.before * layout.samples
+        return cls(data[: layout.values_at], data[start : start + place.width * layout.samples])
+
+    def decode(self) -> tuple[Steps, Values]:
+        """Steps, and values [samples, columns]; NaN where the chunk is older than the statistic.
+
+        Raises:
+            CorruptChunk
+        """
+        layout = Layout.of(self.head)
+        shape = layout.samples, layout.columns
+        if len(self.head) != layout.values_at or len(self.values) not in (0, 4 * layout.samples * layout.columns):
+            raise CorruptChunk("Its length is not what its header says.")
+        steps = layout.steps(self.head)
+        if not self.values:
+            return steps, np.full(shape, np.nan, np.float32)
+        return steps, np.frombuffer(self.values, "<f4").reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -129,29 +177,26 @@ class Series:
 
 
 def assemble(
-    chunks: Iterable[bytes],
-    statistic: str,
+    pieces: Iterable[Piece],
     columns: Sequence[int] | None = None,
     from_step: int = 0,
     to_step: int | None = None,
     points: int | None = None,
-    series: str = "tensors",
 ) -> Series:
-    """One statistic of a series from its chunks: some columns (None: all), a range of steps (both ends included),
+    """One statistic of a series from its pieces: some columns (None: all), a range of steps (both ends included),
     thinned.
 
     Raises:
         CorruptChunk
     """
-    place = SERIES[series].index(statistic)
-    decoded = [decode_statistic(data, place) for data in chunks]
+    decoded = [piece.decode() for piece in pieces]
     if not decoded:
         return Series(np.empty(0, np.int64), np.empty((0, len(columns or ())), np.float32))
     steps = np.concatenate([part for part, _ in decoded])
-    values = np.concatenate([part for _, part in decoded])
+    chosen = slice(None) if columns is None else list(columns)
+    values = np.concatenate([part[:, chosen] for _, part in decoded])
     inside = (steps >= from_step) & (steps <= (steps.max() if to_step is None else to_step))
     steps, values = steps[inside], values[inside]
-    values = values if columns is None else values[:, list(columns)]
     kept = thin(values, points)
     return Series(steps[kept], values[kept])
 

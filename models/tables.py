@@ -37,6 +37,8 @@ METRICS = (
 """Columns of `epochs`, by the names of the contract; `learning_rate` is that of the epoch's last step."""
 
 
+QUEUED = "job.queued"
+"""A job's first event."""
 TERMINAL_EVENTS = tuple(sorted(f"job.{status}" for status in TERMINAL))
 
 Identity = BigInteger().with_variant(Integer, "sqlite")

@@ -14,6 +14,7 @@ from service.api import datasets, estimates, health, jobs, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.doorbell import Doorbell
+from service.ended import EndedJobs
 from service.errors import answer_errors
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         capacity=KnownCapacity(database, settings),
         queue=KnownQueue(settings.lease_seconds),
         submissions=Submissions(database, settings.queued_jobs),
+        ended=EndedJobs(),
         schema=newest_revision(),
     )
     app.before_request(name_request)

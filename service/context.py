@@ -8,6 +8,7 @@ from models.database import Database
 from models.settings import Settings
 from service.capacity import KnownCapacity
 from service.doorbell import Doorbell
+from service.ended import EndedJobs
 from service.known_queue import KnownQueue
 from service.submissions import Submissions
 from service.watcher import Watcher
@@ -22,6 +23,7 @@ class Context:
     capacity: KnownCapacity
     queue: KnownQueue
     submissions: Submissions
+    ended: EndedJobs
     schema: str
     """Revision of the migrations that this code needs."""
 

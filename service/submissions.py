@@ -3,6 +3,7 @@
 import queue
 import threading
 from concurrent.futures import Future
+from typing import Any
 
 from models.database import Database
 from models.definitions.job import JobDefinition
@@ -10,7 +11,7 @@ from models.errors import QueueFull
 from models.lifecycle import submit_all
 
 MOST_AT_ONCE = 200
-Submission = tuple[JobDefinition, str, "Future[str]"]
+Submission = tuple[JobDefinition, str, "Future[dict[str, Any]]"]
 
 
 class Submissions:
@@ -23,8 +24,8 @@ class Submissions:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, definition: JobDefinition, owner: str) -> str:
-        """Queues a job, and returns its id when it is committed.
+    def submit(self, definition: JobDefinition, owner: str) -> dict[str, Any]:
+        """Queues a job, and returns its values when it is committed.
 
         Raises:
             QueueFull, SQLAlchemyError
@@ -34,7 +35,7 @@ class Submissions:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="submissions", daemon=True)
                 self._thread.start()
-        answer: Future[str] = Future()
+        answer: Future[dict[str, Any]] = Future()
         self._waiting.put((definition, owner, answer))
         return answer.result()
 

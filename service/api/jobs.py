@@ -75,11 +75,11 @@ def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
     shared = context()
     definition = admit(json_bytes(), shared.capacity.now())
-    job_id = shared.submissions.submit(definition, g.owner)
+    row = queries.as_found(shared.submissions.submit(definition, g.owner))
     shared.doorbell.ring()
     with shared.database.read() as connection:
-        reply = _job(connection, job_id, 202)
-    reply.headers["Location"] = f"/v1/jobs/{job_id}"
+        reply = _shown(connection, row, 202)
+    reply.headers["Location"] = f"/v1/jobs/{row.id}"
     return reply
 
 
@@ -106,9 +106,14 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
     """Carries an `ETag`, and `Retry-After` while the job is not terminal; 304 to `If-None-Match` of the same."""
     if query.wait:
         _await_change(path.job_id, query.wait)
+    ended = context().ended
     with context().database.read() as connection:
-        if request.if_none_match and _knows(row := queries.find_version(connection, path.job_id, g.owner)):
-            return _labelled(Response(status=304), row)
+        if request.if_none_match or path.job_id in ended:
+            row = queries.find_version(connection, path.job_id, g.owner)
+            if _knows(row):
+                return _labelled(Response(status=304), row)
+            if body := ended.find(path.job_id, row.version):
+                return _labelled(Response(body, mimetype="application/json"), row)
         return _job(connection, path.job_id, 200)
 
 
@@ -145,10 +150,15 @@ def list_events(path: JobPath, query: EventsQuery) -> Response:
 
 
 def _job(connection: Connection, job_id: str, status: int) -> Response:
-    row = queries.find_job(connection, job_id, g.owner)
+    return _shown(connection, queries.find_job(connection, job_id, g.owner), status)
+
+
+def _shown(connection: Connection, row: Row[Any], status: int) -> Response:
     [place] = context().queue.places(connection, [row])
     reply = jsonify(show_job(row, place))
     reply.status_code = status
+    if row.status in TERMINAL:
+        context().ended.keep(row.id, row.version, reply.get_data())
     return _labelled(reply, row)
 
 

@@ -15,7 +15,7 @@ from models import queries
 from models.architecture import architecture_of
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
-from models.series import LAYER_STATISTICS, STATISTICS, Series, assemble, thin
+from models.series import LAYER_STATISTICS, STATISTICS, Piece, Series, assemble, thin
 from models.shapes import HIDDEN_KINDS
 from models.tables import METRICS
 from models.time_axis import time_axis
@@ -98,10 +98,10 @@ def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.owner)
         layers = queries.layer_rows(connection, path.job_id)
-        data = queries.chunks(connection, path.job_id, series, query.from_step, query.to_step)
+        pieces = queries.pieces(connection, path.job_id, series, query.statistic, query.from_step, query.to_step)
     wanted = _wanted(layers, query.layers)
     columns = [column for column in columns_of(layers) if column["layer"] in wanted]
-    values = _assembled(data, series, query.statistic, [column["index"] for column in columns], query)
+    values = _assembled(pieces, [column["index"] for column in columns], query)
     if form == "text/csv":
         return Response(_csv(columns, values), mimetype="text/csv")
     return jsonify({"statistic": query.statistic, "layers": columns} | values.plain())
@@ -117,7 +117,7 @@ def get_time_gradients(path: JobPath, query: StepsQuery) -> Response:
     Empty for networks without recurrence, and where `gradients.time` is false."""
     with context().database.read() as connection:
         row = queries.find_job(connection, path.job_id, g.owner)
-        data = queries.chunks(connection, path.job_id, "time", query.from_step, query.to_step)
+        pieces = queries.pieces(connection, path.job_id, "time", "norm", query.from_step, query.to_step)
         wanted = _wanted(queries.layer_rows(connection, path.job_id), query.layers)
     axis = time_axis(architecture_of(JobDefinition.model_validate(row.definition)))
     if axis is None:
@@ -125,7 +125,7 @@ def get_time_gradients(path: JobPath, query: StepsQuery) -> Response:
     layers = [layer for layer in axis.layers if layer["layer"] in wanted]
     length = len(axis.time_steps)
     places = [layer["index"] * length + time for layer in layers for time in range(length)]
-    flat = _assembled(data, "time", "norm", places, query).plain()
+    flat = _assembled(pieces, places, query).plain()
     shown = {
         "values": [[row[at : at + length] for at in range(0, len(row), length)] for row in flat["values"]],
         "nonfinite": [[step, place // length, place % length, name] for step, place, name in flat["nonfinite"]],
@@ -133,8 +133,8 @@ def get_time_gradients(path: JobPath, query: StepsQuery) -> Response:
     return jsonify({"layers": layers, "time_steps": list(axis.time_steps), "steps": flat["steps"]} | shown)
 
 
-def _assembled(data: list[bytes], series: str, statistic: str, places: list[int], query: StepsQuery) -> Series:
-    return assemble(data, statistic, places, query.from_step, query.to_step, query.points, series)
+def _assembled(pieces: list[Piece], places: list[int], query: StepsQuery) -> Series:
+    return assemble(pieces, places, query.from_step, query.to_step, query.points)
 
 
 def _chosen(text: str | None, known: Sequence[str], parameter: str, noun: str) -> list[str]:

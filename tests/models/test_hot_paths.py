@@ -1,30 +1,30 @@
 """What is asked often is answered by an index, by one statement, and without reading more than is asked for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
+import numpy as np
 import pytest
-from sqlalchemy import Connection, Executable, event, insert, select, text
+from sqlalchemy import Connection, Executable, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from models import queries, recording
 from models.database import Database, database_now
 from models.errors import QueueFull
 from models.lifecycle import CLAIMS, COUNT_QUEUED, HOLDS, Claim, submit_all
-from models.reports import Progress
+from models.reports import Progress, Sampled
+from models.series import STATISTICS, Chunk, Piece
 from models.tables import Event, Job
 from tests.factories import OWNER, a_claim, a_definition, a_queued_job
+from tests.statements import statements
 
 DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
 PLANS = {
     "a claim on a CPU": (CLAIMS["cpu"], "ix_jobs_queue"),
     "a claim on a GPU": (CLAIMS["cuda"], "ix_jobs_queue"),
-    "the queue": (queries.WAITING, "ix_jobs_queue"),
+    "the queue": (queries.WAITING.statement, "ix_jobs_queue"),
     "how many wait": (COUNT_QUEUED, "ix_jobs_owner_status"),
     "what a worker holds": (HOLDS, "ix_jobs_worker"),
-    "one job": (queries.FIND_JOB, "jobs"),
-    "its history": (queries.FIND_JOB, "ix_events_history"),
+    "one job": (queries.FIND_JOB.statement, "jobs"),
+    "its history": (queries.FIND_JOB.statement, "ix_events_history"),
     "all jobs of an owner": (queries.select_jobs(None, None), "ix_jobs_owner"),
     "a later page": (queries.select_jobs("job_1", None), "ix_jobs_owner"),
     "those of a status": (queries.select_jobs("job_1", "queued"), "ix_jobs_owner_status"),
@@ -59,6 +59,58 @@ def test_a_job_is_read_by_one_statement(database: Database) -> None:
     assert len(executed) == 1
 
 
+def test_a_question_gives_what_sqlalchemy_gives(database: Database) -> None:
+    job = a_queued_job(database, name="é☃", tags=["a", "b"])
+    a_claim(database)
+    values = {"job_id": job, "owner": OWNER}
+    with database.read() as connection:
+        expected = connection.execute(queries.FIND_JOB.statement, values).one()._asdict()
+        found = queries.FIND_JOB.one(connection, **values)._asdict()
+        assert queries.FIND_JOB.one(connection, job_id="job_0", owner=OWNER) is None
+    assert found.pop("now") == pytest.approx(expected.pop("now"), abs=5)
+    assert found == expected
+    assert found["definition"]["network"]["hidden"] == [4]
+
+
+def test_a_question_on_a_lost_connection_is_an_error_of_sqlalchemy_and_the_next_has_another(database: Database) -> None:
+    if database.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no connection to lose")
+    job = a_queued_job(database)
+    with database.read() as connection:
+        lost = connection.connection.driver_connection
+        with database.engine.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": lost.info.backend_pid})
+        with pytest.raises(OperationalError):
+            queries.find_job(connection, job, OWNER)
+    with database.read() as connection:
+        assert queries.find_job(connection, job, OWNER).id == job
+
+
+def test_a_question_of_a_table_that_is_not_there_is_an_error_of_sqlalchemy(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    with pytest.raises(DBAPIError), database.read() as connection:
+        queries.find_job(connection, "job_0", OWNER)
+    database.close()
+
+
+def test_a_series_is_read_in_slices_and_not_in_whole_chunks(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    chunks = [Chunk(np.arange(n, n + 5), np.full((5, len(STATISTICS), 40), n, np.float32)) for n in (0, 5, 10)]
+    chunks.append(Chunk(np.arange(15, 17), np.arange(2 * 9 * 40, dtype=np.float32).reshape(2, 9, 40)))
+    reports = [Sampled(int(c.steps[0]), int(c.steps[-1]), len(c.steps), c.encode()) for c in chunks]
+    with database.write() as connection:
+        recording.record(connection, mine, reports, 0.0)
+    for statistic in STATISTICS:
+        with database.read() as connection:
+            pieces = queries.pieces(connection, job, "tensors", statistic, 7, None)
+        assert pieces == [Piece.of(report.data, statistic) for report in reports[1:]]
+        assert {len(piece.values) for piece in pieces} == {4 * 5 * 40, 4 * 2 * 40}
+    with database.read() as connection:
+        assert [len(p.decode()[0]) for p in queries.pieces(connection, job, "tensors", "std", 0, 4)] == [5]
+        assert queries.pieces(connection, job, "layers", "gain", 0, None) == []
+
+
 def test_a_full_queue_refuses_those_that_are_too_many_and_takes_the_others(database: Database) -> None:
     wanted = [(a_definition(name=str(index)), owner) for index, owner in enumerate(("a", "b", "a", "a"))]
     with database.write() as connection:
@@ -90,19 +142,6 @@ def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
 def record_and_fail(connection: Connection, mine: Claim) -> None:
     recording.record(connection, mine, [Progress(7)], 0.0)
     raise RuntimeError
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    """The statements that are executed meanwhile."""
-    executed: list[str] = []
-
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        executed.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield executed
-    event.remove(database.engine, "before_cursor_execute", note)
 
 
 def explain(connection: Connection, statement: Executable) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, assemble, summarise, thin
+from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, Piece, assemble, summarise, thin
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 chunks = st.tuples(st.integers(1, 6), st.integers(1, 5)).flatmap(
@@ -42,12 +42,36 @@ def test_half_a_chunk_is_refused(cut: int) -> None:
 
 def test_one_statistic_is_assembled_from_its_chunks_in_a_range_of_steps() -> None:
     data = [a_chunk([0, 5], [[1, 2], [3, 4]]), a_chunk([10, 15], [[5, 6], [7, 8]])]
-    whole = assemble(data, "norm")
+    pieces = [Piece.of(chunk, "norm") for chunk in data]
+    whole = assemble(pieces)
     assert (whole.steps.tolist(), whole.values.tolist()) == ([0, 5, 10, 15], [[1, 2], [3, 4], [5, 6], [7, 8]])
-    part = assemble(data, "norm", columns=[1], from_step=5, to_step=10)
+    part = assemble(pieces, columns=[1], from_step=5, to_step=10)
     assert (part.steps.tolist(), part.values.tolist()) == ([5, 10], [[4], [6]])
-    assert assemble(data, "mean").values.sum() == 0
-    assert assemble([], "norm").steps.tolist() == []
+    assert assemble([Piece.of(chunk, "mean") for chunk in data]).values.sum() == 0
+    assert assemble([]).steps.tolist() == []
+
+
+@given(chunks)
+def test_a_piece_is_one_statistic_of_its_chunk(values: np.ndarray) -> None:
+    data = Chunk(np.arange(len(values)), values).encode()
+    for number, statistic in enumerate(STATISTICS):
+        steps, found = Piece.of(data, statistic).decode()
+        assert steps.tolist() == list(range(len(values)))
+        assert found.tobytes() == values[:, number].tobytes()
+
+
+def test_a_chunk_that_is_older_than_a_statistic_has_nan_for_it() -> None:
+    data = Chunk(np.array([3, 4]), np.ones((2, 5, 3), np.float32)).encode()
+    steps, values = Piece.of(data, "norm_clipped").decode()
+    assert (steps.tolist(), values.shape) == ([3, 4], (2, 3))
+    assert np.isnan(values).all()
+
+
+@pytest.mark.parametrize("cut", [(-1, None), (None, -1), (10, None)])
+def test_half_a_piece_is_refused(cut: tuple[int | None, int | None]) -> None:
+    piece = Piece.of(a_chunk([0, 1], [[1.0], [2.0]]), "norm")
+    with pytest.raises(CorruptChunk):
+        Piece(piece.head[: cut[0]], piece.values[: cut[1]]).decode()
 
 
 def test_thinning_keeps_the_ends_and_every_extreme() -> None:

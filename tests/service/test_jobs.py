@@ -7,24 +7,27 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from models.database import Database
 from models.lifecycle import cancel, claim, finish
 from models.settings import Settings
 from models.states import Status
+from models.tables import Job
 from models.workers import register
 from service import known_queue
 from service.app import create_app
 from service.auth import BOOTSTRAP
+from service.ended import EndedJobs
+from tests.statements import statements
 
 HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
 SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
 
 
 class Api:
-    """The API as a client sees it, and the statements it executed."""
+    """The API as a client sees it, and the statements of its last GET."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         settings = Settings(data=folder, database_url=database_url, api_key="k" * 32, queued_jobs=150)
@@ -32,15 +35,11 @@ class Api:
         self.client: FlaskClient = app.test_client()
         self.database: Database = app.extensions["descent"].database
         self.statements: list[str] = []
-        event.listen(self.database.engine, "before_cursor_execute", self._note)
-
-    def _note(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        self.statements.append(statement)
 
     def get(self, path: str, **headers: str) -> TestResponse:
-        self.statements.clear()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.get(f"/v1/jobs{path}", headers=HEADERS | named)
+        with statements(self.database) as self.statements:
+            return self.client.get(f"/v1/jobs{path}", headers=HEADERS | named)
 
     def post(self, **changes: Any) -> TestResponse:
         return self.client.post("/v1/jobs", json=SMALL | changes, headers=HEADERS)
@@ -145,3 +144,50 @@ def test_jobs_posted_at_once_are_each_accepted_or_refused(api: Api) -> None:
     assert len({job["id"] for job in accepted}) == 150
     stored = {item["id"]: item["name"] for item in api.get("?limit=200").json["items"]}
     assert stored == {job["id"]: job["name"] for job in accepted}
+
+
+def test_a_202_shows_what_a_get_shows(api: Api) -> None:
+    replies = [api.post(), api.post(name="é☃", tags=["a", "b"], priority=7)]
+    for posted in replies:
+        found = api.get(f"/{posted.json['id']}")
+        assert posted.json | {"queue": None} == found.json | {"queue": None}
+        assert posted.headers["ETag"] == found.headers["ETag"]
+    assert [reply.json["queue"]["position"] for reply in replies] == [1, 1]
+    assert [api.position(reply.json["id"]) for reply in replies] == [2, 1]
+
+
+def test_a_job_that_has_ended_is_answered_as_before_until_its_version_rises(api: Api) -> None:
+    job = api.post().json["id"]
+    with api.database.write() as connection:
+        cancel(connection, job, BOOTSTRAP, "graceful")
+    first, second = api.get(f"/{job}"), api.get(f"/{job}")
+    assert "definition" not in "".join(api.statements)
+    assert (second.data, second.mimetype) == (first.data, first.mimetype)
+    assert second.headers["ETag"] == first.headers["ETag"]
+    with api.database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(name="other", version=Job.version + 1))
+    third = api.get(f"/{job}")
+    assert (third.json["name"], third.headers["ETag"] == first.headers["ETag"]) == ("other", False)
+
+
+def test_a_job_that_has_ended_is_not_shown_to_another_owner(api: Api) -> None:
+    job = api.post().json["id"]
+    with api.database.write() as connection:
+        cancel(connection, job, BOOTSTRAP, "graceful")
+    assert api.get(f"/{job}").status_code == 200
+    with api.database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(owner="key_other"))
+    assert api.get(f"/{job}").status_code == 404
+
+
+def test_answers_are_kept_up_to_a_number_of_bytes_those_asked_for_last() -> None:
+    ended = EndedJobs(most_bytes=30)
+    for job in ("a", "b", "c"):
+        ended.keep(job, 1, job.encode() * 10)
+    assert ended.find("a", 1) == b"a" * 10
+    ended.keep("c", 2, b"C" * 10)
+    ended.keep("d", 1, b"d" * 10)
+    assert [ended.find(job, 1) for job in "abcd"] == [b"a" * 10, None, None, b"d" * 10]
+    assert ended.find("c", 2) == b"C" * 10
+    ended.keep("e", 1, b"e" * 31)
+    assert "e" not in ended

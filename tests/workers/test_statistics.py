@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.definitions.training import Clip, Training
-from models.series import STATISTICS, Chunk, assemble
+from models.series import STATISTICS, Chunk, Piece, assemble
 from workers.training import native
 from workers.training.optimizers import build_optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
@@ -152,7 +152,7 @@ def test_in_an_answer_it_is_null_with_its_place(ring: Any) -> None:
         parameters.gradients.copy_(torch.tensor(values))
         statistics.before_clipping()
         statistics.after_step(step)
-    shown = assemble([statistics.take().encode()], "mean").plain()
+    shown = assemble([Piece.of(statistics.take().encode(), "mean")]).plain()
     assert shown["steps"] == [0, 1, 2, 3]
     assert shown["values"] == [[1.0], [None], [None], [None]]
     assert shown["nonfinite"] == [[1, 0, "nan"], [2, 0, "+inf"], [3, 0, "-inf"]]
