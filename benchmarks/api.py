@@ -1,10 +1,9 @@
-"""`python -m benchmarks.api`: the API against a bare Flask app on the same server, in requests a second.
+"""`python -m benchmarks --only api`: the API against a bare Flask app on the same server, in requests a second.
 
 Both are served by granian with the options of `service/serve.py`. Each route of the API is measured in turn with the
 bare app's route that answers JSON of the same size.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -148,14 +147,3 @@ def _serving(target: str, folder: Path, settings: dict[str, str], more: dict[str
     finally:
         server.terminate()
         server.wait(20)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    for table in run(parser.parse_args().quick):
-        print(table.markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mapped`: data that stay on the disk beside data in memory, by epoch and by bytes held."""
+"""`python -m benchmarks --only mapped`: data that stay on the disk beside data in memory, in time and in bytes held."""
 
 import subprocess
 import sys
@@ -127,7 +127,4 @@ def private() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        print(peak(sys.argv[1], Path(sys.argv[2])))
-    else:
-        print("\n".join(table.markdown() for table in run(quick=False)))
+    print(peak(sys.argv[1], Path(sys.argv[2])))  # a process of its own, for `memory`

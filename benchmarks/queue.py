@@ -1,10 +1,9 @@
-"""`python -m benchmarks.queue`: claim, list and get, as the number of jobs grows.
+"""`python -m benchmarks --only queue`: claim, list and get, as the number of jobs grows.
 
 Claims are whole transactions, commit included. Lists and gets are whole requests to the API, called in this process as
 a WSGI server would call it, so that no network is in the figures. Waiting and ended jobs grow separately.
 """
 
-import argparse
 import gc
 import io
 import statistics
@@ -111,14 +110,3 @@ def get(app: Flask, path: str, query: str = "") -> None:
         return lambda data: None
 
     b"".join(app(environment, start))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    for table in run(parser.parse_args().quick):
-        print(table.markdown())
-
-
-if __name__ == "__main__":
-    main()

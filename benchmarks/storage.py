@@ -1,10 +1,9 @@
-"""`python -m benchmarks.storage`: writing gradient statistics, and reading one series of 10 000 steps, as tables grow.
+"""`python -m benchmarks --only storage`: writing statistics, and reading one series of 10 000 steps, as tables grow.
 
 A row is one value: one statistic of one parameter tensor at one sampled step, stored as the worker stores it:
 `models.recording.record` writes chunks of 100 steps under the attempt's fence, a transaction for what came in at once.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -140,14 +139,3 @@ def a_chunk(index: int, tensors: int) -> Chunk:
 
 def encoded(chunk: Chunk) -> Sampled:
     return Sampled(int(chunk.steps[0]), int(chunk.steps[-1]), len(chunk.steps), chunk.encode())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    for table in run(parser.parse_args().quick):
-        print(table.markdown())
-
-
-if __name__ == "__main__":
-    main()
