@@ -85,14 +85,16 @@ class Ours(Loop):
         workload: Workload,
         gradients: dict[str, Any] | None = None,
         device: torch.device = CPU,
+        captures: bool | None = None,
         **training: Any,
     ) -> None:
+        """`captures`: whether a step becomes a CUDA graph where it can; None: as a job would have it."""
         super().__init__(workload, device)
         definition = workload.definition(gradients, **training)
         trainer = trainer_of(definition, workload, device)
         torch.manual_seed(SEED)
         self.network = trainer.network = trainer.build_network()
-        self.loop = trainer.loop(SEED)
+        self.loop = trainer.loop(SEED, captures)
 
     def epoch(self) -> None:
         self.loop.train_epoch()

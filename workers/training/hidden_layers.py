@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models.shapes import Architecture
 from workers.training import native
 from workers.training.networks import Convolution, Dense, Output, Residual
+from workers.training.transfer import sent
 
 
 class HiddenLayers:
@@ -56,7 +57,7 @@ class HiddenLayers:
         signals = [*gradients[:-1], *(seen["z"] for seen in layers), *(seen["a"] for seen in layers)]
         measured = norms([*signals, gradients[-1]])
         sizes = torch.tensor([signal.numel() for signal in signals], dtype=torch.float64).sqrt_()
-        rms = (measured[:-1] / sizes.to(measured.device)).view(3, len(layers))
+        rms = (measured[:-1] / sent(sizes, measured.device)).view(3, len(layers))
         backward = torch.cat([measured[: len(layers)], measured[-1:]])
         for seen in self._seen:
             seen.clear()

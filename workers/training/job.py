@@ -21,15 +21,17 @@ from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
 from workers.training.best import Best
 from workers.training.data import Prepared, prepare
+from workers.training.graph import can_be_captured, graphed, pays
 from workers.training.loop import Loop, Place
 from workers.training.losses import Loss, build_loss, constant_loss
 from workers.training.networks import build
-from workers.training.optimizers import build_optimizer
+from workers.training.optimizers import Optimizer, build_optimizer
 from workers.training.parameters import FlatParameters
 from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import pretrain
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
+from workers.training.step import EagerStep, StepFunction
 from workers.training.stopper import Stopper, reason_of
 from workers.training.stopwatch import Stopwatch
 
@@ -166,11 +168,13 @@ class Trainer:
         network = build(self.definition.network, self.shape)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
-    def loop(self, seed: int) -> Loop:
-        """The loop of a run on the network as it is now."""
+    def loop(self, seed: int, captures: bool | None = None) -> Loop:
+        """The loop of a run on the network as it is now. `captures`: whether a step that can be a CUDA graph becomes
+        one; None: where that should pay."""
         training, gradients = self.definition.training, self.definition.gradients
         assert self.network is not None
         parameters = FlatParameters(self.network)
+        optimizer = build_optimizer(training, parameters)
         recorder = Recorder(
             self.network,
             parameters,
@@ -190,8 +194,8 @@ class Trainer:
             shape=self.shape,
             network=self.network,
             loss=self.loss,
-            parameters=parameters,
-            optimizer=build_optimizer(training, parameters),
+            optimizer=optimizer,
+            step=self.step_function(parameters, optimizer, captures),
             schedule=Schedule(training, self.steps, self.steps_per_epoch),
             recorder=recorder,
             stopper=Stopper(training, self.steps, self.ends_at),
@@ -207,6 +211,17 @@ class Trainer:
             cancelled=self.cancelled,
             stopwatch=self.stopwatch,
         )
+
+    def step_function(self, parameters: FlatParameters, optimizer: Optimizer, captures: bool | None) -> StepFunction:
+        """What takes the steps of a run."""
+        training = self.definition.training
+        assert self.network is not None
+        eager = EagerStep(self.network, self.loss, parameters, optimizer, training.clip, self.autocast)
+        rows = min(training.batch_size, len(self.data.training))
+        captures = pays(self.architecture, rows, self.steps) if captures is None else captures
+        if captures and can_be_captured(training, self.network, self.device):
+            return graphed(eager, rows, training.deterministic)
+        return eager
 
     def _pretraining_step(self) -> bool:
         """Whether it was the last, for the job is cancelled or out of time."""

@@ -1,4 +1,4 @@
-"""The loop, as a teacher tells it: batch, forward, backward, measure, clip, step; after each epoch, validate."""
+"""The loop, as a teacher tells it: rate, batch, step (`workers/training/step.py`); after each epoch, validate."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +15,12 @@ from models.reports import EpochEnded, FirstStep, Progress, Report
 from workers.training.best import Best
 from workers.training.data import Prepared
 from workers.training.losses import Loss
-from workers.training.metrics import MeanLoss, meter, skill, vector
-from workers.training.optimizers import Optimizer, clip_gradients
-from workers.training.parameters import FlatParameters
+from workers.training.metrics import MeanLoss, meter, skill
+from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
+from workers.training.step import StepFunction
 from workers.training.stopper import Stopper
 from workers.training.stopwatch import Stopwatch
 
@@ -63,8 +63,8 @@ class Loop:
     shape: DataShape
     network: nn.Module
     loss: Loss
-    parameters: FlatParameters
     optimizer: Optimizer
+    step: StepFunction
     schedule: Schedule
     recorder: Recorder
     stopper: Stopper
@@ -117,25 +117,15 @@ class Loop:
         device = self.data.training.device
         mean = MeanLoss(device)
         judged = meter(self.shape, self.data.target, device) if self.shape.classes else None
+
+        def see(outputs: Tensor, loss: Tensor, y: Tensor) -> None:
+            mean.add(loss, len(y))
+            if judged:
+                judged.add(outputs, y)
+
         for batches in self.steps_of_epoch():
             self.optimizer.rate = self.schedule.rate(self.taken)
-            sample = self.recorder.step(self.place.step)
-            self.parameters.zero_gradients()
-            with sample.watching():
-                for (x, y), share in zip(batches, self.shares(batches), strict=True):
-                    with self.autocast():
-                        outputs = self.network(x)
-                    loss = self.loss(outputs, y)
-                    (loss if share is None else loss * share).backward()  # type: ignore[no-untyped-call]
-                    mean.add(loss, len(y))
-                    if judged:
-                        judged.add(outputs, y)
-            sample.before_clipping()
-            if self.training.clip:
-                clip_gradients(self.training.clip, self.parameters.gradients)
-                sample.after_clipping()
-            self.optimizer.step()
-            sample.after_step()
+            self.step(batches, self.recorder.step(self.place.step), see)
             self.taken += 1
             self.place.take_step(self.report)
             if self.cancelled():
@@ -154,13 +144,6 @@ class Loop:
         batches = part.batches(order, size, self.batches)
         while step := list(islice(batches, self.training.accumulate)):
             yield step
-
-    def shares(self, batches: list[Batch]) -> list[Tensor | None]:
-        """Of each batch in the mean over all rows of a step; None where the step has one batch."""
-        if len(batches) == 1:
-            return [None]
-        weights = vector([self.loss.weight(y) for _, y in batches], batches[0][1].device)
-        return list(weights / weights.sum())
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float | None]:

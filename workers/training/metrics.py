@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.catalogue import DataShape
 from workers.training.scale import TargetScale
+from workers.training.transfer import sent
 
 
 class Meter(Protocol):
@@ -105,7 +106,7 @@ FOLDED_LOSSES = 1000
 def vector(weights: Sequence[Tensor | int], device: torch.device) -> Tensor:
     """float64, of numbers or of scalar tensors."""
     scalars = [weight for weight in weights if isinstance(weight, Tensor)]
-    return torch.stack(scalars).double() if scalars else torch.tensor(weights, dtype=torch.float64, device=device)
+    return torch.stack(scalars).double() if scalars else sent(torch.tensor(weights, dtype=torch.float64), device)
 
 
 class Errors:

@@ -30,10 +30,17 @@ class Optimizer:
 
     def __init__(self, definition: Definition, weight_decay: float, parameters: FlatParameters) -> None:
         self.rate: float = definition.learning_rate
+        self.device_rate: Tensor | None = None
+        """float32 scalar, where a step is recorded: what the kernels read then, in place of `rate`."""
         self.values, self.gradients = parameters.values, parameters.gradients
         self.weight_decay = weight_decay
         self.steps = torch.zeros((), device=self.values.device)
         self.state = {name: torch.zeros_like(self.values) for name in self.kept}
+
+    @property
+    def learning_rate(self) -> float | Tensor:
+        """As the fused kernels take it."""
+        return self.rate if self.device_rate is None else self.device_rate
 
     def step(self) -> None:
         raise NotImplementedError
@@ -59,7 +66,7 @@ class SgdStep(Optimizer):
             [self.state["velocity"]] if self.momentum else [],
             weight_decay=self.weight_decay,
             momentum=self.momentum,
-            lr=self.rate,
+            lr=self.learning_rate,
             dampening=0.0,
             nesterov=self.nesterov,
             maximize=False,
@@ -82,7 +89,7 @@ class AdamStep(Optimizer):
             [self.state["mean_square"]],
             [],
             [self.steps],
-            lr=self.rate,
+            lr=self.learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
             weight_decay=self.weight_decay,

@@ -21,6 +21,7 @@ from torch import Tensor
 from workers.training.read_ahead import read_ahead
 from workers.training.scale import Scale, fill
 from workers.training.split import Indices
+from workers.training.transfer import sent
 
 BLOCK_VALUES = 2**18
 """Values of x that a mapped part reads at once, 1 MB in float32; or one batch, where that is larger."""
@@ -59,7 +60,7 @@ class Resident(Part):
     """float32 [rows, *input_shape], scaled; int64 [rows, time] for tokens."""
 
     def batches(self, order: Tensor, size: int, steps: int) -> Iterator[Batch]:
-        for rows in torch.split(order.to(self.device), size)[:steps]:
+        for rows in torch.split(sent(order, self.device), size)[:steps]:
             yield self.x.index_select(0, rows), self.y.index_select(0, rows)
 
 
@@ -78,7 +79,7 @@ class Mapped(Part):
         blocks = torch.split(order[: size * steps], size * batches_at_once)
         with closing(read_ahead(self._read, blocks)) as read:
             for block in read:
-                x, *indices = (tensor.to(self.device, non_blocking=True) for tensor in block)
+                x, *indices = (sent(tensor, self.device) for tensor in block)
                 # A batch is copied out of the block: the same alignment in memory as a resident one's, the same bits.
                 for places, rows in zip(*(torch.split(index, size) for index in indices), strict=True):
                     yield x.index_select(0, places), self.y.index_select(0, rows)

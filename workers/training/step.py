@@ -1,0 +1,61 @@
+"""One step, as a teacher tells it: forward, backward, measure, clip, step."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from models.definitions.training import Clip
+from workers.training.losses import Loss
+from workers.training.metrics import vector
+from workers.training.optimizers import Optimizer, clip_gradients
+from workers.training.parameters import FlatParameters
+from workers.training.parts import Batch
+from workers.training.recorder import Step
+
+See = Callable[[Tensor, Tensor, Tensor], None]
+"""Is told outputs, loss and targets of each batch, for the metrics of the epoch."""
+
+
+class StepFunction(Protocol):
+    """Takes a step along the gradient of its batches, at the rate that the optimizer has."""
+
+    def __call__(self, batches: list[Batch], sample: Step, see: See) -> None: ...
+
+
+@dataclass(frozen=True)
+class EagerStep:
+    """Every operation as Python comes to it."""
+
+    network: nn.Module
+    loss: Loss
+    parameters: FlatParameters
+    optimizer: Optimizer
+    clip: Clip | None
+    autocast: Callable[[], AbstractContextManager[None]]
+    """Around the forward pass: in which precision it computes."""
+
+    def __call__(self, batches: list[Batch], sample: Step, see: See) -> None:
+        self.parameters.zero_gradients()
+        with sample.watching():
+            for (x, y), share in zip(batches, self.shares(batches), strict=True):
+                with self.autocast():
+                    outputs = self.network(x)
+                loss = self.loss(outputs, y)
+                loss.backward(share)  # type: ignore[no-untyped-call]
+                see(outputs, loss, y)
+        sample.before_clipping()
+        if self.clip:
+            clip_gradients(self.clip, self.parameters.gradients)
+            sample.after_clipping()
+        self.optimizer.step()
+        sample.after_step()
+
+    def shares(self, batches: list[Batch]) -> list[Tensor | None]:
+        """Of each batch in the mean over all rows of a step; None where the step has one batch."""
+        if len(batches) == 1:
+            return [None]
+        weights = vector([self.loss.weight(y) for _, y in batches], batches[0][1].device)
+        return list((weights / weights.sum()).float())
