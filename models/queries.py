@@ -68,8 +68,9 @@ NEW = {column.name: column.default.arg if column.default else None for column in
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
 WAITING = Question(
-    select(-_jobs.priority, _jobs.id).where(_jobs.status == Status.QUEUED).order_by(_jobs.priority.desc(), _jobs.id)
+    select(json_group_array(json_array(-_jobs.priority, _jobs.id), type_=JSON)).where(_jobs.status == Status.QUEUED)
 )
+"""As one value: on SQLite each row would let go of the interpreter's lock, and wait for it again."""
 _statistics = Statistics.__table__.c
 _of_series = _statistics.job_id == bindparam("job_id"), _statistics.series == bindparam("series")
 FIRST_HEAD = Question(
@@ -161,7 +162,8 @@ def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
 
 def waiting(connection: Connection) -> list[tuple[int, str]]:
     """The queue: of each job that waits its (-priority, id), ascending, in the order in which they are claimed."""
-    return WAITING.all(connection)
+    [found] = WAITING.one(connection)
+    return sorted((rank, job_id) for rank, job_id in found or ())
 
 
 def list_events(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[Row[Any]]:

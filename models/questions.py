@@ -49,8 +49,8 @@ class Question:
             # What went wrong SQLAlchemy can tell, which also drops a connection that is lost.
             return list(connection.execute(self.statement, values))
         if not written.readers:
-            return [self.row(*row) for row in found]
-        return [self.row(*_read(row, written.readers)) for row in found]
+            return list(map(self.row._make, found))
+        return [self.row._make(_read(row, written.readers)) for row in found]
 
     def _put(self, connection: Connection, written: Written, values: dict[str, Any]) -> list[Any] | None:
         """The driver's rows; None where it raised an error."""
@@ -79,7 +79,7 @@ class Question:
         return written
 
 
-def _row_of(statement: Select[*tuple[Any, ...]]) -> Callable[..., Any]:
+def _row_of(statement: Select[*tuple[Any, ...]]) -> Any:
     return namedtuple("Row", statement.selected_columns.keys(), rename=True)
 
 
