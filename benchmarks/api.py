@@ -49,7 +49,7 @@ class Route:
 
 
 def run(quick: bool = False) -> list[Table]:
-    rounds, seconds, jobs = (3, 0.2, 100) if quick else (9, 1.5, 2000)
+    rounds, seconds, jobs = (3, 0.2, 100) if quick else (7, 1.0, 2000)
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)

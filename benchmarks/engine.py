@@ -13,8 +13,8 @@ from benchmarks.report import Samples, Table, median, ratio, spread, take_turns
 from benchmarks.workloads import WORKLOADS, Workload, workload
 
 PACKAGES = ("torch", "scikit-learn", "skorch", "lightning", "keras")
-ROUNDS = {"resnet": 3}
-"""In a full run, where it is not 9."""
+ROUNDS = {"resnet": 2}
+"""In a full run, where it is not 7."""
 PEERS: dict[str, Callable[[Workload], peers.Contender | None]] = {
     "bare, fused Adam": lambda workload: Bare(workload, fused=True).turn,
     "DataLoader loop": lambda workload: peers.LoaderLoop(workload).turn,
@@ -33,7 +33,7 @@ every 10th of resnet's) or at every step. At the end it must have learned what t
 
 def run(quick: bool) -> list[Table]:
     names = [name for name in WORKLOADS if not (quick and name == "resnet")]
-    samples = {name: measured(workload(name, quick), 2 if quick else ROUNDS.get(name, 9)) for name in names}
+    samples = {name: measured(workload(name, quick), 2 if quick else ROUNDS.get(name, 7)) for name in names}
     ratios = Table(
         "An epoch against the bare loop",
         ("workload", "bare, ms", "goal", *COLUMNS),

@@ -46,7 +46,7 @@ FULL = (Size(100, 10), Size(100, 10_000), Size(10_000, 100), Size(1_000_000, 10_
 
 def run(quick: bool = False) -> list[Table]:
     rows: list[list[object]] = []
-    repeats = 40 if quick else 200
+    repeats = 40 if quick else 100
     for size in QUICK if quick else FULL:
         with tempfile.TemporaryDirectory() as name, databases(Path(name)) as urls:
             for system, url in urls.items():

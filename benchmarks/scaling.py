@@ -35,7 +35,7 @@ def run(quick: bool) -> list[Table]:
     torch.set_num_threads(1)
     measured = {
         "steps": in_turns(steps, STEPS, 1 if quick else 5),
-        "layers": in_turns(layers, LAYERS, 1 if quick else 9),
+        "layers": in_turns(layers, LAYERS, 1 if quick else 5),
         "jobs": queued(1 if quick else 3),
     }
     rows = [

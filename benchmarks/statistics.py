@@ -32,8 +32,8 @@ TensorBoard histogram of each gradient."""
 
 def run(quick: bool) -> list[Table]:
     names = ("mlp20", "cnn28", "lstm", *(() if quick else ("resnet",)))
-    rounds = {"resnet": 3}
-    samples = {name: measured(workload(name, quick), 2 if quick else rounds.get(name, 9)) for name in names}
+    rounds = {"resnet": 2}
+    samples = {name: measured(workload(name, quick), 2 if quick else rounds.get(name, 5)) for name in names}
     columns = ("workload", *(column for name in MEASURED for column in (name, *goal_column(name))), *OTHERS)
     ratios = Table("Statistics against none", columns, [row(*item) for item in samples.items()], " ".join(NOTE.split()))
     spreads = Table(
