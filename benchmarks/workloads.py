@@ -190,7 +190,7 @@ def _resnet() -> Workload:
         x.unsqueeze(1).expand(-1, 3, -1, -1).contiguous(),
         y,
         epochs=40,  # 200 steps, of which every 10th is sampled
-        epochs_a_turn=2,
+        epochs_a_turn=1,
         batch_size=32,
     )
 
