@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from models.definitions.job import JobDefinition
-from workers.datasets import bundled
 from workers.training.job import Trainer
 from workers.training.networks import build
 from workers.training.parts import Resident
@@ -36,14 +35,6 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], Any]] = {
     "rmsprop": ({"kind": "rmsprop"}, lambda p, **all_: torch.optim.RMSprop(p, 0.001, **all_)),
     "adagrad": ({"kind": "adagrad"}, torch.optim.Adagrad),
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets, ingested."""
-    path = tmp_path_factory.mktemp("datasets")
-    bundled.ingest(path)
-    return path
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

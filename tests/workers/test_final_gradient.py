@@ -10,18 +10,9 @@ import torch
 from models.definitions.job import JobDefinition
 from models.reports import EpochEnded, Report, Sampled
 from models.series import STATISTICS, Chunk
-from workers.datasets import bundled
 from workers.training.job import train_job
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets, ingested."""
-    path = tmp_path_factory.mktemp("datasets")
-    bundled.ingest(path)
-    return path
 
 
 def sampled(folder: Path, network: dict[str, Any] | None = None, **training: Any) -> tuple[Any, list[EpochEnded]]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from models.definitions.job import JobDefinition
 from models.reports import EpochEnded, Report, Sampled
 from models.series import Chunk
-from workers.datasets import bundled
 from workers.training.graph import GraphedStep, Results, can_be_captured, graphed, pays
 from workers.training.job import Trainer
 from workers.training.loop import Loop
@@ -137,14 +136,6 @@ def assert_same(one: Outcome, other: Outcome) -> None:
     for found, expected in zip(one.samples, other.samples, strict=True):
         np.testing.assert_array_equal(found, expected)
     torch.testing.assert_close([*one.state, one.draw], [*other.state, other.draw], rtol=0, atol=0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets, ingested."""
-    path = tmp_path_factory.mktemp("datasets")
-    bundled.ingest(path)
-    return path
 
 
 def a_job(network: dict[str, Any] | None = None, gradients: Any = None, **training: Any) -> JobDefinition:

@@ -12,20 +12,11 @@ from torch import nn
 
 from models.definitions.job import JobDefinition
 from models.reports import Built, Ended, EpochEnded, FirstStep, Report
-from workers.datasets import bundled
 from workers.training.job import Trainer, train_job
 from workers.training.networks import build
 from workers.training.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets, ingested."""
-    path = tmp_path_factory.mktemp("datasets")
-    bundled.ingest(path)
-    return path
 
 
 def trained(

@@ -30,14 +30,6 @@ BLOCKS = {"family": "cnn", "blocks": [{"filters": 4, "pool": "max"}, {"filters":
 AUTOENCODER = {"kind": "autoencoder", "epochs": 2}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets, ingested."""
-    path = tmp_path_factory.mktemp("datasets")
-    bundled.ingest(path)
-    return path
-
-
 @pytest.fixture
 def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Jobs find also the generated sets in files, and read small pieces."""

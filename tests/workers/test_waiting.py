@@ -8,7 +8,6 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from models.definitions.job import JobDefinition
-from workers.datasets import bundled
 from workers.training import native
 from workers.training.job import Trainer
 from workers.training.loop import Loop
@@ -48,14 +47,6 @@ class Watching(TorchFunctionMode):
 def is_truth(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, torch.Tensor) and part.dtype == torch.bool for part in parts)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets, ingested."""
-    path = tmp_path_factory.mktemp("datasets")
-    bundled.ingest(path)
-    return path
 
 
 def a_loop(name: str, folder: Path, device: torch.device, resident_bytes: float = 1e9) -> Loop:

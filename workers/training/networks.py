@@ -121,15 +121,19 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.flattens and x.dim() > 2:
             x = x.flatten(1)
-        y: Tensor = self.linear(x)
-        if self.norm:
-            y = self.norm(y)
-        y = self.activation(y)
-        if self.dropout:
-            y = self.dropout(y)
-        if self.residual:
-            y = y + (self.projection(x) if self.projection else x)
-        return y
+        return finished(self, x, self.linear(x))
+
+
+def finished(layer: Any, x: Tensor, y: Tensor) -> Tensor:
+    """dropout(activation(norm(y))), plus x where the layer is residual. `y`: the affine map of x."""
+    if layer.norm:
+        y = layer.norm(y)
+    y = layer.activation(y)
+    if layer.dropout:
+        y = layer.dropout(y)
+    if layer.residual:
+        y = y + (layer.projection(x) if layer.projection else x)
+    return y
 
 
 class Convolution(nn.Module):
@@ -156,17 +160,8 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = channels_last(x) if x.dim() == 4 else x
-        y: Tensor = self.convolution(self.padding(x) if self.padding else x)
-        if self.norm:
-            y = self.norm(y)
-        y = self.activation(y)
-        if self.dropout:
-            y = self.dropout(y)
-        if self.residual:
-            y = y + (self.projection(x) if self.projection else x)
-        if self.pool:
-            y = self.pool(y)
-        return y
+        y = finished(self, x, self.convolution(self.padding(x) if self.padding else x))
+        return self.pool(y) if self.pool else y
 
 
 def channels_last(x: Tensor) -> Tensor:
