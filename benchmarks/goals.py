@@ -24,13 +24,6 @@ GOALS: dict[str, str] = {
     "jobs a second/production": ">= 15",
     "memory/embedded": "100",
     "memory/production": "100",
-    # Requests a second, of bare Flask's on the same server.
-    "GET job / bare": ">= 0.35",
-    "POST job / bare": ">= 0.15",
-    # Rows of statistics a second; milliseconds of a series of 10 000 steps; milliseconds of a claim.
-    "rows a second/sqlite": ">= 10 M",
-    "series": "5 ms",
-    "claim": "1 ms",
     # The exponent of seconds over steps, layers and jobs.
     "growth": "about 1",
 }

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.gpu`: samples a second on a GPU, wherever one is found."""
+"""`python -m benchmarks --only gpu`: samples a second on a GPU, wherever one is found."""
 
 import torch
 
 from benchmarks.loops import Bare, Loop, Ours, assert_same_learning
-from benchmarks.report import Samples, Table, machine, median, ratio, spread, take_turns
+from benchmarks.report import Samples, Table, median, ratio, spread, take_turns
 from benchmarks.workloads import Workload, workload
 from workers.training.graph import GraphedStep
 
@@ -64,9 +64,3 @@ def replays(loop: Loop) -> bool:
     """Whether the steps became a graph."""
     step = loop.loop.step if isinstance(loop, Ours) else None
     return isinstance(step, GraphedStep) and step.captured is not None
-
-
-if __name__ == "__main__":
-    print(machine(*PACKAGES), end="\n\n")
-    for table in run(quick=False):
-        print(table.markdown())
