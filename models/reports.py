@@ -17,6 +17,43 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """The first report of an attempt that is not the job's first: where it goes on. What an earlier attempt recorded
+    beyond that is void; all 0 and None where it begins anew."""
+
+    step: int
+    """Optimizer steps that are taken already."""
+    epoch: int
+    """Epochs completed."""
+    metrics: dict[str, float | None] | None
+    """Of the last epoch, with its `epoch`; NaN and infinities as they are."""
+    best: dict[str, float | None] | None
+    """Of the best epoch so far, likewise."""
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A checkpoint is on the disk. Whatever was sampled before its step has been reported before it."""
+
+    name: str
+    """Of the file, in the job's folder of checkpoints."""
+    step: int
+    epoch: int
+    size: int
+    """Bytes."""
+    seconds: float
+    """That training waited for it."""
+
+
+@dataclass(frozen=True)
+class CheckpointFailed:
+    """A checkpoint could not be written; training goes on, and the last one stays."""
+
+    step: int
+    detail: str
+
+
+@dataclass(frozen=True)
 class FirstStep:
     """The first optimizer step was taken."""
 
@@ -26,9 +63,11 @@ class FirstStep:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is."""
+    """How far it is. Comes every half second, also while an epoch is validated: a runner that is silent hangs."""
 
     step: int
+    seconds_per_step: float | None = None
+    """Of this attempt so far, validation and everything else included; None before its first step."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +106,7 @@ class Ended:
     """The attempt came to its end: trained, cancelled, or stopped by an error."""
 
     outcome: str
-    """`succeeded`, `cancelled` or `failed`."""
+    """`succeeded`, `cancelled` or `failed`; or `paused` or `left`, as asked, with a checkpoint of the last step."""
     timings: dict[str, float]
     statistics_cost: float
     """Seconds spent on statistics / seconds of training."""
@@ -76,6 +115,8 @@ class Ended:
     """The result of each restart."""
     reason: str | None = None
     """What stopped it before its epochs were over."""
+    weights_sha256: str | None = None
+    """Of the weights of the best epoch, for a job that succeeded."""
 
 
-Report = Built | FirstStep | Progress | Sampled | EpochEnded | Ended
+Report = Resumed | Built | FirstStep | Progress | Sampled | EpochEnded | Checkpointed | CheckpointFailed | Ended
