@@ -1,6 +1,7 @@
 """From the bytes of a request to a definition that can be trained, or to everything that is wrong with it, at once."""
 
 import difflib
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -37,19 +38,38 @@ HINTS = {
 GENERAL_HINT = "See the schema JobDefinition in /openapi.json."
 
 
-def admit(body: bytes, capacity: Capacity) -> JobDefinition:
-    """The definition in the body of a POST, every default filled in.
+@dataclass(frozen=True)
+class Admitted:
+    """A definition that can be trained."""
+
+    definition: JobDefinition
+    """With every default filled in."""
+    memory_bytes: int
+    """What it is estimated to need of a device."""
+
+
+def admit(body: bytes, capacity: Capacity) -> Admitted:
+    """The definition in the body of a POST.
 
     Raises:
         NotJson: the body is not JSON.
         InvalidDefinition: the definition is wrong, does not fit its data, or asks for more than the workers have.
     """
-    definition = read_definition(parse(body))
+    return admit_value(parse(body), capacity)
+
+
+def admit_value(value: Any, capacity: Capacity) -> Admitted:
+    """A definition from JSON.
+
+    Raises:
+        InvalidDefinition: as `admit`.
+    """
+    definition = read_definition(value)
     shape = catalogue.shape_of_data(definition.data)
     architecture = examine(definition, shape, capacity)
     if problems := too_large(definition, architecture, shape.rows, capacity.memory_bytes):
         raise InvalidDefinition(problems)
-    return _fill_epochs(definition, shape)
+    return Admitted(_fill_epochs(definition, shape), needed_memory(definition, architecture, shape.rows))
 
 
 def read_definition(value: Any) -> JobDefinition:
@@ -170,10 +190,16 @@ def _parameter_problems(error: ValidationError, chosen: data.Data) -> list[Probl
     return [Problem(p.pointer, p.code, p.detail, f"Parameters of {chosen.dataset}: {known}.") for p in problems]
 
 
+def needed_memory(definition: JobDefinition, architecture: Architecture, rows: int) -> int:
+    """Bytes of a device: what `resources.memory` says, else weights, gradients, optimizer and activations."""
+    batch = min(definition.training.batch_size, rows)
+    estimated = architecture.memory_bytes(definition.training.optimizer.kind, batch)
+    return definition.resources.memory or estimated
+
+
 def too_large(definition: JobDefinition, architecture: Architecture, rows: int, memory_bytes: int) -> list[Problem]:
     """The problem of a job that needs more than `memory_bytes`, if it does. `rows` are those of the data."""
-    batch = min(definition.training.batch_size, rows)
-    needed = architecture.memory_bytes(definition.training.optimizer.kind, batch)
+    needed = needed_memory(definition, architecture, rows)
     if needed <= memory_bytes:
         return []
     detail = (

@@ -4,16 +4,19 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Double, create_engine, event
+from sqlalchemy import Connection, Double, Text, create_engine, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "mmap_size=1073741824")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 IDLE_SECONDS = 1.0
 """After so long without use a connection to PostgreSQL is tested first."""
 
@@ -33,6 +36,58 @@ def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(database_now, "postgresql")
 def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+class lease_now(GenericFunction[float]):  # noqa: N801
+    """Seconds by the clock of leases, which must not jump: PostgreSQL's own, and on SQLite, where all workers share a
+    machine, the time since its start. Wall clocks are set back and forth."""
+
+    type = Double()
+    inherit_cache = True
+
+
+class lease_clock(GenericFunction[str]):  # noqa: N801
+    """Which clock `lease_now` reads: another one after the machine was started anew."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(lease_now, "sqlite")
+def _sqlite_lease_now(element: Any, compiler: Any, **options: Any) -> str:
+    return "seconds_since_boot()"
+
+
+@compiles(lease_now, "postgresql")
+def _postgresql_lease_now(element: Any, compiler: Any, **options: Any) -> str:
+    return _postgresql_now(element, compiler)
+
+
+@compiles(lease_clock, "sqlite")
+def _sqlite_lease_clock(element: Any, compiler: Any, **options: Any) -> str:
+    return "boot_id()"
+
+
+@compiles(lease_clock, "postgresql")
+def _postgresql_lease_clock(element: Any, compiler: Any, **options: Any) -> str:
+    return "'database'"
+
+
+class larger(GenericFunction[float]):  # noqa: N801
+    """The larger of two numbers."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(larger, "sqlite")
+def _sqlite_larger(element: Any, compiler: Any, **options: Any) -> str:
+    return f"max({compiler.process(element.clauses, **options)})"
+
+
+@compiles(larger, "postgresql")
+def _postgresql_larger(element: Any, compiler: Any, **options: Any) -> str:
+    return f"greatest({compiler.process(element.clauses, **options)})"
 
 
 class Database:
@@ -100,6 +155,17 @@ def dumps(value: Any) -> str:
 def _configure_sqlite(connection: Any, record: Any) -> None:
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("seconds_since_boot", 0, _seconds_since_boot)
+    connection.create_function("boot_id", 0, _boot_id)
+
+
+def _seconds_since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@cache
+def _boot_id() -> str:
+    return BOOT_ID.read_text().strip()
 
 
 def _note_use(connection: Any, record: Any) -> None:

@@ -5,11 +5,24 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, update
+from sqlalchemy import Connection, Table, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from models.lifecycle import Claim, LeaseLost, emit, fenced, finish
-from models.reports import Built, Ended, EpochEnded, FirstStep, Progress, Report, Sampled
+from models.claims import Claim
+from models.history import emit
+from models.lifecycle import LeaseLost, fail, fenced, finish, give_back
+from models.reports import (
+    Built,
+    Checkpointed,
+    CheckpointFailed,
+    Ended,
+    EpochEnded,
+    FirstStep,
+    Progress,
+    Report,
+    Resumed,
+    Sampled,
+)
 from models.series import nonfinite_name
 from models.states import Status
 from models.tables import Job, Layer, Statistics, epochs, layer_summaries
@@ -17,42 +30,81 @@ from models.tables import Job, Layer, Statistics, epochs, layer_summaries
 INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def record(connection: Connection, claim: Claim, reports: Sequence[Report], claimed_monotonic: float) -> None:
+def record(
+    connection: Connection, claim: Claim, reports: Sequence[Report], claimed_monotonic: float, batch: int = 0
+) -> None:
     """Writes reports in their order. `claimed_monotonic`: this machine's monotonic clock when the job was claimed.
+
+    Batches of an attempt are numbered from 1: writing one again (the reply to its commit was lost) changes nothing.
 
     Raises:
         LeaseLost: the attempt does not hold the job; nothing is written.
     """
-    values: dict[Any, Any] = {}
+    values: dict[Any, Any] = {"recorded": batch}
     for report in reports:
         values |= _progress(report, claim, claimed_monotonic)
     if any(isinstance(report, EpochEnded) for report in reports):
         values["version"] = Job.version + 1
     # Taking the row first makes the fence the first statement of the transaction.
-    move = update(Job).where(*fenced(claim.job_id, claim.attempt)).values(values or {"attempt": claim.attempt})
-    if connection.execute(move).rowcount == 0 and not (reports and isinstance(reports[-1], Ended)):
-        raise LeaseLost(claim.job_id)
+    guard = fenced(claim.job_id, claim.attempt) + ((Job.recorded < batch,) if batch else ())
+    if connection.execute(update(Job).where(*guard).values(values)).rowcount == 0:
+        if not _is_recorded(connection, claim, batch):
+            raise LeaseLost(claim.job_id)
+        return
+    for report in reports:
+        if isinstance(report, Resumed):  # the first of its attempt
+            _take_back(connection, claim, report)
     _insert_rows(connection, claim, reports)
     for report in reports:
         if isinstance(report, Ended):
-            _finish(connection, claim, report)
+            _end(connection, claim, report)
+
+
+def _is_recorded(connection: Connection, claim: Claim, batch: int) -> bool:
+    row = connection.execute(select(Job.attempt, Job.recorded).where(Job.id == claim.job_id)).one_or_none()
+    return batch > 0 and row is not None and row.attempt == claim.attempt and row.recorded >= batch
 
 
 def _progress(report: Report, claim: Claim, claimed_monotonic: float) -> dict[str, Any]:
     """What a report changes in the job's own row."""
+    values: dict[str, Any] = {}
     match report:
         case Built(steps=steps):
-            return {"steps": steps}
+            values = {"steps": steps}
         case FirstStep(monotonic=monotonic):
-            return {"first_step_at": claim.claimed_at + monotonic - claimed_monotonic}
-        case Progress(step=step):
-            return {"step": step}
+            values = {"first_step_at": claim.claimed_at + monotonic - claimed_monotonic}
+        case Resumed(step=step, epoch=epoch):
+            values = {"step": step, "epoch": epoch, "metrics": report.metrics and _flat(report.metrics)}
+            values["best"] = report.best and _flat(report.best)
+        case Progress(step=step, seconds_per_step=seconds):
+            values = {"step": step} | ({"seconds_per_step": seconds} if seconds is not None else {})
+        case Checkpointed(name=name, step=step):
+            # Attempts count from anew where one has come further than those before.
+            further = case((Job.checkpoint_step < step, 0), else_=Job.fruitless)
+            values = {"checkpoint": name, "checkpoint_step": step, "fruitless": further}
         case EpochEnded():
-            finite, nonfinite = split_nonfinite(report.metrics)
-            flat = {"epoch": report.epoch, **finite} | ({"nonfinite": nonfinite} if nonfinite else {})
-            best = {"best": flat} if report.best else {}
-            return {"epoch": report.epoch, "step": report.step, "metrics": flat, **best}
-    return {}
+            flat = _flat({"epoch": report.epoch, **report.metrics})
+            values = {"epoch": report.epoch, "step": report.step, "metrics": flat}
+            values |= {"best": flat} if report.best else {}
+    return values
+
+
+def _flat(metrics: dict[str, float | None]) -> dict[str, Any]:
+    """As a job shows them: None for what is not finite, which `nonfinite` names."""
+    finite, nonfinite = split_nonfinite(metrics)
+    return finite | ({"nonfinite": nonfinite} if nonfinite else {})
+
+
+def _take_back(connection: Connection, claim: Claim, resumed: Resumed) -> None:
+    """Deletes what an earlier attempt recorded beyond the place where this one goes on; it will come again."""
+    chunks = Statistics.__table__.c
+    beyond = (
+        (Statistics.__table__, chunks.job_id, chunks.first_step >= resumed.step),
+        (epochs, epochs.c.job_id, epochs.c.epoch > resumed.epoch),
+        (layer_summaries, layer_summaries.c.job_id, layer_summaries.c.epoch > resumed.epoch),
+    )
+    for table, job_id, is_beyond in beyond:
+        connection.execute(delete(table).where(job_id == claim.job_id, is_beyond))  # type: ignore[arg-type]
 
 
 def _insert_rows(connection: Connection, claim: Claim, reports: Sequence[Report]) -> None:
@@ -65,8 +117,14 @@ def _insert_rows(connection: Connection, claim: Claim, reports: Sequence[Report]
     _upsert(connection, epochs, [job | _epoch_row(report) for report in ended])
     _upsert(connection, Statistics.__table__, [job | chunk for chunk in chunks])
     _upsert(connection, layer_summaries, [job | epoch | row for epoch, summary in summarised for row in summary.rows()])
-    for report in ended:
-        emit(connection, claim.job_id, "job.epoch", claim.attempt, **_epoch_data(report))
+    for report in reports:
+        match report:
+            case EpochEnded():
+                emit(connection, claim.job_id, "job.epoch", claim.attempt, **_epoch_data(report))
+            case Checkpointed(step=step, epoch=epoch, size=size):
+                emit(connection, claim.job_id, "job.checkpoint", claim.attempt, step=step, epoch=epoch, bytes=size)
+            case CheckpointFailed(step=step, detail=detail):
+                emit(connection, claim.job_id, "job.checkpoint", claim.attempt, step=step, failed=detail)
 
 
 def _upsert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
@@ -107,10 +165,20 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 
-def _finish(connection: Connection, claim: Claim, report: Ended) -> None:
+def _end(connection: Connection, claim: Claim, report: Ended) -> None:
     values: dict[str, Any] = {"timings": report.timings, "statistics_cost": report.statistics_cost}
-    values |= {"runs": [_run(run) for run in report.runs]} | ({"status_reason": report.reason} if report.reason else {})
-    finish(connection, claim.job_id, claim.attempt, Status(report.outcome), report.error, **values)
+    values |= {"runs": [_run(run) for run in report.runs], "weights_sha256": report.weights_sha256}
+    if report.reason:
+        values["status_reason"] = report.reason
+    match report.outcome:
+        case "paused" | "left":
+            # Whichever was asked, the row knows what is to become of the job.
+            give_back(connection, claim.job_id, claim.attempt, "its worker is shutting down", 1, counts=False)
+        case "failed":
+            assert report.error is not None
+            fail(connection, claim.job_id, claim.attempt, report.error, **values)
+        case _:
+            finish(connection, claim.job_id, claim.attempt, Status(report.outcome), **values)
 
 
 def _run(run: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,10 @@ class Status(StrEnum):
     """Waiting for a worker."""
     RUNNING = "running"
     """A worker holds its lease."""
+    PAUSING = "pausing"
+    """A worker was asked to write a checkpoint and to let go of it."""
+    PAUSED = "paused"
+    """Waits for a client to resume it, and holds no device."""
     CANCELLING = "cancelling"
     """A worker was asked to stop it."""
     SUCCEEDED = "succeeded"
@@ -22,18 +26,21 @@ class Status(StrEnum):
 
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
-HELD = frozenset({Status.RUNNING, Status.CANCELLING})
+HELD = frozenset({Status.RUNNING, Status.PAUSING, Status.CANCELLING})
 """States in which a worker holds a lease on the job."""
 
 MOVES: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED}),
-    Status.RUNNING: frozenset({Status.QUEUED, Status.CANCELLING, Status.SUCCEEDED, Status.FAILED}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.PAUSED, Status.CANCELLED}),
+    Status.RUNNING: frozenset({Status.QUEUED, Status.PAUSING, Status.CANCELLING, Status.SUCCEEDED, Status.FAILED}),
+    Status.PAUSING: frozenset({Status.PAUSED, Status.CANCELLING, Status.SUCCEEDED, Status.FAILED}),
+    Status.PAUSED: frozenset({Status.QUEUED, Status.CANCELLED}),
     Status.CANCELLING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
-"""From each state, those that may follow. `running` to `queued` is a requeue: its worker was lost or is leaving."""
+"""From each state, those that may follow. `running` to `queued` is a requeue: its worker was lost or is leaving. What
+was asked of a job holds when its worker is lost: `pausing` becomes `paused`, `cancelling` becomes `cancelled`."""
 
 
 def sources(target: Status) -> tuple[Status, ...]:

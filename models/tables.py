@@ -69,6 +69,8 @@ class Job(Base):
     owner: Mapped[str]
     """Id of the API key that submitted it."""
     parent: Mapped[str | None]
+    origin: Mapped[str | None]
+    """How it came of its parent: `retry` or `clone`."""
     name: Mapped[str]
     tags: Mapped[list[Any]]
     priority: Mapped[int]
@@ -77,6 +79,13 @@ class Job(Base):
     family: Mapped[str]
     dataset: Mapped[str]
     wanted_device: Mapped[str]
+    wanted_slots: Mapped[int] = mapped_column(default=1, server_default="1")
+    """GPUs, or processes on the CPU."""
+    wanted_memory: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Bytes of a device, as estimated or as asked for."""
+    rank: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """Its place among the jobs of its owner, lowest first: when it was created, less AGEING_SECONDS for each level of
+    priority."""
 
     status: Mapped[str]
     status_reason: Mapped[str | None]
@@ -88,9 +97,24 @@ class Job(Base):
     """Fences every write of a worker."""
     fruitless: Mapped[int] = mapped_column(default=0)
     """Consecutive attempts without progress."""
+    memory_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Attempts that ran out of memory."""
+    recorded: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Batches of reports of this attempt that are written."""
+    checkpoint: Mapped[str | None]
+    """Name of the file from which the next attempt goes on."""
+    checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     worker: Mapped[str | None]
     device: Mapped[str | None]
+    """Of the attempt; several are divided by commas."""
+    queued_at: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """When it was last put into the queue."""
+    claimed_at: Mapped[float | None]
+    """When its last attempt began."""
     lease_until: Mapped[float | None]
+    """By the clock of `models.database.lease_now`."""
+    lease_clock: Mapped[str | None]
+    """Which clock that is: a lease by another has run out."""
     cancel_mode: Mapped[str | None]
 
     epoch: Mapped[int] = mapped_column(default=0)
@@ -98,6 +122,8 @@ class Job(Base):
     epochs: Mapped[int]
     step: Mapped[int] = mapped_column(BigInteger, default=0)
     steps: Mapped[int | None] = mapped_column(BigInteger)
+    seconds_per_step: Mapped[float | None]
+    """Measured, validation included."""
     metrics: Mapped[dict[str, Any] | None]
     best: Mapped[dict[str, Any] | None]
     runs: Mapped[list[Any] | None]
@@ -105,6 +131,8 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any] | None]
     statistics_cost: Mapped[float | None]
+    weights_sha256: Mapped[str | None]
+    """Of the weights of the best epoch, once it has succeeded."""
 
     created_at: Mapped[float]
     started_at: Mapped[float | None]
@@ -115,11 +143,13 @@ class Job(Base):
         Index("ix_jobs_owner", "owner", "id"),
         Index("ix_jobs_owner_status", "owner", "status", "id"),
         Index("ix_jobs_worker", "worker", "status"),
+        Index("ix_jobs_parent", "parent"),
+        # In the order of claims, with all that a claim asks for: it reads no row but the one it takes.
+        Index(
+            "ix_jobs_queue",
+            *("status", "owner", "rank", "id", "wanted_device", "wanted_slots", "wanted_memory", "queued_at"),
+        ),
     )
-
-
-Index("ix_jobs_queue", Job.status, Job.priority.desc(), Job.id, Job.wanted_device)
-"""In the order of claims, with all that a claim asks for: it reads no row but the one it takes."""
 
 
 class Event(Base):
@@ -194,10 +224,23 @@ class Worker(Base):
     slots: Mapped[list[Any]]
     """The device of each slot: `cpu`, `cuda:0`, ..."""
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    """Of the machine."""
+    device_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Of the smallest device: a GPU's own, or the machine's."""
     bfloat16: Mapped[bool]
     """Whether the devices of its slots compute in bfloat16."""
     started_at: Mapped[float]
     heartbeat_at: Mapped[float]
+
+
+class Share(Base):
+    """How much an owner has used of the workers, for a fair order between owners."""
+
+    __tablename__ = "shares"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    served: Mapped[float]
+    """Slot-seconds; nobody is more than LEAD_SECONDS behind the owner with most."""
 
 
 epochs = Table(

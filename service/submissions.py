@@ -6,12 +6,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from models.database import Database
-from models.definitions.job import JobDefinition
 from models.errors import QueueFull
-from models.lifecycle import submit_all
+from models.submission import Submission, submit_all
 
 MOST_AT_ONCE = 200
-Submission = tuple[JobDefinition, str, "Future[dict[str, Any]]"]
+Waiting = tuple[Submission, "Future[dict[str, Any]]"]
 
 
 class Submissions:
@@ -20,11 +19,11 @@ class Submissions:
     def __init__(self, database: Database, most_queued: int) -> None:
         self._database = database
         self._most_queued = most_queued
-        self._waiting: queue.SimpleQueue[Submission] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, definition: JobDefinition, owner: str) -> dict[str, Any]:
+    def submit(self, submission: Submission) -> dict[str, Any]:
         """Queues a job, and returns its values when it is committed.
 
         Raises:
@@ -36,7 +35,7 @@ class Submissions:
                 self._thread = threading.Thread(target=self._serve, name="submissions", daemon=True)
                 self._thread.start()
         answer: Future[dict[str, Any]] = Future()
-        self._waiting.put((definition, owner, answer))
+        self._waiting.put((submission, answer))
         return answer.result()
 
     def _serve(self) -> None:
@@ -47,14 +46,14 @@ class Submissions:
             try:
                 self._write(batch)
             except Exception as error:  # each who waits has to hear of it, and the next must be served
-                for _, _, answer in batch:
+                for _, answer in batch:
                     answer.set_exception(error)
 
-    def _write(self, batch: list[Submission]) -> None:
-        wanted = [(definition, owner) for definition, owner, _ in batch]
+    def _write(self, batch: list[Waiting]) -> None:
+        wanted = [submission for submission, _ in batch]
         with self._database.write() as connection:
             outcomes = submit_all(connection, wanted, self._most_queued)
-        for (_, _, answer), outcome in zip(batch, outcomes, strict=True):
+        for (_, answer), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, QueueFull):
                 answer.set_exception(outcome)
             else:

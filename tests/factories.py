@@ -4,9 +4,10 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from models.database import Database, database_now
+from models.database import Database, lease_now
 from models.definitions.job import JobDefinition
-from models.lifecycle import Claim, claim, submit
+from models.claims import Claim, Offer, claim
+from models.submission import submit
 from models.tables import Event, Job
 
 OWNER = "key_test"
@@ -29,9 +30,14 @@ def a_queued_job(database: Database, **changes: Any) -> str:
 
 def a_claim(database: Database, worker: str = "wrk_a", device: str = "cpu", lease: float = 60) -> Claim:
     with database.write() as connection:
-        taken = claim(connection, worker, device, lease)
+        taken = claim(connection, worker, an_offer(device), lease)
     assert taken is not None
-    return taken
+    return taken[0]
+
+
+def an_offer(device: str = "cpu", slots: int = 1, free: int = 1, memory: int = 2**40) -> Offer:
+    """Of a worker with so many slots, of which `free` are."""
+    return Offer(device, (device,) * free, slots, memory, memory)
 
 
 def row_of(database: Database, job_id: str) -> Any:
@@ -48,4 +54,4 @@ def event_types(database: Database, job_id: str) -> list[str]:
 def expire_lease(database: Database, job_id: str) -> None:
     """As if its worker had not been heard of for a while."""
     with database.write() as connection:
-        connection.execute(update(Job).where(Job.id == job_id).values(lease_until=database_now() - 1))
+        connection.execute(update(Job).where(Job.id == job_id).values(lease_until=lease_now() - 1))

@@ -31,8 +31,20 @@ class Resources(Strict):
     """`auto`: a free GPU if the worker has one, else the CPU."""
     gpus: Literal[1] = 1
     """A job runs on one device."""
+    memory: Annotated[int, Field(ge=1, le=2**50)] | None = None
+    """Bytes of the device's memory the job needs, where the estimate is wrong; `null`: the estimate."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of the job. Part of the definition, for sums depend on it in the last bit."""
+
+    @property
+    def slots(self) -> int:
+        """Places of a worker that it takes."""
+        return self.gpus
+
+    @property
+    def wanted_device(self) -> str:
+        """`auto`, `cpu` or `cuda`."""
+        return "cuda" if self.gpus > 1 else self.device
 
 
 class JobDefinition(Strict):

@@ -9,10 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from models.database import Database, database_now
 from models.errors import IllegalMove, NotFound, QueueFull
-from models.lifecycle import Claim, LeaseLost, cancel, claim, finish, give_back, held, renew, submit, sweep
+from models.claims import Claim, Held, claim, held, renew
+from models.lifecycle import LeaseLost, cancel, finish, give_back, sweep
+from models.submission import submit
 from models.states import MOVES, TERMINAL, Status
 from models.tables import TERMINAL_EVENTS, Event
-from tests.factories import OWNER, a_claim, a_definition, a_queued_job, event_types, expire_lease, row_of
+from tests.factories import OWNER, an_offer, a_claim, a_definition, a_queued_job, event_types, expire_lease, row_of
 
 
 def test_a_submitted_job_waits_with_every_default_filled_in(database: Database) -> None:
@@ -29,7 +31,7 @@ def test_the_highest_priority_is_claimed_first_and_equals_in_order_of_arrival(da
 def test_a_slot_on_the_cpu_leaves_jobs_that_ask_for_cuda(database: Database) -> None:
     job = a_queued_job(database, resources={"device": "cuda"})
     with database.write() as connection:
-        assert claim(connection, "wrk_a", "cpu", 60) is None
+        assert claim(connection, "wrk_a", an_offer(), 60) is None
     assert a_claim(database, device="cuda:0").job_id == job
 
 
@@ -40,10 +42,10 @@ def test_many_workers_at_once_claim_each_job_once(database: Database) -> None:
     def work(name: str) -> None:
         while True:
             with database.write() as connection:
-                mine = claim(connection, name, "cpu", 60)
+                mine = claim(connection, name, an_offer(), 60)
             if mine is None:
                 return
-            taken.append(mine)
+            taken.append(mine[0])
 
     threads = [threading.Thread(target=work, args=(f"wrk_{index}",)) for index in range(8)]
     for thread in threads:
@@ -91,7 +93,7 @@ def test_a_running_job_is_asked_to_stop_and_a_worker_hears_it(database: Database
         with database.write() as connection:
             cancel(connection, job, OWNER, mode)
     with database.read() as connection:
-        assert held(connection, "wrk_a") == {job: (mine.attempt, mode)}
+        assert held(connection, "wrk_a") == {job: Held(mine.attempt, "cancelling", mode)}
     assert event_types(database, job)[-1] == "job.cancelling"
 
 

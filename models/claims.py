@@ -1,0 +1,232 @@
+"""Who runs next: a worker takes the best queued job that fits what it offers, by one guarded UPDATE.
+
+Between the owners of jobs the order is fair: first comes the one that holds the fewest slots, and of equals the one
+that has used the fewest slot-seconds. Among the jobs of an owner it is by priority and age (`jobs.rank`). A job that
+wants more than is free now is passed over for PATIENCE_SECONDS; after that nothing overtakes it any more, and what
+becomes free is kept for it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from models.database import database_now, larger, lease_clock, lease_now
+from models.definitions.job import JobDefinition
+from models.history import emit
+from models.states import HELD, Status
+from models.tables import Job, Share
+
+PATIENCE_SECONDS = 30.0
+LEAD_SECONDS = 60.0
+"""Slot-seconds that an owner may be behind the one with most: who was away for a week has no week's claim."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that a worker holds."""
+
+    job_id: str
+    attempt: int
+    definition: JobDefinition
+    claimed_at: float
+    """By the database's clock."""
+    checkpoint: str | None = None
+    """Name of the file from which to go on; None: from the beginning."""
+    memory_bytes: int = 0
+    """What it is estimated to need of its device."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a worker has to give at the moment, on one kind of device."""
+
+    device: str
+    """With the most free memory among those with a free slot: `cpu`, `cuda:0`, ..."""
+    idle: tuple[str, ...]
+    """Devices that hold no job, one entry a slot on the CPU: what a job of several may have."""
+    slots: int
+    """Most devices that one job could ever have here."""
+    free_memory: int
+    """Bytes, of `device`."""
+    memory: int
+    """Bytes, of a device that holds no job."""
+
+
+def _literal(value: str) -> ColumnElement[str]:
+    """One of our own words in a statement that is made once; a list of parameters would be written out each time."""
+    return literal_column(f"'{value}'", Text)
+
+
+def _integer(name: str) -> ColumnElement[int]:
+    return bindparam(name, type_=BigInteger)
+
+
+# Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
+_jobs: Table = Job.__table__  # type: ignore[assignment]
+_shares: Table = Share.__table__  # type: ignore[assignment]
+_lease = {
+    "lease_until": lease_now() + bindparam("lease_seconds", type_=Double),
+    "lease_clock": lease_clock(),
+}
+_held_by = _jobs.c.worker == bindparam("of_worker"), _jobs.c.status.in_(map(_literal, HELD))
+RENEW = update(_jobs).where(*_held_by).values(_lease)
+HOLDS = select(_jobs.c.id, _jobs.c.attempt, _jobs.c.status, _jobs.c.cancel_mode).where(*_held_by)
+
+
+def _owners() -> Any:
+    """All owners of queued jobs, each found by one step in the index instead of by reading all that wait."""
+    least = func.min(_jobs.c.owner)
+    owners = select(least.label("owner")).where(_jobs.c.status == _literal(Status.QUEUED)).cte("owners", recursive=True)
+    following = select(least).where(_jobs.c.status == _literal(Status.QUEUED), _jobs.c.owner > owners.c.owner)
+    return owners.union_all(select(following.scalar_subquery()).where(owners.c.owner.is_not(None)))
+
+
+def _fits_now() -> ColumnElement[bool]:
+    wanted, memory = _jobs.c.wanted_slots, _jobs.c.wanted_memory
+    return or_(
+        and_(wanted == 1, memory <= _integer("free_memory")),
+        and_(wanted > 1, wanted <= _integer("idle"), memory <= _integer("memory")),
+    )
+
+
+def _fits_once_free() -> ColumnElement[bool]:
+    """Jobs that have waited long enough for the others to wait for them."""
+    return and_(
+        _jobs.c.queued_at < database_now() - PATIENCE_SECONDS,
+        _jobs.c.wanted_slots <= _integer("slots"),
+        _jobs.c.wanted_memory <= _integer("memory"),
+    )
+
+
+def _claim_of(*devices: str) -> ReturningUpdate[Any]:
+    """Takes the best queued job that wants one of these devices."""
+    owners = _owners()
+    best = (
+        select(_jobs.c.id)
+        .where(
+            _jobs.c.status == _literal(Status.QUEUED),
+            _jobs.c.owner == owners.c.owner,
+            _jobs.c.wanted_device.in_(map(_literal, devices)),
+            or_(_fits_now(), _fits_once_free()),
+        )
+        .order_by(_jobs.c.rank, _jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .correlate(owners)
+    )
+    holds = select(func.coalesce(func.sum(_jobs.c.wanted_slots), 0)).where(
+        _jobs.c.owner == owners.c.owner, _jobs.c.status.in_(map(_literal, HELD))
+    )
+    served = select(_shares.c.served).where(_shares.c.owner == owners.c.owner)
+    candidates = (
+        select(
+            best.scalar_subquery().label("id"),
+            holds.correlate(owners).scalar_subquery().label("holds"),
+            func.coalesce(served.correlate(owners).scalar_subquery(), 0.0).label("served"),
+        )
+        .where(owners.c.owner.is_not(None))
+        .cte("candidates")
+        .prefix_with("MATERIALIZED")
+    )
+    chosen = select(candidates.c.id).where(candidates.c.id.is_not(None))
+    chosen = chosen.order_by(candidates.c.holds, candidates.c.served, candidates.c.id).limit(1)
+    values = {
+        "status": Status.RUNNING,
+        "attempt": _jobs.c.attempt + 1,
+        "fruitless": _jobs.c.fruitless + 1,
+        "recorded": 0,
+        "version": _jobs.c.version + 1,
+        "worker": bindparam("worker"),
+        "device": bindparam("device"),
+        "status_reason": None,
+        "claimed_at": database_now(),
+        "started_at": func.coalesce(_jobs.c.started_at, database_now()),
+        **_lease,
+    }
+    # A job that is waited for is the best without fitting: then nothing is taken.
+    move = update(_jobs).where(
+        _jobs.c.id == chosen.scalar_subquery(), _jobs.c.status == _literal(Status.QUEUED), _fits_now()
+    )
+    taken = _jobs.c.id, _jobs.c.attempt, _jobs.c.definition, database_now(), _jobs.c.checkpoint
+    return move.values(values).returning(*taken, _jobs.c.wanted_memory, _jobs.c.wanted_slots)
+
+
+CLAIMS = {"cpu": _claim_of("auto", "cpu"), "cuda": _claim_of("auto", "cpu", "cuda")}
+SET_DEVICE = update(_jobs).where(_jobs.c.id == bindparam("of_job")).values(device=bindparam("devices"))
+
+
+def claim(
+    connection: Connection, worker: str, offer: Offer, lease_seconds: float
+) -> tuple[Claim, tuple[str, ...]] | None:
+    """Takes the best queued job that fits the offer, with the devices it is to have; None if there is none, or if what
+    is free is kept for one that wants more.
+
+    A GPU takes any job; the CPU takes none that asks for CUDA.
+    """
+    wanted = {"worker": worker, "device": offer.device, "lease_seconds": lease_seconds, "idle": len(offer.idle)}
+    wanted |= {"slots": offer.slots, "free_memory": offer.free_memory, "memory": offer.memory}
+    kind = "cpu" if offer.device == "cpu" else "cuda"
+    row = connection.execute(CLAIMS[kind], wanted).one_or_none()
+    if row is None:
+        return None
+    job_id, attempt, definition, now, checkpoint, memory, slots = row
+    devices = (offer.device,) if slots == 1 else offer.idle[:slots]
+    if slots > 1:
+        connection.execute(SET_DEVICE, {"of_job": job_id, "devices": ",".join(devices)})
+    emit(connection, job_id, "job.started", attempt, worker=worker, device=",".join(devices))
+    return Claim(job_id, attempt, JobDefinition.model_validate(definition), now, checkpoint, memory), devices
+
+
+def renew(connection: Connection, worker: str, lease_seconds: float) -> None:
+    """The heartbeat: lengthens the lease of every job the worker holds."""
+    connection.execute(RENEW, {"of_worker": worker, "lease_seconds": lease_seconds})
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the database says of a job that a worker holds."""
+
+    attempt: int
+    status: str
+    cancel_mode: str | None
+
+
+def held(connection: Connection, worker: str) -> dict[str, Held]:
+    """The jobs a worker holds, by id."""
+    rows = connection.execute(HOLDS, {"of_worker": worker})
+    return {row.id: Held(row.attempt, row.status, row.cancel_mode) for row in rows}
+
+
+def _charge(insert: Callable[[Table], Any]) -> Any:
+    floor = larger(func.coalesce(select(func.max(_shares.c.served)).scalar_subquery(), 0.0) - LEAD_SECONDS, 0.0)
+    used = _jobs.c.wanted_slots * larger(database_now() - func.coalesce(_jobs.c.claimed_at, database_now()), 0.0)
+    of_job = select(_jobs.c.owner, floor + used).where(_jobs.c.id == bindparam("of_job"))
+    statement = insert(_shares).from_select(["owner", "served"], of_job)
+    ahead = larger(_shares.c.served - floor, 0.0)
+    return statement.on_conflict_do_update(index_elements=["owner"], set_={"served": statement.excluded.served + ahead})
+
+
+CHARGES = {"sqlite": _charge(sqlite.insert), "postgresql": _charge(postgresql.insert)}
+
+
+def charge(connection: Connection, job_id: str) -> None:
+    """Counts the slot-seconds of the attempt that has just let go of a job, in the same transaction."""
+    connection.execute(CHARGES[connection.dialect.name], {"of_job": job_id})

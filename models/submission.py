@@ -1,0 +1,143 @@
+"""New jobs: submitted, or made of one that has ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Table, bindparam, func, insert, select
+
+from models.database import database_now
+from models.definitions.job import JobDefinition
+from models.errors import IllegalMove, NotFound, QueueFull
+from models.history import event_row
+from models.ids import new_id
+from models.states import TERMINAL, Status, Verdict
+from models.tables import QUEUED, Event, Job
+
+AGEING_SECONDS = 600.0
+"""Waiting for so long weighs as much as one level of priority: among the jobs of an owner none starves."""
+RETRY, CLONE = "retry", "clone"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A definition that was admitted, and whose it is."""
+
+    definition: JobDefinition
+    owner: str
+    memory_bytes: int = 0
+    """What it is estimated to need of a device."""
+    parent: str | None = None
+    origin: str | None = None
+    """How it came of its parent: RETRY or CLONE."""
+
+
+# Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
+_jobs: Table = Job.__table__  # type: ignore[assignment]
+_queued = select(_jobs.c.id).where(_jobs.c.owner == bindparam("owner"), _jobs.c.status == bindparam("status"))
+COUNT_QUEUED = select(func.count(), database_now()).select_from(
+    _queued.limit(bindparam("most_queued", type_=Integer)).subquery()
+)
+INSERT_JOB = insert(_jobs)
+INSERT_QUEUED = insert(Event.__table__)  # type: ignore[arg-type]
+
+
+def submit(connection: Connection, definition: JobDefinition, owner: str, most_queued: int) -> str:
+    """Queues a new job and gives its id.
+
+    Raises:
+        QueueFull: the owner has `most_queued` jobs waiting.
+    """
+    return str(submit_one(connection, Submission(definition, owner), most_queued)["id"])
+
+
+def submit_one(connection: Connection, submission: Submission, most_queued: int) -> dict[str, Any]:
+    """Queues a new job and gives the values of its row.
+
+    Raises:
+        QueueFull
+    """
+    [answer] = submit_all(connection, [submission], most_queued)
+    if isinstance(answer, QueueFull):
+        raise answer
+    return answer
+
+
+def submit_all(
+    connection: Connection, submissions: Sequence[Submission], most_queued: int
+) -> list[dict[str, Any] | QueueFull]:
+    """Queues new jobs, each for its owner; gives for each the values of its row, or the refusal."""
+    limit = {"status": Status.QUEUED, "most_queued": most_queued}
+    room: dict[str, int] = {}
+    now = 0.0
+    for owner in {submission.owner for submission in submissions}:
+        waiting, now = connection.execute(COUNT_QUEUED, limit | {"owner": owner}).one()
+        room[owner] = most_queued - waiting
+    answers: list[dict[str, Any] | QueueFull] = []
+    rows = []
+    # As many digits as SQLite writes into the JSON of a history: both times of a job are to be the same.
+    now = round(now, 5)
+    for submission in submissions:
+        if not room[submission.owner]:
+            answers.append(
+                QueueFull(f"{most_queued} of your jobs are waiting, the most allowed (DESCENT_QUEUED_JOBS).")
+            )
+            continue
+        room[submission.owner] -= 1
+        rows.append(_new_row(submission, now))
+        answers.append(rows[-1])
+    if rows:
+        connection.execute(INSERT_JOB, rows)
+        connection.execute(INSERT_QUEUED, [event_row(row["id"], QUEUED, 0, {}) | {"at": now} for row in rows])
+    return answers
+
+
+def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> str:
+    """Queues a new job of the same definition, child of one that failed or was cancelled, and gives its id. While such
+    a child has not ended, it is that child's.
+
+    Raises:
+        NotFound: there is no such job of this owner.
+        IllegalMove: it has not failed, nor was it cancelled.
+        QueueFull
+    """
+    # The parent's row is locked, so that two retries at once come to one child.
+    mine = select(Job.status, Job.definition, Job.wanted_memory).where(Job.id == job_id, Job.owner == owner)
+    parent = connection.execute(mine.with_for_update()).one_or_none()
+    if parent is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if parent.status not in (Status.FAILED, Status.CANCELLED):
+        raise IllegalMove(f"The job is {parent.status}; only one that failed or was cancelled can be retried.")
+    children = select(Job.id).where(Job.parent == job_id, Job.origin == RETRY, Job.status.not_in(TERMINAL))
+    child: str | None = connection.scalar(children.limit(1))
+    if child is not None:
+        return child
+    definition = JobDefinition.model_validate(parent.definition)
+    again = Submission(definition, owner, parent.wanted_memory, job_id, RETRY)
+    return str(submit_one(connection, again, most_queued)["id"])
+
+
+def _new_row(submission: Submission, now: float) -> dict[str, Any]:
+    definition = submission.definition
+    resources = definition.resources
+    return {
+        "id": new_id("job"),
+        "owner": submission.owner,
+        "parent": submission.parent,
+        "origin": submission.origin,
+        "name": definition.name,
+        "tags": list(definition.tags),
+        "priority": definition.priority,
+        "definition": definition.plain(),
+        "family": definition.network.family,
+        "dataset": definition.data.dataset,
+        "wanted_device": resources.wanted_device,
+        "wanted_slots": resources.slots,
+        "wanted_memory": resources.memory or submission.memory_bytes,
+        "rank": now - AGEING_SECONDS * definition.priority,
+        "epochs": definition.training.restarts * (definition.training.epochs or 0),
+        "status": Status.QUEUED,
+        "verdict": Verdict.UNKNOWN,
+        "created_at": now,
+        "queued_at": now,
+    }
