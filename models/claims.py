@@ -51,7 +51,9 @@ class Claim:
     checkpoint: str | None = None
     """Name of the file from which to go on; None: from the beginning."""
     memory_bytes: int = 0
-    """What it is estimated to need of its device."""
+    """What it is estimated to need of each device."""
+    devices: tuple[str, ...] = ("cpu",)
+    """One for each process that trains it."""
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,9 @@ CLAIMS = {"cpu": _claim_of("auto", "cpu"), "cuda": _claim_of("auto", "cpu", "cud
 SET_DEVICE = update(_jobs).where(_jobs.c.id == bindparam("of_job")).values(device=bindparam("devices"))
 
 
-def claim(
-    connection: Connection, worker: str, offer: Offer, lease_seconds: float
-) -> tuple[Claim, tuple[str, ...]] | None:
-    """Takes the best queued job that fits the offer, with the devices it is to have; None if there is none, or if what
-    is free is kept for one that wants more.
+def claim(connection: Connection, worker: str, offer: Offer, lease_seconds: float) -> Claim | None:
+    """Takes the best queued job that fits the offer; None if there is none, or if what is free is kept for one that
+    wants more.
 
     A GPU takes any job; the CPU takes none that asks for CUDA.
     """
@@ -192,7 +192,7 @@ def claim(
     if slots > 1:
         connection.execute(SET_DEVICE, {"of_job": job_id, "devices": ",".join(devices)})
     emit(connection, job_id, "job.started", attempt, worker=worker, device=",".join(devices))
-    return Claim(job_id, attempt, JobDefinition.model_validate(definition), now, checkpoint, memory), devices
+    return Claim(job_id, attempt, JobDefinition.model_validate(definition), now, checkpoint, memory, devices)
 
 
 def renew(connection: Connection, worker: str, lease_seconds: float) -> None:

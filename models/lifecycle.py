@@ -5,7 +5,7 @@ Each is one UPDATE whose WHERE clause guards it: no row moved means 'not yours a
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Update, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, CursorResult, Update, delete, or_, select, update
 
 from models.claims import charge
 from models.database import database_now, lease_clock, lease_now
@@ -98,7 +98,7 @@ def remove(connection: Connection, job_id: str, owner: str) -> None:
     connection.execute(delete(Job).where(Job.id == job_id, Job.status.in_(TERMINAL)))
 
 
-def _locked(connection: Connection, job_id: str, owner: str) -> Row[Any]:
+def _locked(connection: Connection, job_id: str, owner: str) -> Any:
     """The row's `id status attempt`, which nobody changes before this transaction ends."""
     mine = select(Job.id, Job.status, Job.attempt).where(Job.id == job_id, Job.owner == owner)
     found = connection.execute(mine.with_for_update()).one_or_none()
@@ -107,7 +107,7 @@ def _locked(connection: Connection, job_id: str, owner: str) -> Row[Any]:
     return found
 
 
-def _move(connection: Connection, found: Row[Any], values: dict[str, Any], event: str, **data: Any) -> None:
+def _move(connection: Connection, found: Any, values: dict[str, Any], event: str, **data: Any) -> None:
     guard = Job.id == found.id, Job.status == found.status, Job.attempt == found.attempt
     if _moved(connection, update(Job).where(*guard).values(values)):
         emit(connection, found.id, event, found.attempt, **data)

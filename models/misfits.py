@@ -96,6 +96,22 @@ def _single_rows(definition: JobDefinition, shape: DataShape) -> Iterator[Proble
         yield Problem("/data/validation", "batch_of_one", detail, "Keep fewer rows for validation.")
 
 
+def _ranks(definition: JobDefinition, shape: DataShape) -> Iterator[Problem]:
+    """Processes or GPUs that share each batch, where there is nothing to share or nowhere to do it."""
+    resources, training = definition.resources, definition.training
+    if resources.gpus > 1 and resources.device == "cpu":
+        hint = 'Write "processes" for several of them on the CPU, or "device": "cuda".'
+        yield Problem("/resources/gpus", "no_gpus", 'With "device": "cpu" there are no GPUs to use.', hint)
+    if resources.processes > 1 and resources.device != "cpu":
+        hint = 'Write "gpus", which has a process each, or "device": "cpu".'
+        yield Problem("/resources/processes", "not_on_cpu", "`processes` are for the CPU.", hint)
+    rows = min(training.batch_size, definition.data.training_rows(shape.rows))
+    if rows < resources.ranks:
+        detail = f"A batch of {rows} rows cannot be shared by {resources.ranks} processes: some would have none."
+        pointer = "/resources/gpus" if resources.gpus > 1 else "/resources/processes"
+        yield Problem(pointer, "too_few_rows", detail, f"Use at most {rows}, or larger batches.")
+
+
 def _precision(definition: JobDefinition, capacity: Capacity) -> Iterator[Problem]:
     device = definition.resources.device
     if definition.training.precision == "bfloat16" and device in capacity.without_bfloat16:
@@ -111,4 +127,5 @@ CHECKS: tuple[Callable[[JobDefinition, DataShape], Iterator[Problem]], ...] = (
     _schedule,
     _pretraining,
     _single_rows,
+    _ranks,
 )

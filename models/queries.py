@@ -27,7 +27,7 @@ from models.series import HEAD_BYTES, Layout, Piece
 from models.states import Status
 from models.tables import OF_HISTORY, QUEUED, Event, Job, Layer, Statistics, epochs, layer_summaries
 
-STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued"))
+STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued", "resumed"))
 """The events that changed a job's status, as SQL literals."""
 
 

@@ -35,6 +35,8 @@ class Settings(BaseModel):
     """The bootstrap key, at least 32 printable characters; default: made at first start and kept in the data folder."""
     slots: Annotated[int, Field(ge=0)] = 0
     """Jobs a worker runs at once; 0: one for each GPU, else half the cores."""
+    slots_per_gpu: Count = 1
+    """Jobs that share a GPU, as far as its memory goes for what they are estimated to need."""
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a worker's claim on a job holds without a heartbeat; heartbeats come six times as often."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 15.0
@@ -42,7 +44,16 @@ class Settings(BaseModel):
     idle_poll_seconds: Annotated[float, Field(gt=0)] = 2.0
     """How often an idle worker looks for work without being rung."""
     max_attempts: Count = 3
-    """Attempts without progress after which a lost job is failed."""
+    """Attempts in a row without progress after which a lost job is failed."""
+    stall_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """A runner whose job does not advance for so long is killed, as a lost attempt. A single step or evaluation batch
+    that takes longer needs more."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How often a running job writes a checkpoint; the first comes earlier."""
+    checkpoint_retention_seconds: Annotated[float, Field(ge=0)] = 86_400.0
+    """How long the last checkpoint of a job that has ended is kept."""
+    free_disk_bytes: Annotated[int, Field(ge=0)] = 200_000_000
+    """Where less is free on the disk of the data folder, no job is accepted and none is begun."""
     memory_bytes: Annotated[int, Field(ge=0)] = 0
     """Memory a job may need; 0: the largest registered worker's, else this machine's."""
     resident_bytes: Annotated[int, Field(ge=0)] = 0

@@ -132,7 +132,7 @@ def _new_row(submission: Submission, now: float) -> dict[str, Any]:
         "family": definition.network.family,
         "dataset": definition.data.dataset,
         "wanted_device": resources.wanted_device,
-        "wanted_slots": resources.slots,
+        "wanted_slots": resources.ranks,
         "wanted_memory": resources.memory or submission.memory_bytes,
         "rank": now - AGEING_SECONDS * definition.priority,
         "epochs": definition.training.restarts * (definition.training.epochs or 0),

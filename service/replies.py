@@ -96,6 +96,8 @@ class JobReply(Reply):
     worker: str | None
     runs: list[dict[str, Any]]
     """The result of each restart: its seed, epochs, best epoch, what stopped it, its pre-training."""
+    weights_sha256: str | None
+    """Fingerprint of the weights of the best epoch, once the job has succeeded: equal weights, equal fingerprint."""
     statistics_cost: StatisticsCost
     timings: dict[str, float] | None
     """Seconds spent queued, starting, training, evaluating and saving; steps; seconds_per_step."""

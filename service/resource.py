@@ -10,7 +10,11 @@ from service.times import rfc3339
 LINKS = {"self": "", "gradients_time": "/gradients/time"} | {
     name: f"/{name}" for name in ("events", "metrics", "layers", "gradients", "cancel")
 }
-STATUS_OF_EVENT = {"job.started": Status.RUNNING, "job.requeued": Status.QUEUED}
+STATUS_OF_EVENT = {
+    "job.started": Status.RUNNING,
+    "job.requeued": Status.QUEUED,
+    "job.resumed": Status.QUEUED,
+}
 
 
 def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
         "device": row.device,
         "worker": row.worker,
         "runs": row.runs or [],
+        "weights_sha256": row.weights_sha256,
         "statistics_cost": {"fraction": row.statistics_cost},
         "timings": _timings(row),
         "created_at": rfc3339(row.created_at),

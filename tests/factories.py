@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from models.claims import Claim, Offer, claim
 from models.database import Database, lease_now
 from models.definitions.job import JobDefinition
-from models.claims import Claim, Offer, claim
 from models.submission import submit
 from models.tables import Event, Job
 
@@ -32,7 +32,7 @@ def a_claim(database: Database, worker: str = "wrk_a", device: str = "cpu", leas
     with database.write() as connection:
         taken = claim(connection, worker, an_offer(device), lease)
     assert taken is not None
-    return taken[0]
+    return taken
 
 
 def an_offer(device: str = "cpu", slots: int = 1, free: int = 1, memory: int = 2**40) -> Offer:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.machine import memory_bytes
@@ -17,18 +18,27 @@ class Slot:
     device: str
     """`cpu`, or `cuda:<n>` by the numbers of `nvidia-smi`."""
 
-    @property
-    def visible_gpu(self) -> str:
-        """What `CUDA_VISIBLE_DEVICES` has to be for a job here."""
-        return self.device.removeprefix("cuda:") if self.device != "cpu" else ""
+
+def visible_gpus_of(devices: Sequence[str]) -> str:
+    """What `CUDA_VISIBLE_DEVICES` has to be for a job on these devices."""
+    return ",".join(device.removeprefix("cuda:") for device in devices if device != "cpu")
 
 
 def slots(settings: Settings) -> list[Slot]:
-    """One slot for each GPU, else one for every two cores; `DESCENT_SLOTS` decides otherwise."""
+    """`DESCENT_SLOTS_PER_GPU` slots for each GPU, else one for every two cores; `DESCENT_SLOTS` decides otherwise."""
     gpus = visible_gpus()
-    count = settings.slots or len(gpus) or max(1, (os.cpu_count() or 1) // 2)
+    default = len(gpus) * settings.slots_per_gpu or max(1, (os.cpu_count() or 1) // 2)
+    count = settings.slots or default
     devices = [f"cuda:{gpus[index % len(gpus)]}" if gpus else "cpu" for index in range(count)]
     return [Slot(index, device) for index, device in enumerate(devices)]
+
+
+def memory_of(devices: Iterable[str]) -> dict[str, int]:
+    """Bytes of memory of each device: a GPU's own, or this machine's."""
+    wanted = set(devices)
+    gpus = dict(zip(_ask_driver("index"), _ask_driver("memory.total"), strict=True)) if wanted != {"cpu"} else {}
+    of_gpus = {f"cuda:{index}": int(mebibytes) * 2**20 for index, mebibytes in gpus.items()}
+    return {device: of_gpus.get(device, memory_bytes()) for device in wanted}
 
 
 def resident_bytes(settings: Settings, slots: int) -> int:
@@ -61,6 +71,6 @@ def _ask_driver(column: str) -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    command = [program, f"--query-gpu={column}", "--format=csv,noheader"]
+    command = [program, f"--query-gpu={column}", "--format=csv,noheader,nounits"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return answer.stdout.split() if answer.returncode == 0 else []

@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import pickle
 import queue
+import select
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -52,6 +54,8 @@ class RunnerProcess:
         child_control, self._control = _context.Pipe(duplex=False)
         self._process = _context.Process(target=_enter, args=(child_reports, child_control, rehearses), daemon=True)
         self._process.start()
+        # Not by number: the fork server reaps it, and a number may be another's by then.
+        self._pidfd = os.pidfd_open(self.pid)
         self._begun = False
         # With our copies closed, the end of either process is an end of file for the other.
         child_reports.close()
@@ -64,7 +68,7 @@ class RunnerProcess:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.is_alive()
+        return not select.select([self._pidfd], [], [], 0)[0]
 
     @property
     def is_ready(self) -> bool:
@@ -105,22 +109,35 @@ class RunnerProcess:
             return reports
         return None
 
-    def cancel(self) -> None:
-        """Asks the runner to stop after this step."""
+    def ask(self, what: str) -> None:
+        """Asks the runner to stop after this step: `cancel`, `pause` or `leave`."""
         if self._begun:
             with contextlib.suppress(OSError):
-                self._control.send("cancel")
+                self._control.send(what)
 
     def kill(self) -> None:
-        self._process.kill()
+        """Ends the runner and all it has started, whatever they are doing; the fork server is not needed for that."""
+        if self._begun and self.is_alive:
+            # Once it has begun, it leads a session and a group of its own.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if os.getpgid(self.pid) == self.pid:
+                    os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> int | None:
-        """Kills what is left, and gives the exit code (negative: the signal that ended it)."""
-        self._process.kill()
+        """Kills what is left, and gives the exit code (negative: the signal that ended it), if it is known."""
+        if self._pidfd is None:
+            return self._exit_code
+        self.kill()
+        select.select([self._pidfd], [], [])
         self._process.join()
+        self._exit_code = self._process.exitcode
         for pipe in (self._reports, self._control):
             pipe.close()
-        return self._process.exitcode
+        os.close(self._pidfd)
+        self._pidfd = None
+        return self._exit_code
 
 
 class Reporter:

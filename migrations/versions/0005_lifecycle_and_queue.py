@@ -4,6 +4,8 @@ Revision ID: 0005
 Revises: 0004
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -42,7 +44,7 @@ def downgrade() -> None:
     op.create_index("ix_jobs_queue", "jobs", ["status", sa.text("priority DESC"), "id", "wanted_device"])
 
 
-def columns() -> list[sa.Column]:
+def columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("origin", sa.Text()),
         sa.Column("wanted_slots", sa.Integer(), nullable=False, server_default="1"),

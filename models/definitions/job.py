@@ -29,17 +29,19 @@ class Resources(Strict):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a free GPU if the worker has one, else the CPU."""
-    gpus: Literal[1] = 1
-    """A job runs on one device."""
+    gpus: Annotated[int, Field(ge=1, le=64)] = 1
+    """GPUs of one machine that share the rows of every batch; above 1, `auto` means `cuda`."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """With `"device": "cpu"`: processes that share the rows of every batch."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of each process. Part of the definition, for sums depend on it in the last bit."""
     memory: Annotated[int, Field(ge=1, le=2**50)] | None = None
     """Bytes of the device's memory the job needs, where the estimate is wrong; `null`: the estimate."""
-    threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """CPU threads of the job. Part of the definition, for sums depend on it in the last bit."""
 
     @property
-    def slots(self) -> int:
-        """Places of a worker that it takes."""
-        return self.gpus
+    def ranks(self) -> int:
+        """Processes that train the job together: one, or one for each GPU."""
+        return max(self.gpus, self.processes)
 
     @property
     def wanted_device(self) -> str:

@@ -14,6 +14,7 @@ from models.errors import InvalidDefinition, NotFound
 from models.ids import is_id
 from models.json_body import parse
 from models.states import TERMINAL, Status
+from models.submission import Submission
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.openapi import Query, ValidationError, answers, blueprint
@@ -74,8 +75,9 @@ class CancelBody(Strict):
 def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
     shared = context()
-    definition = admit(json_bytes(), shared.capacity.now())
-    row = queries.as_found(shared.submissions.submit(definition, g.owner))
+    admitted = admit(json_bytes(), shared.capacity.now())
+    wanted = Submission(admitted.definition, g.owner, admitted.memory_bytes)
+    row = queries.as_found(shared.submissions.submit(wanted))
     shared.doorbell.ring()
     with shared.database.read() as connection:
         reply = _shown(connection, row, 202)

@@ -7,12 +7,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from models import queries, recording
+from models.claims import CLAIMS, HOLDS, Claim
 from models.database import Database, database_now
 from models.errors import QueueFull
-from models.claims import CLAIMS, HOLDS, Claim
-from models.submission import COUNT_QUEUED, Submission, submit_all
 from models.reports import Progress, Sampled
 from models.series import STATISTICS, Chunk, Piece
+from models.submission import COUNT_QUEUED, Submission, submit_all
 from models.tables import Event, Job
 from tests.factories import OWNER, a_claim, a_definition, a_queued_job
 from tests.statements import statements

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from models.claims import Claim, Held, claim, held, renew
 from models.database import Database, database_now
 from models.errors import IllegalMove, NotFound, QueueFull
-from models.claims import Claim, Held, claim, held, renew
 from models.lifecycle import LeaseLost, cancel, finish, give_back, sweep
-from models.submission import submit
 from models.states import MOVES, TERMINAL, Status
+from models.submission import submit
 from models.tables import TERMINAL_EVENTS, Event
-from tests.factories import OWNER, an_offer, a_claim, a_definition, a_queued_job, event_types, expire_lease, row_of
+from tests.factories import OWNER, a_claim, a_definition, a_queued_job, an_offer, event_types, expire_lease, row_of
 
 
 def test_a_submitted_job_waits_with_every_default_filled_in(database: Database) -> None:
@@ -45,7 +45,7 @@ def test_many_workers_at_once_claim_each_job_once(database: Database) -> None:
                 mine = claim(connection, name, an_offer(), 60)
             if mine is None:
                 return
-            taken.append(mine[0])
+            taken.append(mine)
 
     threads = [threading.Thread(target=work, args=(f"wrk_{index}",)) for index in range(8)]
     for thread in threads:

@@ -10,8 +10,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from models.claims import claim
 from models.database import Database
-from models.lifecycle import cancel, claim, finish
+from models.lifecycle import cancel, finish
 from models.settings import Settings
 from models.states import Status
 from models.tables import Job
@@ -20,6 +21,7 @@ from service import known_queue
 from service.app import create_app
 from service.auth import BOOTSTRAP
 from service.ended import EndedJobs
+from tests.factories import an_offer
 from tests.statements import statements
 
 HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
@@ -70,7 +72,7 @@ def test_every_move_of_a_job_changes_its_etag(api: Api) -> None:
     job = api.post().json["id"]
     tags = [api.get(f"/{job}").headers["ETag"]]
     with api.database.write() as connection:
-        mine = claim(connection, "wrk_a", "cpu", 60)
+        mine = claim(connection, "wrk_a", an_offer(), 60)
     assert mine is not None
     tags.append(api.get(f"/{job}").headers["ETag"])
     with api.database.write() as connection:
