@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from models.reports import (
     Report,
     Resumed,
     Sampled,
+    StatisticsLost,
 )
 from models.series import nonfinite_name
 from models.states import Status
@@ -60,6 +62,14 @@ def record(
             _end(connection, claim, report)
 
 
+def without_statistics(reports: Sequence[Report]) -> list[Report]:
+    """The same reports, with the samples counted as lost."""
+    lost = sum(report.samples for report in reports if isinstance(report, Sampled))
+    kept = [report for report in reports if not isinstance(report, Sampled)]
+    bare = [replace(report, summary=None) if isinstance(report, EpochEnded) else report for report in kept]
+    return [StatisticsLost(lost), *bare]
+
+
 def _is_recorded(connection: Connection, claim: Claim, batch: int) -> bool:
     row = connection.execute(select(Job.attempt, Job.recorded).where(Job.id == claim.job_id)).one_or_none()
     return batch > 0 and row is not None and row.attempt == claim.attempt and row.recorded >= batch
@@ -82,6 +92,8 @@ def _progress(report: Report, claim: Claim, claimed_monotonic: float) -> dict[st
             # Attempts count from anew where one has come further than those before.
             further = case((Job.checkpoint_step < step, 0), else_=Job.fruitless)
             values = {"checkpoint": name, "checkpoint_step": step, "fruitless": further}
+        case StatisticsLost(samples=samples):
+            values = {"statistics_lost": Job.statistics_lost + samples}
         case EpochEnded():
             flat = _flat({"epoch": report.epoch, **report.metrics})
             values = {"epoch": report.epoch, "step": report.step, "metrics": flat}

@@ -83,6 +83,13 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class StatisticsLost:
+    """Samples that the database refused; training went on."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
 class EpochEnded:
     """An epoch is done."""
 
@@ -119,4 +126,15 @@ class Ended:
     """Of the weights of the best epoch, for a job that succeeded."""
 
 
-Report = Resumed | Built | FirstStep | Progress | Sampled | EpochEnded | Checkpointed | CheckpointFailed | Ended
+Report = (
+    Resumed
+    | Built
+    | FirstStep
+    | Progress
+    | Sampled
+    | StatisticsLost
+    | EpochEnded
+    | Checkpointed
+    | CheckpointFailed
+    | Ended
+)

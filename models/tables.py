@@ -131,6 +131,8 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any] | None]
     statistics_cost: Mapped[float | None]
+    statistics_lost: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Samples that could not be written."""
     weights_sha256: Mapped[str | None]
     """Of the weights of the best epoch, once it has succeeded."""
 

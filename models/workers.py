@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -10,6 +11,7 @@ from models.database import database_now
 from models.machine import memory_bytes
 from models.tables import Worker
 
+FORGET_SECONDS = 86_400
 _workers = Worker.__table__.c
 ALIVE = (
     select(Worker.__table__)
@@ -18,17 +20,32 @@ ALIVE = (
 )
 
 
-def register(connection: Connection, worker_id: str, slots: list[str], bfloat16: bool) -> None:
-    """Makes a worker known, and forgets those that were not heard of for a day."""
-    row = {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid(), "slots": slots, "bfloat16": bfloat16}
+@dataclass(frozen=True)
+class Registration:
+    """What a worker says of itself."""
+
+    id: str
+    slots: tuple[str, ...]
+    """The device of each slot."""
+    device_memory_bytes: int
+    """Of the smallest device."""
+    bfloat16: bool
+    """Whether the devices of its slots compute in bfloat16."""
+
+    def row(self) -> dict[str, Any]:
+        machine = {"host": socket.gethostname(), "pid": os.getpid(), "memory_bytes": memory_bytes()}
+        return asdict(self) | {"slots": list(self.slots)} | machine
+
+
+def beat(connection: Connection, worker: Registration) -> None:
+    """The worker lives. One that is not in the register enters it, and forgets those that were not heard of for a
+    day."""
+    lives = update(Worker).where(Worker.id == worker.id).values(heartbeat_at=database_now())
+    if connection.execute(lives).rowcount:
+        return
+    connection.execute(delete(Worker).where(Worker.heartbeat_at < database_now() - FORGET_SECONDS))
     times = {"started_at": database_now(), "heartbeat_at": database_now()}
-    connection.execute(delete(Worker).where(Worker.heartbeat_at < database_now() - 86_400))
-    connection.execute(insert(Worker).values(row | times | {"memory_bytes": memory_bytes()}))
-
-
-def beat(connection: Connection, worker_id: str) -> None:
-    """The worker lives."""
-    connection.execute(update(Worker).where(Worker.id == worker_id).values(heartbeat_at=database_now()))
+    connection.execute(insert(Worker).values(worker.row() | times))
 
 
 def unregister(connection: Connection, worker_id: str) -> None:

@@ -66,6 +66,8 @@ class Passage(Reply):
 class StatisticsCost(Reply):
     fraction: float | None
     """Seconds spent on statistics as a share of the seconds of training."""
+    lost_samples: int
+    """Samples that could not be written, though training went on."""
 
 
 class JobReply(Reply):

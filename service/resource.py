@@ -40,7 +40,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
         "worker": row.worker,
         "runs": row.runs or [],
         "weights_sha256": row.weights_sha256,
-        "statistics_cost": {"fraction": row.statistics_cost},
+        "statistics_cost": {"fraction": row.statistics_cost, "lost_samples": row.statistics_lost},
         "timings": _timings(row),
         "created_at": rfc3339(row.created_at),
         "started_at": rfc3339(row.started_at),

@@ -8,11 +8,12 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
-from models import workers
 from models.database import Database
 from models.ids import new_id
 from models.queue import DOORBELL, create_celery
 from models.settings import Settings
+from models.workers import Registration
+from workers.collector import Collector
 from workers.devices import has_bfloat16, resident_bytes, slots
 from workers.keeper import Keeper
 from workers.scheduler import Scheduler
@@ -27,25 +28,27 @@ def create_worker(settings: Settings) -> Celery:
     places = slots(settings)
     settings = settings.model_copy(update={"resident_bytes": resident_bytes(settings, len(places))})
     scheduler = Scheduler(new_id("wrk"), places, database, settings)
-    keeper = Keeper(scheduler, database, settings)
+    devices = [slot.device for slot in places]
+    registration = Registration(
+        scheduler.worker_id, tuple(devices), min(scheduler.memory.values()), has_bfloat16(devices)
+    )
+    keeper = Keeper(scheduler, registration, database, settings)
+    collector = Collector(database, settings)
 
     class SchedulerStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Starts with the worker, known to others when it is warm; its stop drains."""
 
         def start(self, worker: Any) -> None:
             scheduler.warm()
-            with database.write() as connection:
-                devices = [slot.device for slot in scheduler.slots]
-                workers.register(connection, scheduler.worker_id, devices, has_bfloat16(devices))
-            scheduler.start()
             keeper.start()
+            scheduler.start()
+            collector.start()
             log.info("%s is ready, with %s slot(s)", scheduler.worker_id, len(scheduler.slots))
 
         def stop(self, worker: Any) -> None:
+            collector.stop()
             scheduler.stop()
             keeper.stop()
-            with database.write() as connection:
-                workers.unregister(connection, scheduler.worker_id)
             database.close()
 
     @app.task(name=DOORBELL)  # type: ignore[untyped-decorator]

@@ -1,4 +1,5 @@
-"""Keeps what this worker holds: renews leases, passes on cancels, stops what was lost, sweeps up after the dead."""
+"""Keeps what this worker holds: renews leases, passes on what clients ask, stops what was lost or hangs, sweeps up
+after the dead."""
 
 import logging
 import threading
@@ -7,16 +8,17 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import lifecycle, workers
+from models import claims, lifecycle, workers
 from models.database import Database
 from models.settings import Settings
 from models.states import Status
+from models.workers import Registration
 from workers.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 FLAG_SECONDS = 0.5
-"""How often cancels are looked for."""
+"""How often cancels and pauses are looked for."""
 BEATS_PER_LEASE = 6
 GIVE_UP_SHARE = 0.7
 """Share of the lease without a heartbeat after which the jobs are dropped: another worker may have them soon."""
@@ -25,8 +27,11 @@ GIVE_UP_SHARE = 0.7
 class Keeper:
     """A thread beside the scheduler's."""
 
-    def __init__(self, scheduler: Scheduler, database: Database, settings: Settings) -> None:
+    def __init__(
+        self, scheduler: Scheduler, registration: Registration, database: Database, settings: Settings
+    ) -> None:
         self._scheduler = scheduler
+        self._registration = registration
         self._database = database
         self._settings = settings
         self._stopping = threading.Event()
@@ -35,17 +40,21 @@ class Keeper:
         self._last_sweep = 0.0
 
     def start(self) -> None:
+        """Makes the worker known; as soon as the database is there, if it is not yet."""
+        self._attempt(self._beat)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
+        self._attempt(self._take_leave)
 
     def _keep(self) -> None:
         settings = self._settings
         while not self._stopping.wait(min(FLAG_SECONDS, settings.lease_seconds / BEATS_PER_LEASE)):
             now = time.monotonic()
             self._attempt(self._pass_on)
+            self._stop_the_hanging()
             if now - self._last_beat >= settings.lease_seconds / BEATS_PER_LEASE:
                 self._attempt(self._beat)
             if now - self._last_beat > settings.lease_seconds * GIVE_UP_SHARE:
@@ -59,6 +68,8 @@ class Keeper:
             action()
         except SQLAlchemyError as problem:
             log.warning("the database is away: %s", problem)
+        except Exception:  # whatever it was, this thread has leases to keep
+            log.exception("unexpected")
 
     def _pass_on(self) -> None:
         """Stops runs whose job was cancelled, or is not this attempt's any more."""
@@ -66,19 +77,31 @@ class Keeper:
         if not runs:
             return
         with self._database.read() as connection:
-            held = lifecycle.held(connection, self._scheduler.worker_id)
+            found = claims.held(connection, self._scheduler.worker_id)
         for run in runs:
-            attempt, cancel_mode = held.get(run.claim.job_id, (None, None))
-            if attempt != run.claim.attempt:
+            held = found.get(run.claim.job_id)
+            if held is None or held.attempt != run.claim.attempt:
                 run.abandon()
-            elif cancel_mode:
-                run.cancel(cancel_mode)
+            elif held.status == Status.CANCELLING:
+                run.cancel(held.cancel_mode or "graceful")
+            elif held.status == Status.PAUSING:
+                run.pause()
+
+    def _stop_the_hanging(self) -> None:
+        for run in self._scheduler.runs():
+            if run.silent_seconds > self._settings.stall_seconds:
+                log.error("%s: nothing heard for %.0f s; killed", run.claim.job_id, run.silent_seconds)
+                run.stall()
 
     def _beat(self) -> None:
         with self._database.write(durable=False) as connection:
-            lifecycle.renew(connection, self._scheduler.worker_id, self._settings.lease_seconds)
-            workers.beat(connection, self._scheduler.worker_id)
+            claims.renew(connection, self._scheduler.worker_id, self._settings.lease_seconds)
+            workers.beat(connection, self._registration)
         self._last_beat = time.monotonic()
+
+    def _take_leave(self) -> None:
+        with self._database.write() as connection:
+            workers.unregister(connection, self._registration.id)
 
     def _abandon_all(self) -> None:
         for run in self._scheduler.runs():

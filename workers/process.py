@@ -55,7 +55,8 @@ class RunnerProcess:
         self._process = _context.Process(target=_enter, args=(child_reports, child_control, rehearses), daemon=True)
         self._process.start()
         # Not by number: the fork server reaps it, and a number may be another's by then.
-        self._pidfd = os.pidfd_open(self.pid)
+        self._pidfd: int | None = os.pidfd_open(self.pid)
+        self._exit_code: int | None = None
         self._begun = False
         # With our copies closed, the end of either process is an end of file for the other.
         child_reports.close()
@@ -68,7 +69,7 @@ class RunnerProcess:
 
     @property
     def is_alive(self) -> bool:
-        return not select.select([self._pidfd], [], [], 0)[0]
+        return self._pidfd is not None and not select.select([self._pidfd], [], [], 0)[0]
 
     @property
     def is_ready(self) -> bool:
@@ -122,8 +123,9 @@ class RunnerProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if os.getpgid(self.pid) == self.pid:
                     os.killpg(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> int | None:
         """Kills what is left, and gives the exit code (negative: the signal that ended it), if it is known."""

@@ -1,26 +1,28 @@
 """One job from claim to finish. Read this first.
 
 The scheduler claims a job and gives it to a `Run`, in a thread of its own. The run hands it to a runner, a process that
-was forked before, and writes what that reports; when it returns, the job has ended or waits again.
+was forked before, and writes what that reports; when it returns, the job has ended, waits again, or is paused.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from models.claims import Claim
 from models.database import Database
-from models.lifecycle import Claim, LeaseLost, give_back
-from models.recording import record
-from models.reports import Ended, Report
+from models.lifecycle import LeaseLost, error, fail, give_back
+from models.recording import record, without_statistics
+from models.reports import Checkpointed, Ended, Report
 from models.settings import Settings
-from workers.devices import Slot
+from workers.checkpoint_files import CheckpointFiles
+from workers.devices import visible_gpus_of
+from workers.memory import OutOfMemory
 from workers.process import RunnerProcess
 
 log = logging.getLogger(__name__)
@@ -29,42 +31,59 @@ Result = TypeVar("Result")
 
 RETRY_SECONDS = 0.5
 CANCEL_GRACE_SECONDS = 3.0
+"""To finish a step. A runner that takes longer is killed: a cancelled job holds no device."""
+CHECKPOINT_GRACE_SECONDS = 10.0
+"""To finish a step and to write a checkpoint, at a pause or when the worker shuts down; else the one before counts."""
+AWAY = (OperationalError, InterfaceError)
+"""The database cannot be reached, or has no room: what could not be written is tried again."""
 
 
 class Run:
     """An attempt of this worker at a job."""
 
-    def __init__(self, claim: Claim, slot: Slot, runner: RunnerProcess, database: Database, settings: Settings) -> None:
+    def __init__(self, claim: Claim, runner: RunnerProcess, database: Database, settings: Settings) -> None:
         self.claim = claim
-        self.slot = slot
         self._runner = runner
         self._database = database
         self._settings = settings
+        self._checkpoints = CheckpointFiles(settings.data, claim.job_id)
+        self._memory = OutOfMemory()
         self._claimed_monotonic = time.monotonic()
+        self._heard_monotonic = self._claimed_monotonic
+        self._batches = 0
         self._leaving = threading.Event()
         self._fenced_out = threading.Event()
-        self._cancelled_at: float | None = None
+        self._asked_at: dict[str, float] = {}
+        self._killed_for: str | None = None
 
     @property
     def pid(self) -> int:
         """The process in which the job trains."""
         return self._runner.pid
 
+    @property
+    def silent_seconds(self) -> float:
+        """Since the runner last said how far it is."""
+        return time.monotonic() - self._heard_monotonic
+
     def run(self) -> bool:
         """Hands the job over and records until it has ended; gives it back if its runner dies before.
 
         Gives whether the slot is free already, for the runner holds no GPU and has nothing left to do but exit.
         """
-        datasets = self._settings.data.absolute() / "datasets"
-        self._runner.begin(self.claim.definition, self.slot.visible_gpu, datasets, self._settings.resident_bytes)
+        settings, devices = self._settings, self.claim.devices
+        datasets = settings.data.absolute() / "datasets"
+        checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
+        gpus = visible_gpus_of(devices)
+        self._runner.begin(self.claim.definition, gpus, datasets, settings.resident_bytes, checkpoints)
         try:
             ended = self._record_all()
+            if not ended and not self._fenced_out.is_set():
+                self._give_back(self._runner.close())
         except LeaseLost:
             log.warning("%s: attempt %s has lost its lease", self.claim.job_id, self.claim.attempt)
             return False
-        if not ended and not self._fenced_out.is_set():
-            self._give_back(self._runner.close())
-        return ended and self._cancelled_at is None and self.slot.device == "cpu"
+        return ended and not self._asked_at and not gpus
 
     def close(self) -> None:
         """Returns when the runner has gone."""
@@ -72,16 +91,23 @@ class Run:
 
     def cancel(self, mode: str) -> None:
         """Asks the runner to stop after its step; with `force`, or when it takes too long, kills it."""
-        now = time.monotonic()
-        if self._cancelled_at is None:
-            self._cancelled_at = now
-        self._runner.cancel()
-        if mode == "force" or now - self._cancelled_at > CANCEL_GRACE_SECONDS:
-            self._runner.kill()
+        self._ask("cancel", 0.0 if mode == "force" else CANCEL_GRACE_SECONDS)
+
+    def pause(self) -> None:
+        """Asks the runner to write a checkpoint and to go; kills it when that takes too long."""
+        self._ask("pause", CHECKPOINT_GRACE_SECONDS)
 
     def leave(self) -> None:
-        """The worker shuts down: the job goes back to the queue, and the attempt does not count."""
+        """The worker shuts down: the job goes on elsewhere from its checkpoint, and the attempt does not count."""
         self._leaving.set()
+        self._ask("leave", CHECKPOINT_GRACE_SECONDS)
+        timer = threading.Timer(CHECKPOINT_GRACE_SECONDS, self._runner.kill)
+        timer.daemon = True
+        timer.start()
+
+    def stall(self) -> None:
+        """The job does not advance any more: the attempt is lost."""
+        self._killed_for = f"it did not advance for {self._settings.stall_seconds:g} s"
         self._runner.kill()
 
     def abandon(self) -> None:
@@ -89,41 +115,74 @@ class Run:
         self._fenced_out.set()
         self._runner.kill()
 
+    def _ask(self, what: str, grace: float) -> None:
+        """Called again and again while it is wanted."""
+        now = time.monotonic()
+        asked_at = self._asked_at.setdefault(what, now)
+        if asked_at == now:
+            self._runner.ask(what)
+        if now - asked_at >= grace:
+            self._runner.kill()
+
     def _record_all(self) -> bool:
         """Writes what the runner reports; true if it reported the end."""
         for reports in self._runner.reports():
+            self._heard_monotonic = time.monotonic()
+            self._batches += 1
             ended = isinstance(reports[-1], Ended)
-            self._persist(partial(self._record, reports), durable=ended)
+            self._write(reports, durable=ended or any(isinstance(report, Checkpointed) for report in reports))
+            self._checkpoints.collect(reports)
             if ended:
                 return True
         return False
 
+    def _write(self, reports: list[Report], durable: bool) -> None:
+        """The reports; without their statistics, if it is those that the database refuses; or the job is failed."""
+        try:
+            self._persist(partial(self._record, reports), durable)
+        except SQLAlchemyError:
+            log.exception("%s: the database refuses what the job reports; without its statistics", self.claim.job_id)
+            try:
+                self._persist(partial(self._record, without_statistics(reports)), durable)
+            except SQLAlchemyError as problem:
+                log.exception("%s: the database refuses what the job reports", self.claim.job_id)
+                self._fail(problem)
+
+    def _fail(self, problem: SQLAlchemyError) -> None:
+        self._runner.kill()
+        detail = f"The database refused what the job reported: {type(problem).__name__}."
+        lost = error("not_recorded", "The results could not be recorded", detail, "infrastructure", retryable=True)
+        self._persist(lambda connection: fail(connection, self.claim.job_id, self.claim.attempt, lost))
+        raise LeaseLost(self.claim.job_id) from problem
+
     def _record(self, reports: list[Report], connection: Connection) -> None:
-        record(connection, self.claim, reports, self._claimed_monotonic)
+        record(connection, self.claim, reports, self._claimed_monotonic, self._batches)
 
     def _give_back(self, exit_code: int | None) -> None:
-        leaving = self._leaving.is_set()
-        reason = "its worker is shutting down" if leaving else f"its process died ({_how(exit_code)})"
-        claim, attempts = self.claim, self._settings.max_attempts
+        leaving, claim, attempts = self._leaving.is_set(), self.claim, self._settings.max_attempts
+        reason = self._killed_for or f"its process died ({_how(exit_code)})"
+        reason = "its worker is shutting down" if leaving else reason
 
         def move(connection: Connection) -> None:
-            status = give_back(connection, claim.job_id, claim.attempt, reason, attempts, counts=not leaving)
+            if self._memory.was_the_end(exit_code) and not leaving and self._killed_for is None:
+                status = fail(connection, claim.job_id, claim.attempt, self._memory.error())
+            else:
+                status = give_back(connection, claim.job_id, claim.attempt, reason, attempts, counts=not leaving)
             log.warning("%s: attempt %s: %s; now %s", claim.job_id, claim.attempt, reason, status)
 
-        with suppress(LeaseLost):
-            self._persist(move)
+        self._persist(move)
 
     def _persist(self, write: Callable[[Connection], Result], durable: bool = True) -> Result:
         """One transaction; while the database is away, again and again, for as long as the lease holds."""
         while True:
+            if self._fenced_out.is_set():
+                raise LeaseLost(self.claim.job_id)
             try:
                 with self._database.write(durable) as connection:
                     return write(connection)
-            except OperationalError as problem:
-                if self._fenced_out.is_set():
-                    raise LeaseLost(self.claim.job_id) from problem
+            except AWAY as problem:
                 log.warning("%s: the database is away: %s", self.claim.job_id, problem.orig)
-                time.sleep(RETRY_SECONDS)
+                self._fenced_out.wait(RETRY_SECONDS)
 
 
 def _how(exit_code: int | None) -> str:

@@ -5,17 +5,23 @@ A spare runner waits for each free slot before a job is claimed; its successor i
 
 import logging
 import threading
+import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.claims import Claim, Offer, claim
 from models.database import Database
-from models.lifecycle import Claim, claim
+from models.disk import free_bytes
 from models.settings import Settings
-from workers.devices import Slot
+from workers.devices import Slot, memory_of
+from workers.places import Places
 from workers.run import Run
 from workers.spares import Spares
 
 log = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 15.0
+"""From TERM to the last run's end, of the 20 that a supervisor of services grants."""
 
 
 class Scheduler:
@@ -24,12 +30,13 @@ class Scheduler:
     def __init__(self, worker_id: str, slots: list[Slot], database: Database, settings: Settings) -> None:
         self.worker_id = worker_id
         self.slots = slots
+        self.memory = memory_of(slot.device for slot in slots)
         self._database = database
         self._settings = settings
         # A GPU's job needs a process that knows nothing of CUDA yet.
         self.spares = Spares(len(slots), rehearse=all(slot.device == "cpu" for slot in slots))
-        self._runs: dict[Slot, Run] = {}
-        self._threads: set[threading.Thread] = set()
+        self._places = Places(slots, self.memory)
+        self._runs: dict[Run, threading.Thread] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -48,19 +55,25 @@ class Scheduler:
         self._wake.set()
 
     def stop(self) -> None:
-        """Claims nothing more, gives all jobs back, and returns when they are gone."""
+        """Claims nothing more, has all jobs write a checkpoint, gives them back, and returns when they are gone."""
+        ends_at = time.monotonic() + LEAVE_SECONDS
         self._stopping.set()
         self._wake.set()
         self._thread.join()
         for run in self.runs():
             run.leave()
-        for thread in list(self._threads):
-            thread.join()
+        with self._lock:
+            threads = list(self._runs.values())
+        for thread in threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        # The database is away, and so is the time: leases run out by themselves.
+        for run in self.runs():
+            run.abandon()
         self.spares.close()
 
     def runs(self) -> list[Run]:
         with self._lock:
-            return list(self._runs.values())
+            return list(self._runs)
 
     def _schedule(self) -> None:
         while not self._stopping.is_set():
@@ -74,26 +87,28 @@ class Scheduler:
 
     def _fill_slots(self) -> None:
         self.spares.fill()
-        for slot in self._free_slots():
-            if self._stopping.is_set() or not (claimed := self._claim(slot)):
-                return
-            self._start(Run(claimed, slot, self.spares.take(), self._database, self._settings))
+        if free_bytes(self._settings.data) < self._settings.free_disk_bytes:
+            log.error("the disk is nearly full (DESCENT_FREE_DISK_BYTES); no job is begun")
+            return
+        while (offer := self._offer()) and not self._stopping.is_set() and (claimed := self._claim(offer)):
+            self._start(Run(claimed, self.spares.take(), self._database, self._settings))
+
+    def _offer(self) -> Offer | None:
+        with self._lock:
+            return self._places.offer()
+
+    def _claim(self, offer: Offer) -> Claim | None:
+        with self._database.write(durable=False) as connection:
+            return claim(connection, self.worker_id, offer, self._settings.lease_seconds)
 
     def _start(self, run: Run) -> None:
-        log.info("%s: attempt %s on %s, process %s", run.claim.job_id, run.claim.attempt, run.slot.device, run.pid)
-        thread = threading.Thread(target=self._run, args=(run,), name=run.claim.job_id, daemon=True)
+        held = run.claim
+        log.info("%s: attempt %s on %s, process %s", held.job_id, held.attempt, ",".join(held.devices), run.pid)
+        thread = threading.Thread(target=self._run, args=(run,), name=held.job_id, daemon=True)
         with self._lock:
-            self._runs[run.slot] = run
-            self._threads.add(thread)
+            self._places.take(held)
+            self._runs[run] = thread
         thread.start()
-
-    def _free_slots(self) -> list[Slot]:
-        with self._lock:
-            return [slot for slot in self.slots if slot not in self._runs]
-
-    def _claim(self, slot: Slot) -> Claim | None:
-        with self._database.write(durable=False) as connection:
-            return claim(connection, self.worker_id, slot.device, self._settings.lease_seconds)
 
     def _run(self, run: Run) -> None:
         try:
@@ -105,12 +120,11 @@ class Scheduler:
             run.close()
             self._free(run)
             with self._lock:
-                self._threads.discard(threading.current_thread())
+                del self._runs[run]
 
     def _free(self, run: Run) -> None:
-        """The slot may have its next job, unless it has it already."""
+        """The run's slots may have their next job, unless they have it already."""
         with self._lock:
-            if self._runs.get(run.slot) is not run:
-                return
-            del self._runs[run.slot]
-        self._wake.set()
+            freed = self._places.free(run.claim)
+        if freed:
+            self._wake.set()

@@ -59,4 +59,5 @@ def columns() -> list[sa.Column[Any]]:
         sa.Column("lease_clock", sa.Text()),
         sa.Column("seconds_per_step", sa.Double()),
         sa.Column("weights_sha256", sa.Text()),
+        sa.Column("statistics_lost", sa.Integer(), nullable=False, server_default="0"),
     ]

@@ -120,7 +120,7 @@ def test_a_long_queue_is_not_read_again_for_each_answer(api: Api, monkeypatch: p
     monkeypatch.setattr(known_queue, "SHORT", 2)
     monkeypatch.setattr(known_queue, "FRESH_SECONDS", 3600)
     with api.database.write() as connection:
-        register(connection, "wrk_a", ["cpu"], True)
+        beat(connection, Registration("wrk_a", ("cpu",), 2**34, True))
     jobs = [api.post().json["id"] for _ in range(4)]
     assert [api.position(job) for job in jobs] == [1, 2, 3, 4]
     assert len(api.statements) == 1

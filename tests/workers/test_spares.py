@@ -61,7 +61,7 @@ def scheduler(settings: Settings, database: Database) -> Iterator[Scheduler]:
 
 def submit(database: Database, plain: dict[str, Any]) -> str:
     with database.write() as connection:
-        return lifecycle.submit(connection, JobDefinition.model_validate(plain), "me", 100)
+        return submission.submit(connection, JobDefinition.model_validate(plain), "me", 100)
 
 
 def row(database: Database, job_id: str) -> Any:
@@ -116,13 +116,13 @@ def test_a_worker_registers_when_the_fork_server_has_torch_and_a_spare_waits(
             super().__init__(*arguments)
             made.append(self)
 
-    def register(*arguments: Any) -> None:
+    def beat(*arguments: Any) -> None:
         server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
         seen.append(("libtorch" in Path(f"/proc/{server}/maps").read_text(), len(made[0].spares.ready())))
         real(*arguments)
 
-    real = workers.register
-    monkeypatch.setattr(workers, "register", register)
+    real = workers.beat
+    monkeypatch.setattr(workers, "beat", beat)
     monkeypatch.setattr("workers.app.Scheduler", Seen)
     (step_type,) = create_worker(settings).steps["worker"]
     step = step_type(None)
@@ -191,9 +191,9 @@ def test_a_slot_is_free_before_its_process_is_gone_only_on_the_cpu_and_after_an_
     spares.fill()
     job_id = submit(database, SMALL | {"resources": {"device": "cpu"}})
     with database.write() as connection:
-        claim = lifecycle.claim(connection, "wrk_here", device, 60)
+        claim = claims.claim(connection, "wrk_here", an_offer(device), 60)
     assert claim is not None
-    attempt = Run(claim, Slot(0, device), spares.take(), database, settings)
+    attempt = Run(claim, spares.take(), database, settings)
     if cancelled:
         attempt.cancel("graceful")
     assert attempt.run() is free
