@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 
 from models.definitions.job import JobDefinition
-from models.errors import DescentError
-from models.lifecycle import error
 from models.reports import Ended
+from workers.failures import error_of
 from workers.process import Reporter
-from workers.training.job import train_job
-from workers.training.precision import PrecisionUnavailable
+from workers.training.checkpoints import Checkpoints
+from workers.training.job import OUTCOMES, train_job
 
 log = logging.getLogger(__name__)
 
@@ -45,24 +44,26 @@ def run_job(
     visible_gpu: str,
     datasets: Path,
     resident_bytes: int,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Trains one job and reports it."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
+    _offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     torch.set_num_threads(definition.resources.threads)
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
-    cancelled = threading.Event()
-    threading.Thread(target=_listen, args=(control, cancelled), name="listener", daemon=True).start()
+    asked = Asked()
+    threading.Thread(target=_listen, args=(control, asked), name="listener", daemon=True).start()
     reporter = Reporter(reports)
     device = _device(definition, visible_gpu)
     try:
-        train_job(definition, datasets, device, reporter, cancelled.is_set, resident_bytes)
+        train_job(definition, datasets, device, reporter, asked, resident_bytes, checkpoints)
     except Exception as exception:
         log.exception("the job failed")
-        reporter(Ended("failed", {}, 0.0, _error_of(exception)))
+        reporter(Ended("failed", {}, 0.0, error_of(exception)))
     reporter.close()
 
 
@@ -74,6 +75,12 @@ def _stand_by() -> None:
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
 
 
+def _offer_to_the_kernel() -> None:
+    """Where memory runs out, the kernel takes the job and not its supervisor."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def _rehearse() -> None:
     """Trains a small network that nobody sees, so that what a process does once and late is done before its job comes.
 
@@ -82,17 +89,31 @@ def _rehearse() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         train_job(
-            JobDefinition.model_validate(REHEARSAL), Path(), torch.device("cpu"), lambda report: None, lambda: False
+            JobDefinition.model_validate(REHEARSAL), Path(), torch.device("cpu"), lambda report: None, lambda: None
         )
     except Exception:
         log.exception("the rehearsal failed; the job may fare better")
 
 
-def _listen(control: Connection, cancelled: threading.Event) -> None:
+class Asked:
+    """What the supervisor asked of the job last; a cancel stays."""
+
+    def __init__(self) -> None:
+        self._what: str | None = None
+
+    def __call__(self) -> str | None:
+        return self._what
+
+    def hear(self, what: object) -> None:
+        if what in OUTCOMES and self._what != "cancel":
+            self._what = str(what)
+
+
+def _listen(control: Connection, asked: Asked) -> None:
     """Hears the supervisor; at the end of the pipe it is gone, and so goes the job."""
     try:
-        while control.recv() == "cancel":
-            cancelled.set()
+        while True:
+            asked.hear(control.recv())
     except (EOFError, OSError):
         os._exit(1)
 
@@ -100,15 +121,3 @@ def _listen(control: Connection, cancelled: threading.Event) -> None:
 def _device(definition: JobDefinition, visible_gpu: str) -> torch.device:
     wants_cpu = definition.resources.device == "cpu" or not visible_gpu
     return torch.device("cpu" if wants_cpu else "cuda")
-
-
-def _error_of(exception: Exception) -> dict[str, object]:
-    if isinstance(exception, torch.OutOfMemoryError | MemoryError):
-        detail = "The job needed more memory than its device has."
-        return error("out_of_memory", "Out of memory", detail, "memory", retryable=False)
-    if isinstance(exception, PrecisionUnavailable):
-        return error("no_bfloat16", "The device has no bfloat16", str(exception), "user", retryable=False)
-    if isinstance(exception, DescentError):
-        return error("data_unavailable", "The data could not be read", str(exception), "data", retryable=True)
-    detail = f"{type(exception).__name__}: {exception}"[:500]
-    return error("training_error", "Training stopped with an error", detail, "infrastructure", retryable=False)

@@ -8,13 +8,14 @@ Where any output of the epoch was not finite, every metric is NaN.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from models.catalogue import DataShape
 from workers.training.scale import TargetScale
+from workers.training.state import State
 from workers.training.transfer import sent
 
 
@@ -68,6 +69,14 @@ class Confusion:
         f1 = (2 * hits / seen)[seen > 0].mean()
         return reported({"accuracy": hits.sum() / self.counts.sum(), "macro_f1": f1}, self.finite)
 
+    def state(self) -> State:
+        self._count()
+        return {"counts": self.counts, "finite": self.finite}
+
+    def restore(self, state: State) -> None:
+        self.counts.copy_(state["counts"])
+        self.finite.copy_(state["finite"])
+
 
 class MeanLoss:
     """The mean of batches' losses, each by its weight; it stays on the device until it is asked for."""
@@ -91,6 +100,22 @@ class MeanLoss:
         total, weight = torch.stack([self._total, self._weight]).tolist()
         return total / weight if weight else None
 
+    def state(self) -> State:
+        """What waits is kept as it is: added up in other portions it would give another last bit."""
+        are_tensors = any(isinstance(weight, Tensor) for weight in self._weights)
+        return {
+            "total": self._total,
+            "weight": self._weight,
+            "losses": torch.stack(self._losses) if self._losses else [],
+            "weights": torch.stack([*map(torch.as_tensor, self._weights)]) if are_tensors else self._weights,
+        }
+
+    def restore(self, state: State) -> None:
+        device = self._total.device
+        self._total.copy_(state["total"])
+        self._weight.copy_(state["weight"])
+        self._losses, self._weights = (_unstacked(state[name], device) for name in ("losses", "weights"))
+
     def _fold(self) -> None:
         if not self._losses:
             return
@@ -101,6 +126,10 @@ class MeanLoss:
 
 
 FOLDED_LOSSES = 1000
+
+
+def _unstacked(values: Any, device: torch.device) -> list[Any]:
+    return list(values.to(device).unbind()) if isinstance(values, Tensor) else list(values)
 
 
 def vector(weights: Sequence[Tensor | int], device: torch.device) -> Tensor:

@@ -17,6 +17,7 @@ from models.time_axis import time_axis
 from workers.training.cadence import cadence
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.parameters import FlatParameters
+from workers.training.state import State
 from workers.training.statistics import CHUNK_SAMPLES, GradientStatistics
 from workers.training.stopwatch import Stopwatch
 from workers.training.time_gradients import TimeGradients
@@ -72,7 +73,8 @@ class Recorder:
         self._tensors = Collected("tensors", report)
         self._layers = Collected("layers", report)
         self._time = Collected("time", report)
-        self._epoch: list[Chunk] = []
+        self._epoch: list[NDArray[np.float32]] = []
+        """What was sampled in the epoch under way."""
         self._flushed_at = time.monotonic()
 
     def step(self, step: int) -> Step:
@@ -97,16 +99,25 @@ class Recorder:
         """Of the epoch's samples, if there are any."""
         with self.stopwatch("statistics"):
             self._take()
-            chunks, self._epoch = self._epoch, []
+            values, self._epoch = self._epoch, []
             if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
                 self._flush()
-            values = [chunk.values for chunk in chunks]
             return summarise(self.statistics.names, np.concatenate(values)) if values else None
 
     def finish(self) -> None:
         """Reports what is left at the end of the run."""
         self._take()
         self._flush()
+
+    def state(self) -> State:
+        """Reports what was sampled so far: no chunk reaches across a checkpoint."""
+        self.finish()
+        sampled = torch.from_numpy(np.concatenate(self._epoch)) if self._epoch else None
+        return {"time_taken_at": self._time_taken_at, "epoch": sampled}
+
+    def restore(self, state: State) -> None:
+        self._time_taken_at = state["time_taken_at"]
+        self._epoch = [] if state["epoch"] is None else [state["epoch"].numpy()]
 
     def _flush(self) -> None:
         for collected in (self._tensors, self._layers, self._time):
@@ -118,7 +129,7 @@ class Recorder:
         if len(self.statistics):
             chunk = self.statistics.take()
             self._tensors.extend(chunk.steps, chunk.values)
-            self._epoch.append(chunk)
+            self._epoch.append(chunk.values)
 
 
 class Sample(Step):
