@@ -16,7 +16,7 @@ from models.lifecycle import cancel, finish
 from models.settings import Settings
 from models.states import Status
 from models.tables import Job
-from models.workers import register
+from models.workers import Registration, beat
 from service import known_queue
 from service.app import create_app
 from service.auth import BOOTSTRAP

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from models import lifecycle, workers
+from models import claims, submission, workers
 from models.database import Database
 from models.definitions.job import JobDefinition
 from models.settings import Settings
 from models.tables import Job
+from tests.factories import an_offer
 from workers import process
 from workers.app import create_worker
 from workers.devices import Slot
