@@ -13,7 +13,7 @@ from service import auth
 from service.api import datasets, estimates, health, jobs, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
-from service.doorbell import Doorbell
+from models.doorbell import Doorbell
 from service.ended import EndedJobs
 from service.errors import answer_errors
 from service.known_queue import KnownQueue

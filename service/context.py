@@ -7,7 +7,7 @@ from flask import current_app
 from models.database import Database
 from models.settings import Settings
 from service.capacity import KnownCapacity
-from service.doorbell import Doorbell
+from models.doorbell import Doorbell
 from service.ended import EndedJobs
 from service.known_queue import KnownQueue
 from service.submissions import Submissions
