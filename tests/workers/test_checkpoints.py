@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from models import time_axis
 from models.definitions.job import JobDefinition
 from models.reports import (
     Built,
@@ -166,9 +167,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sums are folded, and blocks read, several times an epoch."""
+    """Sums are folded, and blocks read, several times an epoch; gradients over time are of a few steps."""
     monkeypatch.setattr(metrics, "FOLDED_LOSSES", 2)
     monkeypatch.setattr(parts, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(time_axis, "MOST_SAMPLES", 2)
 
 
 @pytest.mark.usefixtures("small_portions")
