@@ -28,6 +28,10 @@ serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
 	@$(BIN)/python -m service
 test: $(INSTALLED) ## All tests that need neither GPU nor Docker
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test-system: $(INSTALLED) ## Every fault of docs/reliability.md, the long ones included: half an hour
+	$(BIN)/python -m pytest tests/system -m 'long or not long' -n 2 --dist loadgroup
+chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; prints what was lost (nothing)
+	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000
 check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,4 +45,4 @@ bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .
 bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing
 	@.venv-peers/bin/python -m benchmarks --quick
 
-.PHONY: help install demo textbook serve test check reference bench bench-quick
+.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick
