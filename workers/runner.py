@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,12 +16,19 @@ import torch
 from models.definitions.job import JobDefinition
 from models.errors import DescentError
 from models.lifecycle import error
-from models.reports import Ended
+from models.reports import Ended, Report
 from workers.process import Reporter
+from workers.rank import Crew
 from workers.training.job import train_job
 from workers.training.precision import PrecisionUnavailable
+from workers.training.ranks import RankLost
 
 log = logging.getLogger(__name__)
+
+
+class TooFewGpus(Exception):
+    """Fewer than the job's definition has."""
+
 
 REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "xor"}, "training": {"max_steps": 1}}
 """One step of the smallest job: it loads nearly all that the first job of a process would load late."""
@@ -50,19 +59,47 @@ def run_job(
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
-    torch.set_num_threads(definition.resources.threads)
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
+    train = partial(_train, definition, visible_gpu, datasets, resident_bytes)
+    # It forks, so it comes before any thread.
+    crew = Crew(definition.resources.ranks, train, _error_of, inherited=(reports, control))
     cancelled = threading.Event()
     threading.Thread(target=_listen, args=(control, cancelled), name="listener", daemon=True).start()
     reporter = Reporter(reports)
-    device = _device(definition, visible_gpu)
+    crew.watch(partial(_fail, reporter))
     try:
-        train_job(definition, datasets, device, reporter, cancelled.is_set, resident_bytes)
+        train(crew, 0, reporter, cancelled.is_set)
+    except RankLost:
+        crew.give_up()
     except Exception as exception:
         log.exception("the job failed")
-        reporter(Ended("failed", {}, 0.0, _error_of(exception)))
+        _fail(reporter, _error_of(exception))
+    else:
+        reporter.close()
+    crew.close()
+
+
+def _train(
+    definition: JobDefinition,
+    visible_gpu: str,
+    datasets: Path,
+    resident_bytes: int,
+    crew: Crew,
+    rank: int,
+    report: Callable[[Report], None] = lambda report: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """What each rank does. Rank 0 alone reports, and is asked."""
+    torch.set_num_threads(definition.resources.threads)
+    device = _device(definition, visible_gpu, rank)
+    train_job(definition, datasets, device, report, cancelled, resident_bytes, crew.join(rank, device))
+
+
+def _fail(reporter: Reporter, error: dict[str, object]) -> None:
+    """Returns when it is reported."""
+    reporter(Ended("failed", {}, 0.0, error))
     reporter.close()
 
 
@@ -97,9 +134,14 @@ def _listen(control: Connection, cancelled: threading.Event) -> None:
         os._exit(1)
 
 
-def _device(definition: JobDefinition, visible_gpu: str) -> torch.device:
-    wants_cpu = definition.resources.device == "cpu" or not visible_gpu
-    return torch.device("cpu" if wants_cpu else "cuda")
+def _device(definition: JobDefinition, visible_gpu: str, rank: int) -> torch.device:
+    """That of a rank. `visible_gpu`: the numbers of the GPUs, with commas."""
+    resources, gpus = definition.resources, visible_gpu.split(",") if visible_gpu else []
+    if resources.gpus > max(len(gpus), 1):
+        raise TooFewGpus(f"The job is for {resources.gpus} GPUs, and was given {len(gpus)}.")
+    if resources.device == "cpu" or not gpus:
+        return torch.device("cpu")
+    return torch.device("cuda", rank) if resources.gpus > 1 else torch.device("cuda")
 
 
 def _error_of(exception: Exception) -> dict[str, object]:

@@ -29,9 +29,11 @@ from workers.training.optimizers import Optimizer, build_optimizer
 from workers.training.parameters import FlatParameters
 from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import pretrain
+from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
-from workers.training.step import EagerStep, StepFunction
+from workers.training.shared_norm import share_norms
+from workers.training.step import EagerStep, SharedStep, StepFunction
 from workers.training.stopper import Stopper, reason_of
 from workers.training.stopwatch import Stopwatch
 
@@ -43,14 +45,16 @@ def train_job(
     report: Callable[[Report], None],
     cancelled: Callable[[], bool],
     resident_bytes: float = math.inf,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
-    Inputs of more than `resident_bytes` stay mapped and are read as they are needed.
+    Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where several `ranks` train, all
+    of them report the same, and rank 0 alone is asked whether the job is cancelled.
     """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
-        job = Trainer.prepare(definition, datasets, device, report, cancelled, stopwatch, resident_bytes)
+        job = Trainer.prepare(definition, datasets, device, report, cancelled, stopwatch, resident_bytes, ranks)
     outcome = job.run()
     reason = reason_of(job.stopped, definition.training) if outcome == "succeeded" else None
     report(Ended(outcome, _timings(stopwatch, job.place.step), _cost(stopwatch), None, job.runs, reason))
@@ -79,7 +83,9 @@ class Trainer:
     """What ended the last run before its epochs did."""
     network: nn.Module | None = None
     """Of the last run; at the end with the best weights of all."""
+    ranks: Ranks = ALONE
     ends_at: float = math.inf
+    out_of_time: Callable[[], bool] = lambda: False
 
     @classmethod
     def prepare(
@@ -91,6 +97,7 @@ class Trainer:
         cancelled: Callable[[], bool],
         stopwatch: Stopwatch,
         resident_bytes: float = math.inf,
+        ranks: Ranks = ALONE,
     ) -> "Trainer":
         """Everything up to the first run."""
         data, training = definition.data, definition.training
@@ -102,18 +109,22 @@ class Trainer:
         architecture = trace(definition.network, shape)
         autocast = autocast_of(training.precision, device)
         allow_tf32(training.precision)
-        return cls(definition, shape, architecture, prepared, loss, device, autocast, report, cancelled, stopwatch)
+        asked = ranks.asking(cancelled)
+        job = cls(definition, shape, architecture, prepared, loss, device, autocast, report, asked, stopwatch)
+        job.ranks = ranks
+        return job
 
     def run(self) -> str:
         """All runs: `succeeded`, or `cancelled`. The order of the draws is part of the contract."""
         training = self.definition.training
         if training.max_seconds is not None:
             self.ends_at = time.monotonic() + training.max_seconds
+            self.out_of_time = self.ranks.asking(lambda: time.monotonic() >= self.ends_at)
         self.report(Built(layer_rows(self.architecture), training.restarts * (self.steps + self.pretraining_steps)))
         for run in range(training.restarts):
             if not self.run_once(run):
                 return "cancelled"
-            if time.monotonic() >= self.ends_at:
+            if self.out_of_time():
                 break
         assert self.network is not None
         self.best.restore(self.network)
@@ -149,11 +160,12 @@ class Trainer:
         self.best.begin_run()
         torch.manual_seed(seed)
         self.network = self.build_network()
+        self.ranks.begin(seed)
         pretrained = None
         if training.pretraining:
             with self.stopwatch("training"):
                 part, batches = self.data.training, self.batches_per_epoch
-                pretrained = pretrain(self.network, part, training, batches, seed, self._pretraining_step)
+                pretrained = pretrain(self.network, part, training, batches, seed, self._pretraining_step, self.ranks)
             if self.cancelled():
                 return False
         first_epoch = self.place.epoch
@@ -166,6 +178,8 @@ class Trainer:
     def build_network(self) -> nn.Module:
         """The network with fresh weights, on the device; convolutions have their channels side by side in memory."""
         network = build(self.definition.network, self.shape)
+        if self.ranks.size > 1:
+            share_norms(network, self.ranks)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
     def loop(self, seed: int, captures: bool | None = None) -> Loop:
@@ -174,6 +188,7 @@ class Trainer:
         training, gradients = self.definition.training, self.definition.gradients
         assert self.network is not None
         parameters = FlatParameters(self.network)
+        self.ranks.same(parameters.values)
         optimizer = build_optimizer(training, parameters)
         recorder = Recorder(
             self.network,
@@ -187,6 +202,7 @@ class Trainer:
             first_step=self.place.step,
             hidden_layers=gradients.activations,
             over_time=gradients.time,
+            ranks=self.ranks,
         )
         return Loop(
             training=training,
@@ -198,7 +214,7 @@ class Trainer:
             step=self.step_function(parameters, optimizer, captures),
             schedule=Schedule(training, self.steps, self.steps_per_epoch),
             recorder=recorder,
-            stopper=Stopper(training, self.steps, self.ends_at),
+            stopper=Stopper(training, self.steps, self.out_of_time),
             best=self.best,
             constants=_constants(self.data, self.loss),
             epochs=epochs_of(training, self.steps_per_epoch),
@@ -210,13 +226,17 @@ class Trainer:
             report=self.report,
             cancelled=self.cancelled,
             stopwatch=self.stopwatch,
+            ranks=self.ranks,
         )
 
     def step_function(self, parameters: FlatParameters, optimizer: Optimizer, captures: bool | None) -> StepFunction:
         """What takes the steps of a run."""
         training = self.definition.training
         assert self.network is not None
-        eager = EagerStep(self.network, self.loss, parameters, optimizer, training.clip, self.autocast)
+        given = (self.network, self.loss, parameters, optimizer, training.clip, self.autocast)
+        if self.ranks.size > 1:
+            return SharedStep(*given, self.ranks)
+        eager = EagerStep(*given)
         rows = min(training.batch_size, len(self.data.training))
         captures = pays(self.architecture, rows, self.steps) if captures is None else captures
         if captures and can_be_captured(training, self.network, self.device):
@@ -226,7 +246,7 @@ class Trainer:
     def _pretraining_step(self) -> bool:
         """Whether it was the last, for the job is cancelled or out of time."""
         self.place.take_step(self.report)
-        return self.cancelled() or time.monotonic() >= self.ends_at
+        return self.cancelled() or self.out_of_time()
 
 
 def _constants(prepared: Prepared, loss: Loss) -> dict[str, float]:

@@ -18,6 +18,7 @@ from workers.training.losses import Loss
 from workers.training.metrics import MeanLoss, meter, skill
 from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
+from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
 from workers.training.step import StepFunction
@@ -83,6 +84,7 @@ class Loop:
     report: Callable[[Report], None]
     cancelled: Callable[[], bool]
     stopwatch: Stopwatch
+    ranks: Ranks = ALONE
     order: torch.Generator = field(init=False)
     """Draws the order of the rows, and nothing else."""
     taken: int = 0
@@ -105,7 +107,7 @@ class Loop:
             if metrics is None:
                 return "cancelled"
             with self.stopwatch("evaluating"):
-                metrics |= self.validate()
+                metrics = self.ranks.agreed(metrics | self.validate())
             self._end_epoch(metrics, time.perf_counter() - started)
             if reason := self.stopper.after_epoch(metrics, self.taken):
                 return reason
@@ -115,8 +117,8 @@ class Loop:
         """One pass over the training rows, or None if the job was cancelled on the way."""
         self.network.train()
         device = self.data.training.device
-        mean = MeanLoss(device)
-        judged = meter(self.shape, self.data.target, device) if self.shape.classes else None
+        mean = MeanLoss(device, self.ranks)
+        judged = meter(self.shape, self.data.target, device, self.ranks) if self.shape.classes else None
 
         def see(outputs: Tensor, loss: Tensor, y: Tensor) -> None:
             mean.add(loss, len(y))
@@ -141,7 +143,7 @@ class Loop:
         """The batches of each step: a seeded permutation of the rows, cut."""
         part, size = self.data.training, self.training.batch_size
         order = torch.randperm(len(part), generator=self.order)
-        batches = part.batches(order, size, self.batches)
+        batches = self.ranks.batches(part, order, size, self.batches)
         while step := list(islice(batches, self.training.accumulate)):
             yield step
 
@@ -152,9 +154,10 @@ class Loop:
         if part is None:
             return {}
         self.network.eval()
-        mean, judged = MeanLoss(part.device), meter(self.shape, self.data.target, part.device)
+        mean = MeanLoss(part.device, self.ranks)
+        judged = meter(self.shape, self.data.target, part.device, self.ranks)
         size = max(EVALUATION_ROWS, self.training.batch_size)
-        for x, y in part.in_order(size):
+        for x, y in self.ranks.in_order(part, size):
             with self.autocast():
                 outputs = self.network(x)
             mean.add(self.loss(outputs, y), self.loss.weight(y))

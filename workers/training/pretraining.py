@@ -17,6 +17,7 @@ from workers.training.networks import Dense
 from workers.training.optimizers import build_optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
 from workers.training.parts import Part
+from workers.training.ranks import ALONE, Ranks
 
 
 def pretrain(
@@ -26,6 +27,7 @@ def pretrain(
     batches_per_epoch: int,
     seed: int,
     stepped: Callable[[], bool],
+    ranks: Ranks = ALONE,
 ) -> list[dict[str, Any]] | None:
     """Trains the hidden layers of a dnn; each layer's first and last loss, or None if `stepped` said to leave.
 
@@ -38,7 +40,7 @@ def pretrain(
     for name, layer in network.named_children():
         if not isinstance(layer, Dense):
             continue
-        losses = _train_layer(layer, before, part, training, batches_per_epoch, order, stepped)
+        losses = _train_layer(layer, before, part, training, batches_per_epoch, order, stepped, ranks)
         if losses is None:
             return None
         results.append({"layer": name, "first_loss": losses[0], "last_loss": losses[-1]})
@@ -54,27 +56,32 @@ def _train_layer(
     batches_per_epoch: int,
     order: torch.Generator,
     stepped: Callable[[], bool],
+    ranks: Ranks,
 ) -> list[float] | None:
     """The mean loss of each epoch."""
     assert training.pretraining is not None
     decoder = nn.Linear(_width(layer), layer.linear.in_features).to(part.device)
     parameters = FlatParameters(nn.ModuleList([layer, decoder]))
+    ranks.same(parameters.values)
     optimizer = build_optimizer(training, parameters)
     layer.train()
     losses = []
     for _ in range(training.pretraining.epochs):
-        mean = MeanLoss(part.device)
+        mean = MeanLoss(part.device, ranks)
         rows = torch.randperm(len(part), generator=order)
-        for x, _ in part.batches(rows, training.batch_size, batches_per_epoch):
+        for x, y in ranks.batches(part, rows, training.batch_size, batches_per_epoch):
             with torch.no_grad():
                 given = before(x)
             loss = nn.functional.mse_loss(decoder(layer(given)), given)
+            share = len(x) / len(y)
             parameters.zero_gradients()
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * share).backward()  # type: ignore[no-untyped-call]
+            ranks.sum(parameters.gradients)
             if training.clip:
                 clip_gradients(training.clip, parameters.gradients)
             optimizer.step()
-            mean.add(loss, weight=1)
+            if share:
+                mean.add(loss, share)
             if stepped():
                 return None
         losses.append(mean.mean() or 0.0)
