@@ -42,7 +42,7 @@ def trainer_of(definition: JobDefinition, workload: Workload, device: torch.devi
         device,
         autocast_of(training.precision, device),
         report=lambda report: None,
-        cancelled=lambda: False,
+        asked=lambda: None,
         stopwatch=Stopwatch(),
     )
 

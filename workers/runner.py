@@ -14,21 +14,15 @@ from pathlib import Path
 import torch
 
 from models.definitions.job import JobDefinition
-from models.errors import DescentError
-from models.lifecycle import error
 from models.reports import Ended, Report
+from workers.failures import error_of
 from workers.process import Reporter
 from workers.rank import Crew
-from workers.training.job import train_job
-from workers.training.precision import PrecisionUnavailable
+from workers.training.checkpoints import Checkpoints
+from workers.training.job import OUTCOMES, train_job
 from workers.training.ranks import RankLost
 
 log = logging.getLogger(__name__)
-
-
-class TooFewGpus(Exception):
-    """Fewer than the job's definition has."""
-
 
 REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "xor"}, "training": {"max_steps": 1}}
 """One step of the smallest job: it loads nearly all that the first job of a process would load late."""
@@ -54,28 +48,30 @@ def run_job(
     visible_gpu: str,
     datasets: Path,
     resident_bytes: int,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Trains one job and reports it."""
+    """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
+    _offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
     train = partial(_train, definition, visible_gpu, datasets, resident_bytes)
     # It forks, so it comes before any thread.
-    crew = Crew(definition.resources.ranks, train, _error_of, inherited=(reports, control))
-    cancelled = threading.Event()
-    threading.Thread(target=_listen, args=(control, cancelled), name="listener", daemon=True).start()
+    crew = Crew(definition.resources.ranks, train, error_of, inherited=(reports, control))
+    asked = Asked()
+    threading.Thread(target=_listen, args=(control, asked), name="listener", daemon=True).start()
     reporter = Reporter(reports)
     crew.watch(partial(_fail, reporter))
     try:
-        train(crew, 0, reporter, cancelled.is_set)
+        train(crew, 0, reporter, asked, checkpoints)
     except RankLost:
         crew.give_up()
     except Exception as exception:
         log.exception("the job failed")
-        _fail(reporter, _error_of(exception))
+        _fail(reporter, error_of(exception))
     else:
         reporter.close()
     crew.close()
@@ -89,12 +85,14 @@ def _train(
     crew: Crew,
     rank: int,
     report: Callable[[Report], None] = lambda report: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    asked: Callable[[], str | None] = lambda: None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
-    """What each rank does. Rank 0 alone reports, and is asked."""
+    """What each rank does. Rank 0 alone reports, is asked, and has the checkpoints."""
     torch.set_num_threads(definition.resources.threads)
     device = _device(definition, visible_gpu, rank)
-    train_job(definition, datasets, device, report, cancelled, resident_bytes, crew.join(rank, device))
+    ranks = crew.join(rank, device)
+    train_job(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks)
 
 
 def _fail(reporter: Reporter, error: dict[str, object]) -> None:
@@ -111,6 +109,12 @@ def _stand_by() -> None:
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
 
 
+def _offer_to_the_kernel() -> None:
+    """Where memory runs out, the kernel takes the job and not its supervisor."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def _rehearse() -> None:
     """Trains a small network that nobody sees, so that what a process does once and late is done before its job comes.
 
@@ -119,38 +123,44 @@ def _rehearse() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         train_job(
-            JobDefinition.model_validate(REHEARSAL), Path(), torch.device("cpu"), lambda report: None, lambda: False
+            JobDefinition.model_validate(REHEARSAL), Path(), torch.device("cpu"), lambda report: None, lambda: None
         )
     except Exception:
         log.exception("the rehearsal failed; the job may fare better")
 
 
-def _listen(control: Connection, cancelled: threading.Event) -> None:
+class Asked:
+    """What the supervisor asked of the job last; a cancel stays."""
+
+    def __init__(self) -> None:
+        self._what: str | None = None
+
+    def __call__(self) -> str | None:
+        return self._what
+
+    def hear(self, what: object) -> None:
+        if what in OUTCOMES and self._what != "cancel":
+            self._what = str(what)
+
+
+def _listen(control: Connection, asked: Asked) -> None:
     """Hears the supervisor; at the end of the pipe it is gone, and so goes the job."""
     try:
-        while control.recv() == "cancel":
-            cancelled.set()
+        while True:
+            asked.hear(control.recv())
     except (EOFError, OSError):
         os._exit(1)
 
 
+class TooFewGpus(Exception):
+    """The worker has given a job fewer GPUs than its definition has."""
+
+
 def _device(definition: JobDefinition, visible_gpu: str, rank: int) -> torch.device:
-    """That of a rank. `visible_gpu`: the numbers of the GPUs, with commas."""
+    """That of a rank."""
     resources, gpus = definition.resources, visible_gpu.split(",") if visible_gpu else []
     if resources.gpus > max(len(gpus), 1):
         raise TooFewGpus(f"The job is for {resources.gpus} GPUs, and was given {len(gpus)}.")
     if resources.device == "cpu" or not gpus:
         return torch.device("cpu")
     return torch.device("cuda", rank) if resources.gpus > 1 else torch.device("cuda")
-
-
-def _error_of(exception: Exception) -> dict[str, object]:
-    if isinstance(exception, torch.OutOfMemoryError | MemoryError):
-        detail = "The job needed more memory than its device has."
-        return error("out_of_memory", "Out of memory", detail, "memory", retryable=False)
-    if isinstance(exception, PrecisionUnavailable):
-        return error("no_bfloat16", "The device has no bfloat16", str(exception), "user", retryable=False)
-    if isinstance(exception, DescentError):
-        return error("data_unavailable", "The data could not be read", str(exception), "data", retryable=True)
-    detail = f"{type(exception).__name__}: {exception}"[:500]
-    return error("training_error", "Training stopped with an error", detail, "infrastructure", retryable=False)

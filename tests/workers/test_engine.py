@@ -49,7 +49,7 @@ def test_its_weights_are_those_of_a_plain_loop(folder: Path, network: str, optim
             "gradients": {"every_steps": 3},
         }
     )
-    trainer = Trainer.prepare(definition, folder, torch.device("cpu"), lambda _: None, lambda: False, Stopwatch())
+    trainer = Trainer.prepare(definition, folder, torch.device("cpu"), lambda _: None, lambda: None, Stopwatch())
     trainer.run_once(0)
     assert trainer.network is not None
     twin = plainly_trained(definition, trainer, torchs)

@@ -24,7 +24,7 @@ def sampled(folder: Path, network: dict[str, Any] | None = None, **training: Any
         "gradients": {"every_steps": 1},
     }
     reports: list[Report] = []
-    train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: False)
+    train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: None)
     series = [report for report in reports if isinstance(report, Sampled) and report.series == "tensors"]
     values = np.concatenate([Chunk.decode(report.data).values for report in series])
     return (
@@ -54,7 +54,7 @@ def test_a_recurrent_job_may_accumulate_too(folder: Path) -> None:
             "training": {"epochs": 1, "batch_size": batch_size, "accumulate": accumulate},
             "gradients": {"every_steps": 1},
         }
-        train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: False)
+        train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: None)
     series = [Chunk.decode(r.data).values for r in reports if isinstance(r, Sampled) and r.series == "tensors"]
     np.testing.assert_allclose(series[0][:, :2], series[1][:, :2], rtol=1e-3, atol=1e-6)
     assert sum(isinstance(r, Sampled) and r.series == "time" for r in reports) == 2

@@ -155,7 +155,7 @@ def a_job(network: dict[str, Any] | None = None, gradients: Any = None, **traini
 def a_loop(
     job: JobDefinition, folder: Path, reports: list[Report], device: torch.device = CPU, captures: bool = False
 ) -> Loop:
-    trainer = Trainer.prepare(job, folder, device, reports.append, lambda: False, Stopwatch())
+    trainer = Trainer.prepare(job, folder, device, reports.append, lambda: None, Stopwatch())
     torch.manual_seed(0)
     trainer.network = build(job.network, trainer.shape).to(device)
     return trainer.loop(0, captures)
@@ -176,7 +176,7 @@ def outcome(job: JobDefinition, folder: Path, recorded: Recorded | None = None, 
     loop.run()
     epochs = [report.metrics for report in reports if isinstance(report, EpochEnded)]
     optimizer = eager.optimizer
-    state = [eager.parameters.values, *optimizer.state.values(), optimizer.steps, *eager.network.buffers()]
+    state = [eager.parameters.values, *optimizer.vectors.values(), optimizer.steps, *eager.network.buffers()]
     return Outcome(epochs, samples_of(reports), state, torch.rand(3), loop.step)
 
 
@@ -259,7 +259,7 @@ def test_a_recording_that_fails_leaves_the_training_as_it_was(folder: Path, capl
 SPOILS: dict[str, Recorded] = {
     "weights": partial(Recording, spoils=lambda eager, _: eager.parameters.values[3].add_(0.1)),
     "gradients": partial(Recording, spoils=lambda eager, _: eager.parameters.gradients.mul_(1.001)),
-    "optimizer": partial(Recording, spoils=lambda eager, _: eager.optimizer.state["mean"].zero_()),
+    "optimizer": partial(Recording, spoils=lambda eager, _: eager.optimizer.vectors["mean"].zero_()),
     "count of steps": partial(Recording, spoils=lambda eager, _: eager.optimizer.steps.add_(1)),
     "buffers": partial(Recording, spoils=lambda eager, _: next(eager.network.buffers()).add_(1)),
     "loss": partial(Recording, spoils=lambda _, results: results[1].mul_(2)),
@@ -317,7 +317,7 @@ def test_which_steps_can_be_captured(
     job = a_job(network, **training)
     if network["family"] == "rnn":
         job = job.model_copy(update={"data": job.data.model_copy(update={"dataset": "digits_rows"})})
-    trainer = Trainer.prepare(job, folder, CPU, lambda report: None, lambda: False, Stopwatch())
+    trainer = Trainer.prepare(job, folder, CPU, lambda report: None, lambda: None, Stopwatch())
     assert can_be_captured(job.training, build(job.network, trainer.shape), device) == can
 
 
@@ -329,7 +329,7 @@ def test_it_pays_where_many_small_steps_are_taken(
     hidden: list[int], rows: int, steps: int, does: bool, folder: Path
 ) -> None:
     job = a_job({"family": "dnn", "hidden": hidden})
-    trainer = Trainer.prepare(job, folder, CPU, lambda report: None, lambda: False, Stopwatch())
+    trainer = Trainer.prepare(job, folder, CPU, lambda report: None, lambda: None, Stopwatch())
     assert pays(trainer.architecture, rows, steps) == does
 
 

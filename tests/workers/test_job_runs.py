@@ -24,7 +24,7 @@ def trained(
 ) -> tuple[list[EpochEnded], Ended]:
     """The reports of a job's epochs, and of its end."""
     reports: list[Report] = []
-    train_job(a_job(network, data, **training), folder, CPU, reports.append, lambda: False)
+    train_job(a_job(network, data, **training), folder, CPU, reports.append, lambda: None)
     (end,) = [report for report in reports if isinstance(report, Ended)]
     return [report for report in reports if isinstance(report, EpochEnded)], end
 
@@ -53,7 +53,7 @@ def test_patience_stops_and_the_best_weights_are_kept(folder: Path) -> None:
     job = a_job({"hidden": [64]}, {"label_noise": 0.5, "rows": 40}, epochs=500, stop={"patience": 4},
                 optimizer={"kind": "adam", "learning_rate": 0.02})  # fmt: skip
     reports: list[Report] = []
-    trainer = Trainer.prepare(job, folder, CPU, reports.append, lambda: False, Stopwatch())
+    trainer = Trainer.prepare(job, folder, CPU, reports.append, lambda: None, Stopwatch())
     assert trainer.run() == "succeeded"
     epochs = [report for report in reports if isinstance(report, EpochEnded)]
     best = [epoch for epoch in epochs if epoch.best][-1]
@@ -135,7 +135,7 @@ def test_a_run_of_restarts_is_the_job_of_its_seed_in_every_metric_and_its_weight
 
 def a_trainer(job: JobDefinition, folder: Path) -> Trainer:
     """Run to its end."""
-    trainer = Trainer.prepare(job, folder, CPU, lambda report: None, lambda: False, Stopwatch())
+    trainer = Trainer.prepare(job, folder, CPU, lambda report: None, lambda: None, Stopwatch())
     assert trainer.run() == "succeeded"
     return trainer
 
@@ -166,7 +166,7 @@ def test_a_job_takes_as_many_steps_as_its_smallest_budget_and_says_which(
 ) -> None:
     """Three steps an epoch."""
     reports: list[Report] = []
-    train_job(a_job(batch_size=40, **budget), folder, CPU, reports.append, lambda: False)
+    train_job(a_job(batch_size=40, **budget), folder, CPU, reports.append, lambda: None)
     assert isinstance(reports[0], Built)
     assert isinstance(reports[-1], Ended)
     assert (reports[0].steps, reports[-1].timings["steps"], reports[-1].reason) == (steps, steps, reason)
@@ -186,7 +186,7 @@ def test_the_first_step_is_reported_once_also_where_pretraining_takes_it(folder:
     for pretraining in (None, {"kind": "autoencoder", "epochs": 1}):
         reports: list[Report] = []
         job = a_job(max_steps=1, pretraining=pretraining)
-        train_job(job, folder, CPU, reports.append, lambda: False)
+        train_job(job, folder, CPU, reports.append, lambda: None)
         assert [type(report) for report in reports].count(FirstStep) == 1
 
 
@@ -314,7 +314,7 @@ def test_a_job_gives_the_same_bits_again_with_deterministic_algorithms_and_witho
         reports: list[Report] = []
         torch.use_deterministic_algorithms(deterministic)
         try:
-            train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: False)
+            train_job(JobDefinition.model_validate(plain), folder, CPU, reports.append, lambda: None)
         finally:
             torch.use_deterministic_algorithms(False)
         found.append([report.metrics for report in reports if isinstance(report, EpochEnded)])
@@ -326,7 +326,7 @@ def test_a_cancelled_job_takes_no_further_step(folder: Path, pretraining: Any) -
     reports: list[Report] = []
     calls = itertools.count(1)
     job = a_job(epochs=3, pretraining=pretraining)
-    train_job(job, folder, CPU, reports.append, lambda: next(calls) >= 3)
+    train_job(job, folder, CPU, reports.append, lambda: "cancel" if next(calls) >= 3 else None)
     end = reports[-1]
     assert isinstance(end, Ended)
     assert (end.outcome, end.timings["steps"], end.reason) == ("cancelled", 3, None)

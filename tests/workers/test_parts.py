@@ -81,7 +81,7 @@ def test_a_mapped_job_trains_bit_for_bit_as_a_resident_one(
         reports: list[Report] = []
         definition = JobDefinition.model_validate(plain)
         watch = Stopwatch()
-        trainer = job.Trainer.prepare(definition, folder, CPU, reports.append, lambda: False, watch, resident_bytes)
+        trainer = job.Trainer.prepare(definition, folder, CPU, reports.append, lambda: None, watch, resident_bytes)
         assert {type(trainer.data.training), type(trainer.data.validation)} <= {way, type(None)}
         assert trainer.run() == "succeeded"
         metrics = [report.metrics for report in reports if isinstance(report, EpochEnded)]
@@ -152,7 +152,7 @@ def test_no_reader_outlives_a_job_that_is_cancelled_or_fails(folder: Path, pretr
     plain = {"network": {"family": "dnn", "hidden": [4]}, "data": DIGITS, "training": {"pretraining": pretraining}}
     definition = JobDefinition.model_validate(plain)
     reports: list[Report] = []
-    job.train_job(definition, folder, CPU, reports.append, lambda: True, 0)
+    job.train_job(definition, folder, CPU, reports.append, lambda: "cancel", 0)
     assert [report.outcome for report in reports if isinstance(report, Ended)] == ["cancelled"]
     assert readers() == []
 

@@ -33,7 +33,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reports_of(definition: dict[str, Any], datasets: Path) -> list[Report]:
     reports: list[Report] = []
     job = JobDefinition.model_validate(definition)
-    train_job(job, datasets, torch.device("cpu"), reports.append, lambda: False)
+    train_job(job, datasets, torch.device("cpu"), reports.append, lambda: None)
     return reports
 
 

@@ -60,7 +60,7 @@ def a_loop(name: str, folder: Path, device: torch.device, resident_bytes: float 
             "gradients": {"every_steps": 2},
         }
     )
-    trainer = Trainer.prepare(job, folder, device, lambda report: None, lambda: False, Stopwatch(), resident_bytes)
+    trainer = Trainer.prepare(job, folder, device, lambda report: None, lambda: None, Stopwatch(), resident_bytes)
     trainer.network = build(job.network, trainer.shape).to(device)
     return trainer.loop(0)
 

@@ -6,12 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workers.training.state import State
+
 
 class Best:
     """Lowest validation loss, or training loss where there is no validation."""
 
     def __init__(self) -> None:
         self.loss = math.inf
+        self.metrics: dict[str, Any] | None = None
         self.run_loss = math.inf
         """Of the run under way."""
         self.run_metrics: dict[str, Any] | None = None
@@ -28,7 +31,7 @@ class Best:
         self.run_loss, self.run_metrics = loss, metrics
         if not loss < self.loss:
             return False
-        self.loss = loss
+        self.loss, self.metrics = loss, metrics
         state = network.state_dict()
         if self._weights:
             for name, value in state.items():
@@ -37,7 +40,19 @@ class Best:
             self._weights = {name: value.clone() for name, value in state.items()}
         return True
 
-    def restore(self, network: nn.Module) -> None:
+    def give_to(self, network: nn.Module) -> None:
         """Gives the network the weights of the best epoch, if there was one."""
         if self._weights:
             network.load_state_dict(self._weights)
+
+    def state(self) -> State:
+        values = {name: getattr(self, name) for name in KEPT}
+        return {**values, "weights": self._weights}
+
+    def restore(self, state: State, device: torch.device) -> None:
+        for name in KEPT:
+            setattr(self, name, state[name])
+        self._weights = {name: value.to(device) for name, value in state["weights"].items()}
+
+
+KEPT = ("loss", "metrics", "run_loss", "run_metrics")

@@ -1,6 +1,7 @@
 """From a data set's arrays to parts ready to train on: split by `data.seed`, scaled by the training part alone."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +25,21 @@ class Prepared:
 
 
 def prepare(
-    data: Data, arrays: Arrays, shape: DataShape, device: torch.device, resident_bytes: float = math.inf
+    data: Data,
+    arrays: Arrays,
+    shape: DataShape,
+    device: torch.device,
+    resident_bytes: float = math.inf,
+    told: Callable[[], None] = lambda: None,
 ) -> Prepared:
-    """The parts of a data set. The same definition gives the same bits, also where x stays mapped for its size."""
+    """The parts of a data set. The same definition gives the same bits, also where x stays mapped for its size.
+
+    `told` is called every few milliseconds: data may be large, and someone may wait.
+    """
     x, y = np.asarray(arrays.x[:, -1] if data.features == "last" else arrays.x), np.asarray(arrays.y)
     training, validation = split(data, y, shape.task)
     training = cut(data, training, y, shape.task)
-    inputs = None if shape.kind == "tokens" else fit(x, training, FEATURE_AXES[shape.kind], data.normalise)
+    inputs = None if shape.kind == "tokens" else fit(x, training, FEATURE_AXES[shape.kind], data.normalise, told)
     targets = fit(y, training, target_axes(y), data.normalise) if shape.task == "regression" else None
     kept = (len(training) + len(validation)) * math.prod(x.shape[1:]) * dtype_of(x, inputs).itemsize
     resident = kept <= limit_on(device, resident_bytes)
@@ -38,7 +47,7 @@ def prepare(
     def part(rows: Indices, targets_of: Indices) -> Part:
         truth = rows_of(y, targets_of, targets).to(device)
         if resident:
-            return Resident(y=truth, x=rows_of(x, rows, inputs).to(device))
+            return Resident(y=truth, x=rows_of(x, rows, inputs, told=told).to(device))
         return Mapped(y=truth, source=x, rows=rows, scale=inputs)
 
     trained = part(training, mislabelled(data, training))

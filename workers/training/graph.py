@@ -158,7 +158,7 @@ class GraphedStep:
         """All that a step writes."""
         parameters, optimizer = self.eager.parameters, self.eager.optimizer
         buffers = self.eager.network.buffers()
-        return [parameters.values, parameters.gradients, *optimizer.state.values(), optimizer.steps, *buffers]
+        return [parameters.values, parameters.gradients, *optimizer.vectors.values(), optimizer.steps, *buffers]
 
 
 class Captured:

@@ -16,26 +16,30 @@ from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.expansion import has_batch_norm
 from models.losses import loss_name, with_logits
-from models.reports import Built, Ended, Report
+from models.reports import Built, Ended, Report, Resumed
 from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
 from workers.training.best import Best
+from workers.training.checkpoints import Checkpoints, Saver
 from workers.training.data import Prepared, prepare
+from workers.training.digest import weights_sha256
 from workers.training.graph import can_be_captured, graphed, pays
-from workers.training.loop import Loop, Place
+from workers.training.loop import Loop
 from workers.training.losses import Loss, build_loss, constant_loss
 from workers.training.networks import build
 from workers.training.optimizers import Optimizer, build_optimizer
 from workers.training.parameters import FlatParameters
+from workers.training.place import Place
 from workers.training.precision import allow_tf32, autocast_of
-from workers.training.pretraining import pretrain
+from workers.training.pretraining import Pretraining
 from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
 from workers.training.shared_norm import share_norms
+from workers.training.state import State
 from workers.training.step import EagerStep, SharedStep, StepFunction
 from workers.training.stopper import Stopper, reason_of
-from workers.training.stopwatch import Stopwatch
+from workers.training.stopwatch import Stopwatch, statistics_cost, timings
 
 
 def train_job(
@@ -43,21 +47,38 @@ def train_job(
     datasets: Path,
     device: torch.device,
     report: Callable[[Report], None],
-    cancelled: Callable[[], bool],
+    asked: Callable[[], str | None],
     resident_bytes: float = math.inf,
+    checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
-    Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where several `ranks` train, all
-    of them report the same, and rank 0 alone is asked whether the job is cancelled.
+    After every step `asked` says whether to end there: "cancel", or "pause" or "leave", which a checkpoint precedes.
+    Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where an earlier attempt left a
+    checkpoint, the job goes on from there; None: none are written. Where several `ranks` train, all report the same,
+    and of `asked` and `checkpoints` those of rank 0 count.
     """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
-        job = Trainer.prepare(definition, datasets, device, report, cancelled, stopwatch, resident_bytes, ranks)
+        saved = ranks.agreed(checkpoints.load() if checkpoints else None)
+        if checkpoints and checkpoints.attempt > 1:
+            report(_resumed(saved))
+        job = Trainer.prepare(
+            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved, ranks
+        )
     outcome = job.run()
-    reason = reason_of(job.stopped, definition.training) if outcome == "succeeded" else None
-    report(Ended(outcome, _timings(stopwatch, job.place.step), _cost(stopwatch), None, job.runs, reason))
+    spent = timings(stopwatch, job.place.step), statistics_cost(stopwatch)
+    if outcome != "succeeded":
+        report(Ended(outcome, *spent, None, job.runs))
+        return
+    assert job.network is not None
+    reason = reason_of(job.stopped, definition.training)
+    report(Ended(outcome, *spent, None, job.runs, reason, weights_sha256(job.network)))
+
+
+OUTCOMES = {"cancel": "cancelled", "pause": "paused", "leave": "left"}
+"""What is asked of a job, and how it ends then."""
 
 
 @dataclass
@@ -73,8 +94,10 @@ class Trainer:
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
     report: Callable[[Report], None]
-    cancelled: Callable[[], bool]
+    asked: Callable[[], str | None]
     stopwatch: Stopwatch
+    saver: Saver | None = None
+    ranks: Ranks = ALONE
     place: Place = field(default_factory=Place)
     best: Best = field(default_factory=Best)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -83,9 +106,18 @@ class Trainer:
     """What ended the last run before its epochs did."""
     network: nn.Module | None = None
     """Of the last run; at the end with the best weights of all."""
-    ranks: Ranks = ALONE
-    ends_at: float = math.inf
+    pretrained: list[dict[str, Any]] | None = None
+    """What pre-training did to the layers in the run under way."""
+    spent: float = 0.0
+    """Seconds of the runs in earlier attempts."""
+    under_way: State = field(default_factory=dict)
+    """Where an earlier attempt was in its run; empty between runs."""
+    started: float = field(default_factory=time.monotonic)
+    """The runs of this attempt."""
     out_of_time: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        self.wanted = self.ranks.asking(self._wanted)
 
     @classmethod
     def prepare(
@@ -94,40 +126,57 @@ class Trainer:
         datasets: Path,
         device: torch.device,
         report: Callable[[Report], None],
-        cancelled: Callable[[], bool],
+        asked: Callable[[], str | None],
         stopwatch: Stopwatch,
         resident_bytes: float = math.inf,
+        checkpoints: Checkpoints | None = None,
+        saved: State | None = None,
         ranks: Ranks = ALONE,
     ) -> "Trainer":
-        """Everything up to the first run."""
+        """Everything up to the first run, or to where an earlier attempt `saved` its state."""
+        place = Place()
+        if saved:
+            place.restore(saved["place"])
         data, training = definition.data, definition.training
         rows = shape_of_data(data)
-        prepared = prepare(data, load(data.dataset, data.parameters, datasets), rows, device, resident_bytes)
+        prepared = prepare(
+            data,
+            load(data.dataset, data.parameters, datasets),
+            rows,
+            device,
+            resident_bytes,
+            told=lambda: place.tell(report),
+        )
         name = loss_name(training, rows)
         loss = build_loss(training, name, prepared.training.y, len(rows.classes))
         shape = with_logits(rows, name)
         architecture = trace(definition.network, shape)
         autocast = autocast_of(training.precision, device)
         allow_tf32(training.precision)
-        asked = ranks.asking(cancelled)
-        job = cls(definition, shape, architecture, prepared, loss, device, autocast, report, asked, stopwatch)
-        job.ranks = ranks
-        return job
+        saver = Saver(checkpoints, report) if checkpoints else None
+        common = definition, shape, architecture, prepared, loss, device, autocast, report, asked, stopwatch
+        trainer = cls(*common, saver=saver, place=place, ranks=ranks)
+        if saved:
+            trainer.restore(saved)
+        return trainer
 
     def run(self) -> str:
-        """All runs: `succeeded`, or `cancelled`. The order of the draws is part of the contract."""
+        """All runs: `succeeded`, or one of OUTCOMES. The order of the draws is part of the contract."""
         training = self.definition.training
+        self.started = time.monotonic()
         if training.max_seconds is not None:
-            self.ends_at = time.monotonic() + training.max_seconds
-            self.out_of_time = self.ranks.asking(lambda: time.monotonic() >= self.ends_at)
+            ends_at = self.started + training.max_seconds - self.spent
+            self.out_of_time = self.ranks.asking(lambda: time.monotonic() >= ends_at)
         self.report(Built(layer_rows(self.architecture), training.restarts * (self.steps + self.pretraining_steps)))
-        for run in range(training.restarts):
-            if not self.run_once(run):
-                return "cancelled"
+        for run in range(self.place.run, training.restarts):
+            if outcome := self.run_once(run):
+                return outcome
             if self.out_of_time():
                 break
+            if run + 1 < training.restarts and (outcome := self._between_runs(run + 1)):
+                return outcome
         assert self.network is not None
-        self.best.restore(self.network)
+        self.best.give_to(self.network)
         return "succeeded"
 
     @property
@@ -152,28 +201,86 @@ class Trainer:
         chosen = self.definition.training.pretraining
         return len(self.architecture.hidden) * chosen.epochs * self.batches_per_epoch if chosen else 0
 
-    def run_once(self, run: int) -> bool:
-        """One run with the seed of its own; false if the job was cancelled."""
+    def run_once(self, run: int) -> str | None:
+        """One run with the seed of its own, or the rest of it; gives the job's outcome if it ends here."""
         training = self.definition.training
         seed = (training.seed + run) % 2**32
+        under_way, self.under_way = self.under_way, {}
         self.place.run = run
-        self.best.begin_run()
+        if not under_way:
+            self.best.begin_run()
+            self.pretrained = None
         torch.manual_seed(seed)
         self.network = self.build_network()
         self.ranks.begin(seed)
-        pretrained = None
-        if training.pretraining:
+        if training.pretraining and "loop" not in under_way:
             with self.stopwatch("training"):
-                part, batches = self.data.training, self.batches_per_epoch
-                pretrained = pretrain(self.network, part, training, batches, seed, self._pretraining_step, self.ranks)
-            if self.cancelled():
-                return False
-        first_epoch = self.place.epoch
-        loop = self.loop(seed)
+                left = self._pretrain(seed, under_way)
+            if left:
+                return left
+        loop = self.loop(seed, saved=under_way.get("loop"))
         self.stopped = loop.run()
-        result = {"run": run, "seed": seed, "epochs": self.place.epoch - first_epoch, "stopped": self.stopped}
-        self.runs.append(result | {"best": self.best.run_metrics, "pretraining": pretrained})
-        return self.stopped != "cancelled"
+        result = {"run": run, "seed": seed, "epochs": loop.ended, "stopped": self.stopped}
+        self.runs.append(result | {"best": self.best.run_metrics, "pretraining": self.pretrained})
+        return loop.left
+
+    def rest(self, under_way: Callable[[], State], epoch_ended: bool = False) -> str | None:
+        """Between two steps: saves the job if that is due or asked for, and gives its outcome if it ends here."""
+        wanted = self.wanted(epoch_ended)
+        if wanted is None:
+            return None
+        if wanted != "cancel":
+            with self.stopwatch.apart("saving"), torch.inference_mode(False):
+                self._save(under_way)
+        return OUTCOMES.get(wanted)
+
+    def _wanted(self, epoch_ended: bool) -> str | None:
+        """What is asked; else "save" when that is due."""
+        asked = self.asked()
+        return "save" if not asked and self.saver and self.saver.is_due(epoch_ended) else asked
+
+    def _save(self, under_way: Callable[[], State]) -> None:
+        """Rank 0 writes; the others have their part in the state."""
+        if self.saver:
+            self.saver.save(lambda: self.state(under_way()), self.place.step, self.place.epoch)
+        elif self.ranks.rank:
+            self.state(under_way())
+
+    def state(self, under_way: State) -> State:
+        return {
+            "place": self.place.state(),
+            "best": self.best.state(),
+            "runs": self.runs,
+            "pretrained": self.pretrained,
+            "seconds": self.stopwatch.state(),
+            "spent": self.spent + time.monotonic() - self.started,
+            "under_way": under_way,
+        }
+
+    def restore(self, state: State) -> None:
+        """All but the place, which was needed before there was a trainer."""
+        self.best.restore(state["best"], self.device)
+        self.stopwatch.restore(state["seconds"])
+        self.runs, self.pretrained, self.spent, self.under_way = (
+            state[name] for name in ("runs", "pretrained", "spent", "under_way")
+        )
+
+    def _between_runs(self, run: int) -> str | None:
+        """Before a run that is not the first."""
+        self.place.run = run
+        return self.rest(dict)
+
+    def _pretrain(self, seed: int, under_way: State) -> str | None:
+        """Before the run proper; the outcome if the job ends here. Where its seconds are over, a layer is left as it is
+        and the run goes on with one step."""
+        assert self.network is not None
+        part, batches, training = self.data.training, self.batches_per_epoch, self.definition.training
+        pretraining = Pretraining(self.network, part, training, batches, seed, self._pretraining_step, self.ranks)
+        if under_way:
+            pretraining.restore(under_way["pretraining"])
+        stopped = pretraining.run()
+        self.pretrained = None if stopped else pretraining.results
+        return stopped if stopped in OUTCOMES.values() else None
 
     def build_network(self) -> nn.Module:
         """The network with fresh weights, on the device; convolutions have their channels side by side in memory."""
@@ -182,9 +289,9 @@ class Trainer:
             share_norms(network, self.ranks)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
-    def loop(self, seed: int, captures: bool | None = None) -> Loop:
-        """The loop of a run on the network as it is now. `captures`: whether a step that can be a CUDA graph becomes
-        one; None: where that should pay."""
+    def loop(self, seed: int, captures: bool | None = None, saved: State | None = None) -> Loop:
+        """The loop of a run on the network as it is now, or where it was `saved`. `captures`: whether a step that can
+        be a CUDA graph becomes one; None: where that should pay."""
         training, gradients = self.definition.training, self.definition.gradients
         assert self.network is not None
         parameters = FlatParameters(self.network)
@@ -199,12 +306,12 @@ class Trainer:
             self.report,
             self.stopwatch,
             is_open=training.is_open,
-            first_step=self.place.step,
+            first_step=self.place.step - (saved["taken"] if saved else 0),
             hidden_layers=gradients.activations,
             over_time=gradients.time,
             ranks=self.ranks,
         )
-        return Loop(
+        loop = Loop(
             training=training,
             data=self.data,
             shape=self.shape,
@@ -224,10 +331,13 @@ class Trainer:
             seed=seed,
             place=self.place,
             report=self.report,
-            cancelled=self.cancelled,
+            rest=lambda state, epoch_ended: self.rest(lambda: {"loop": state()}, epoch_ended),
             stopwatch=self.stopwatch,
             ranks=self.ranks,
         )
+        if saved:
+            loop.restore(saved)
+        return loop
 
     def step_function(self, parameters: FlatParameters, optimizer: Optimizer, captures: bool | None) -> StepFunction:
         """What takes the steps of a run."""
@@ -243,27 +353,24 @@ class Trainer:
             return graphed(eager, rows, training.deterministic)
         return eager
 
-    def _pretraining_step(self) -> bool:
-        """Whether it was the last, for the job is cancelled or out of time."""
+    def _pretraining_step(self, state: Callable[[], State]) -> str | None:
+        """Why it was the last, if so: the job's outcome, or that its seconds are over."""
         self.place.take_step(self.report)
-        return self.cancelled() or self.out_of_time()
+        left = self.rest(lambda: {"pretraining": state()})
+        return left or ("max_seconds" if self.out_of_time() else None)
+
+
+def _resumed(saved: State | None) -> Resumed:
+    """Where an attempt goes on."""
+    if saved is None:
+        return Resumed(0, 0, None, None)
+    place = saved["place"]
+    return Resumed(place["step"], place["epoch"], place["metrics"], saved["best"]["metrics"])
 
 
 def _constants(prepared: Prepared, loss: Loss) -> dict[str, float]:
     parts = {"training": prepared.training, "validation": prepared.validation}
     return {name: constant_loss(loss, part.y) for name, part in parts.items() if part is not None}
-
-
-def _timings(stopwatch: Stopwatch, steps: int) -> dict[str, float]:
-    """Seconds by phase. `seconds_per_step` is of training alone, statistics included."""
-    seconds = {name: stopwatch.seconds.get(name, 0.0) for name in ("starting", "training", "evaluating", "saving")}
-    return seconds | {"steps": steps, "seconds_per_step": seconds["training"] / steps if steps else 0.0}
-
-
-def _cost(stopwatch: Stopwatch) -> float:
-    """Seconds spent on statistics as a share of the seconds of training without them."""
-    measured, training = (stopwatch.seconds.get(name, 0.0) for name in ("statistics", "training"))
-    return measured / (training - measured) if training > measured else 0.0
 
 
 def layer_rows(architecture: Architecture) -> list[dict[str, object]]:

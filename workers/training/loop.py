@@ -1,58 +1,34 @@
 """The loop, as a teacher tells it: rate, batch, step (`workers/training/step.py`); after each epoch, validate."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.catalogue import DataShape
 from models.definitions.training import Training
-from models.reports import EpochEnded, FirstStep, Progress, Report
+from models.reports import EpochEnded, Report
 from workers.training.best import Best
 from workers.training.data import Prepared
+from workers.training.epoch import Epoch
 from workers.training.losses import Loss
 from workers.training.metrics import MeanLoss, meter, skill
 from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
+from workers.training.place import Place
 from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
+from workers.training.state import State, random_state, restore_random_state
 from workers.training.step import StepFunction
 from workers.training.stopper import Stopper
 from workers.training.stopwatch import Stopwatch
 
 EVALUATION_ROWS = 256
 """Rows at once when validating, or the batch size if that is larger."""
-PROGRESS_SECONDS = 0.5
-
-
-@dataclass
-class Place:
-    """How far a job is, over all its runs."""
-
-    step: int = 0
-    """Optimizer steps taken, those of pre-training too."""
-    epoch: int = 0
-    """Epochs completed."""
-    run: int = 0
-    """Which restart, from 0."""
-    reported_at: float = 0.0
-
-    def take_step(self, report: Callable[[Report], None]) -> None:
-        """Counts an optimizer step; the first is reported, and then how far it is, now and then."""
-        self.step += 1
-        now = time.monotonic()
-        if self.step == 1:
-            report(FirstStep(now))
-        elif now - self.reported_at > PROGRESS_SECONDS:
-            report(Progress(self.step))
-        else:
-            return
-        self.reported_at = now
 
 
 @dataclass
@@ -82,13 +58,21 @@ class Loop:
     seed: int
     place: Place
     report: Callable[[Report], None]
-    cancelled: Callable[[], bool]
+    rest: Callable[[Callable[[], State], bool], str | None]
+    """Between two steps, or two batches of validation: told what gives the state, and whether an epoch ended; says why
+    to leave, if so."""
     stopwatch: Stopwatch
     ranks: Ranks = ALONE
     order: torch.Generator = field(init=False)
     """Draws the order of the rows, and nothing else."""
     taken: int = 0
     """Optimizer steps of this run."""
+    ended: int = 0
+    """Epochs of this run that are done."""
+    epoch: Epoch | None = None
+    """The one under way."""
+    left: str | None = None
+    """Why the loop is left before its end."""
 
     def __post_init__(self) -> None:
         self.order = torch.Generator().manual_seed(self.seed)
@@ -100,56 +84,90 @@ class Loop:
         return stopped
 
     def run_epochs(self) -> str | None:
-        for _ in range(self.epochs):
-            started = time.perf_counter()
+        while self.ended < self.epochs:
             with self.stopwatch("training"):
                 metrics = self.train_epoch()
             if metrics is None:
-                return "cancelled"
+                return self.left
             with self.stopwatch("evaluating"):
-                metrics = self.ranks.agreed(metrics | self.validate())
-            self._end_epoch(metrics, time.perf_counter() - started)
+                measured = self.validate()
+            if measured is None:
+                return self.left
+            metrics = self.ranks.agreed(metrics | measured)
+            self._end_epoch(metrics)
             if reason := self.stopper.after_epoch(metrics, self.taken):
                 return reason
+            if self.ended < self.epochs and self.leaves(epoch_ended=True):
+                return self.left
         return None
 
     def train_epoch(self) -> dict[str, float | None] | None:
-        """One pass over the training rows, or None if the job was cancelled on the way."""
+        """One pass over the training rows, or what is left of it; None if the loop was left on the way."""
         self.network.train()
-        device = self.data.training.device
-        mean = MeanLoss(device, self.ranks)
-        judged = meter(self.shape, self.data.target, device, self.ranks) if self.shape.classes else None
-
-        def see(outputs: Tensor, loss: Tensor, y: Tensor) -> None:
-            mean.add(loss, len(y))
-            if judged:
-                judged.add(outputs, y)
-
-        for batches in self.steps_of_epoch():
-            self.optimizer.rate = self.schedule.rate(self.taken)
-            self.step(batches, self.recorder.step(self.place.step), see)
-            self.taken += 1
-            self.place.take_step(self.report)
-            if self.cancelled():
-                return None
-            if self.stopper.out_of_budget(self.taken):
+        epoch = self.epoch = self.epoch or self.new_epoch()
+        for batches in self.steps_of_epoch(epoch.steps):
+            if epoch.steps and self.stopper.out_of_budget(self.taken):
                 break
-        train_loss = mean.mean()
-        accuracy = {"train_accuracy": judged.metrics()["accuracy"]} if judged and train_loss is not None else {}
-        learned = None if train_loss is None else skill(train_loss, self.constants["training"])
-        return {"train_loss": train_loss, **accuracy, "skill": learned, "learning_rate": self.optimizer.rate}
+            self.optimizer.rate = self.schedule.rate(self.taken)
+            self.step(batches, self.recorder.step(self.place.step), epoch.see)
+            self.taken += 1
+            epoch.steps += 1
+            self.place.take_step(self.report)
+            if self.leaves():
+                return None
+        return epoch.metrics(self.constants["training"]) | {"learning_rate": self.optimizer.rate}
 
-    def steps_of_epoch(self) -> Iterator[list[Batch]]:
-        """The batches of each step: a seeded permutation of the rows, cut."""
+    def new_epoch(self) -> Epoch:
+        return Epoch(self.shape, self.order, self.data.training.device, self.ranks)
+
+    def steps_of_epoch(self, taken: int = 0) -> Iterator[list[Batch]]:
+        """The batches of each step after those `taken`: a seeded permutation of the rows, cut."""
         part, size = self.data.training, self.training.batch_size
         order = torch.randperm(len(part), generator=self.order)
-        batches = self.ranks.batches(part, order, size, self.batches)
+        done = taken * self.training.accumulate
+        if done >= self.batches:
+            return
+        batches = self.ranks.batches(part, order[done * size :], size, self.batches - done)
         while step := list(islice(batches, self.training.accumulate)):
             yield step
 
+    def leaves(self, epoch_ended: bool = False) -> bool:
+        """Whether the loop ends here, between two steps, for it was asked to."""
+        self.left = self.rest(self.state, epoch_ended)
+        return self.left is not None
+
+    def state(self) -> State:
+        """Between two steps. What was sampled so far is reported first."""
+        return {
+            "recorder": self.recorder.state(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "schedule": self.schedule.state(),
+            "stopper": self.stopper.state(),
+            "random": self.ranks.each(random_state(self.data.training.device)),
+            "order": self.epoch.order if self.epoch else self.order.get_state(),
+            "epoch": self.ranks.each(self.epoch.state()) if self.epoch else None,
+            "taken": self.taken,
+            "ended": self.ended,
+        }
+
+    def restore(self, state: State) -> None:
+        """Of a loop that is as it was made."""
+        self.recorder.restore(state["recorder"])
+        self.network.load_state_dict(state["network"])
+        self.optimizer.restore(state["optimizer"])
+        self.schedule.restore(state["schedule"])
+        self.stopper.restore(state["stopper"])
+        self.order.set_state(state["order"])
+        if state["epoch"] is not None:
+            self.epoch = self.new_epoch()
+            self.epoch.restore(self.ranks.mine(state["epoch"]))
+        self.taken, self.ended = state["taken"], state["ended"]
+        restore_random_state(self.ranks.mine(state["random"]), self.data.training.device)
+
     @torch.inference_mode()
-    def validate(self) -> dict[str, float | None]:
-        """Loss and metrics on the validation rows; empty if there are none."""
+    def validate(self) -> dict[str, float | None] | None:
+        """Loss and metrics on the validation rows, empty if there are none; None if the loop was left on the way."""
         part = self.data.validation
         if part is None:
             return {}
@@ -158,21 +176,29 @@ class Loop:
         judged = meter(self.shape, self.data.target, part.device, self.ranks)
         size = max(EVALUATION_ROWS, self.training.batch_size)
         for x, y in self.ranks.in_order(part, size):
-            with self.autocast():
-                outputs = self.network(x)
-            mean.add(self.loss(outputs, y), self.loss.weight(y))
-            judged.add(outputs, y)
+            if len(y):
+                with self.autocast():
+                    outputs = self.network(x)
+                mean.add(self.loss(outputs, y), self.loss.weight(y))
+                judged.add(outputs, y)
+            self.place.tell(self.report)
+            if self.leaves():
+                return None
         loss = mean.mean()
         assert loss is not None
         metrics = {f"validation_{name}": value for name, value in judged.metrics().items()}
         return {"validation_loss": loss, **metrics, "validation_skill": skill(loss, self.constants["validation"])}
 
-    def _end_epoch(self, metrics: dict[str, float | None], seconds: float) -> None:
+    def _end_epoch(self, metrics: dict[str, float | None]) -> None:
+        assert self.epoch is not None
+        seconds, self.epoch = self.epoch.seconds, None
+        self.ended += 1
         self.place.epoch += 1
+        self.place.metrics = {"epoch": self.place.epoch, **metrics}
         watched = metrics.get("validation_loss", metrics["train_loss"])
         if watched is not None:
             self.schedule.end_epoch(watched)
-        is_best = self.best.see(watched, self.network, {"epoch": self.place.epoch, **metrics})
+        is_best = self.best.see(watched, self.network, self.place.metrics)
         place = self.place
         summary = self.recorder.end_epoch()
         self.report(EpochEnded(place.epoch, place.step, metrics, is_best, seconds, summary, place.run))

@@ -8,7 +8,7 @@ Where any output of the epoch was not finite, every metric is NaN.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from models.catalogue import DataShape
 from workers.training.ranks import ALONE, Ranks
 from workers.training.scale import TargetScale
+from workers.training.state import State
 from workers.training.transfer import sent
 
 
@@ -65,11 +66,19 @@ class Confusion:
     def metrics(self) -> dict[str, float]:
         """`macro_f1` is the mean F1 of the classes that occur in truth or prediction."""
         self._count()
-        counts, spoilt = self._ranks.sum(self.counts), self._ranks.sum((~self.finite).long())
+        counts, spoilt = self._ranks.sum(self.counts.clone()), self._ranks.sum((~self.finite).long())
         hits = counts.diagonal().double()
         seen = counts.sum(0) + counts.sum(1)
         f1 = (2 * hits / seen)[seen > 0].mean()
         return reported({"accuracy": hits.sum() / counts.sum(), "macro_f1": f1}, spoilt == 0)
+
+    def state(self) -> State:
+        self._count()
+        return {"counts": self.counts, "finite": self.finite}
+
+    def restore(self, state: State) -> None:
+        self.counts.copy_(state["counts"])
+        self.finite.copy_(state["finite"])
 
 
 class MeanLoss:
@@ -95,6 +104,22 @@ class MeanLoss:
         total, weight = self._ranks.sum(torch.stack([self._total, self._weight])).tolist()
         return total / weight if weight else None
 
+    def state(self) -> State:
+        """What waits is kept as it is: added up in other portions it would give another last bit."""
+        are_tensors = any(isinstance(weight, Tensor) for weight in self._weights)
+        return {
+            "total": self._total,
+            "weight": self._weight,
+            "losses": torch.stack(self._losses) if self._losses else [],
+            "weights": torch.stack([*map(torch.as_tensor, self._weights)]) if are_tensors else self._weights,
+        }
+
+    def restore(self, state: State) -> None:
+        device = self._total.device
+        self._total.copy_(state["total"])
+        self._weight.copy_(state["weight"])
+        self._losses, self._weights = (_unstacked(state[name], device) for name in ("losses", "weights"))
+
     def _fold(self) -> None:
         if not self._losses:
             return
@@ -105,6 +130,10 @@ class MeanLoss:
 
 
 FOLDED_LOSSES = 1000
+
+
+def _unstacked(values: Any, device: torch.device) -> list[Any]:
+    return list(values.to(device).unbind()) if isinstance(values, Tensor) else list(values)
 
 
 def vector(weights: Sequence[Tensor | float], device: torch.device) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.definitions.training import AdaGrad, Adam, AdamW, Clip, RmsProp, Sgd, Training
 from models.definitions.training import Optimizer as Definition
 from workers.training.parameters import FlatParameters
+from workers.training.state import State
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 ADAGRAD_EPSILON = 1e-10
@@ -35,7 +36,7 @@ class Optimizer:
         self.values, self.gradients = parameters.values, parameters.gradients
         self.weight_decay = weight_decay
         self.steps = torch.zeros((), device=self.values.device)
-        self.state = {name: torch.zeros_like(self.values) for name in self.kept}
+        self.vectors = {name: torch.zeros_like(self.values) for name in self.kept}
 
     @property
     def learning_rate(self) -> float | Tensor:
@@ -44,6 +45,15 @@ class Optimizer:
 
     def step(self) -> None:
         raise NotImplementedError
+
+    def state(self) -> State:
+        return {"rate": self.rate, "steps": self.steps, **self.vectors}
+
+    def restore(self, state: State) -> None:
+        self.rate = state["rate"]
+        self.steps.copy_(state["steps"])
+        for name, vector in self.vectors.items():
+            vector.copy_(state[name])
 
     def decayed(self) -> Tensor:
         """The gradients with the derivative of the L2 penalty."""
@@ -63,7 +73,7 @@ class SgdStep(Optimizer):
         torch._fused_sgd_(
             [self.values],
             [self.gradients],
-            [self.state["velocity"]] if self.momentum else [],
+            [self.vectors["velocity"]] if self.momentum else [],
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             lr=self.learning_rate,
@@ -85,8 +95,8 @@ class AdamStep(Optimizer):
         self.kernel(
             [self.values],
             [self.gradients],
-            [self.state["mean"]],
-            [self.state["mean_square"]],
+            [self.vectors["mean"]],
+            [self.vectors["mean_square"]],
             [],
             [self.steps],
             lr=self.learning_rate,
@@ -115,11 +125,11 @@ class RmsPropStep(Optimizer):
         self.alpha, self.momentum = definition.alpha, definition.momentum
 
     def step(self) -> None:
-        gradients, mean_square = self.decayed(), self.state["mean_square"]
+        gradients, mean_square = self.decayed(), self.vectors["mean_square"]
         mean_square.mul_(self.alpha).addcmul_(gradients, gradients, value=1 - self.alpha)
         root = mean_square.sqrt().add_(EPSILON)
         if self.momentum:
-            velocity = self.state["velocity"].mul_(self.momentum).addcdiv_(gradients, root)
+            velocity = self.vectors["velocity"].mul_(self.momentum).addcdiv_(gradients, root)
             self.values.add_(velocity, alpha=-self.rate)
         else:
             self.values.addcdiv_(gradients, root, value=-self.rate)
@@ -131,7 +141,7 @@ class AdaGradStep(Optimizer):
     kept = ("sum_of_squares",)
 
     def step(self) -> None:
-        gradients, total = self.decayed(), self.state["sum_of_squares"]
+        gradients, total = self.decayed(), self.vectors["sum_of_squares"]
         total.addcmul_(gradients, gradients)
         self.values.addcdiv_(gradients, total.sqrt().add_(ADAGRAD_EPSILON), value=-self.rate)
 

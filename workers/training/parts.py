@@ -8,7 +8,7 @@ A `Resident` part holds x on the device; a `Mapped` one leaves x where it is and
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -93,10 +93,16 @@ class Mapped(Part):
         return x, places, rows
 
 
-def rows_of(source: NDArray[Any], rows: Indices, scale: Scale | None, pinned: bool = False) -> Tensor:
+def rows_of(
+    source: NDArray[Any],
+    rows: Indices,
+    scale: Scale | None,
+    pinned: bool = False,
+    told: Callable[[], None] = lambda: None,
+) -> Tensor:
     """These rows on the CPU: int64 as they are (tokens, classes), all else float32, scaled."""
     out = torch.empty((len(rows), *source.shape[1:]), dtype=dtype_of(source, scale), pin_memory=pinned)
-    fill(out, source, rows, scale)
+    fill(out, source, rows, scale, told)
     return out
 
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from torch import Tensor
 from workers.training.parts import Batch, Part
 from workers.training.transfer import sent
 
+Given = ParamSpec("Given")
 Value = TypeVar("Value")
 
 MOST_RANKS = 64
@@ -46,7 +47,8 @@ class Ranks:
         return part.batches(order, size, steps)
 
     def in_order(self, part: Part, size: int) -> Iterator[Batch]:
-        """As `part.in_order`, of this rank's share of the part."""
+        """As `part.in_order`, of this rank's share of the part; equally many batches on all ranks, so the last may be
+        empty."""
         return part.in_order(size)
 
     def sum(self, values: Tensor) -> Tensor:
@@ -69,8 +71,17 @@ class Ranks:
         """What rank 0 says."""
         return value
 
-    def asking(self, question: Callable[[], Value]) -> Callable[[], Value]:
-        """A question that all ranks ask equally often, about once a step, with rank 0's answer."""
+    def each(self, state: Any) -> Any:
+        """What each rank has for itself, for the state that rank 0 keeps."""
+        return state
+
+    def mine(self, state: Any) -> Any:
+        """This rank's of what `each` gave."""
+        return state
+
+    def asking(self, question: Callable[Given, Value]) -> Callable[Given, Value]:
+        """A question that all ranks ask equally often, about once a step, with rank 0's answer; a yes may come some
+        steps late."""
         return question
 
     def begin(self, seed: int) -> None:
@@ -95,15 +106,16 @@ class Several(Ranks):
         order = order[: size * steps]
         full = order[: len(order) // size * size].view(-1, size)
         own = torch.cat([self.own(full.T).T.flatten(), self.own(order[full.numel() :])])
-        shares = part.batches(own, len(self.own(torch.empty(size))), steps)
-        x = torch.empty(0)
+        shares = part.batches(own, len(self.own(torch.empty(size))), steps) if len(own) else iter(())
         for rows in torch.split(sent(order, part.device), size):
-            x, _ = next(shares, (x[:0], x))  # the last batch may have fewer rows than there are ranks
-            yield x, part.y.index_select(0, rows)
+            # The last batch may have fewer rows than there are ranks.
+            share = next(shares, None)
+            yield share[0] if share else _no_rows(part), part.y.index_select(0, rows)
 
     def in_order(self, part: Part, size: int) -> Iterator[Batch]:
-        own = self.own(torch.arange(len(part)))
-        return part.batches(own, size, math.ceil(len(own) / size)) if len(own) else iter(())
+        at_once = size * self.size
+        for x, whole in self.batches(part, torch.arange(len(part)), at_once, math.ceil(len(part) / at_once)):
+            yield x, self.own(whole)
 
     def sum(self, values: Tensor) -> Tensor:
         with losing():
@@ -131,7 +143,16 @@ class Several(Ranks):
             dist.broadcast_object_list(box, 0, group=self._control)
         return box[0]
 
-    def asking(self, question: Callable[[], Value]) -> Callable[[], Value]:
+    def each(self, state: Any) -> Any:
+        states: list[Any] = [None] * self.size
+        with losing():
+            dist.all_gather_object(states, _on_cpu(state), group=self._control)
+        return states
+
+    def mine(self, state: Any) -> Any:
+        return state[self.rank]
+
+    def asking(self, question: Callable[Given, Value]) -> Callable[Given, Value]:
         return Asking(question, self)
 
     def begin(self, seed: int) -> None:
@@ -151,23 +172,36 @@ def losing() -> Iterator[None]:
         raise RankLost(str(problem)) from problem
 
 
-class Asking(Generic[Value]):
-    """Rank 0's answer to a question, told to all every now and then; a yes remains one."""
+def _no_rows(part: Part) -> Tensor:
+    x, _ = next(part.batches(torch.zeros(1, dtype=torch.int64), 1, 1))
+    return x[:0]
 
-    def __init__(self, question: Callable[[], Value], ranks: Ranks) -> None:
+
+def _on_cpu(state: Any) -> Any:
+    """Else whoever reads it would open the GPU that it comes from."""
+    if isinstance(state, dict):
+        return {name: _on_cpu(value) for name, value in state.items()}
+    return state.cpu() if isinstance(state, Tensor) else state
+
+
+class Asking(Generic[Given, Value]):
+    """Tells all ranks rank 0's answer to a question, now and then; in between it is no."""
+
+    def __init__(self, question: Callable[Given, Value], ranks: Ranks) -> None:
         self._question = question
         self._ranks = ranks
-        self._answer = ranks.agreed(question())
         self._calls, self._calls_between = 0, 0
         self._told_at = time.monotonic()
 
-    def __call__(self) -> Value:
+    def __call__(self, *given: Given.args, **named: Given.kwargs) -> Any:
         self._calls += 1
-        if self._calls > self._calls_between and not self._answer:
-            # How many calls later the next exchange comes is told too, for clocks differ.
-            self._answer, self._calls_between = self._ranks.agreed((self._question(), self._next()))
-            self._calls = 0
-        return self._answer
+        if self._calls <= self._calls_between and not any(given):
+            return None
+        # How many calls later the next exchange comes is told too, for clocks differ.
+        mine = None if self._ranks.rank else (self._question(*given, **named), self._next())
+        answer, calls_between = self._ranks.agreed(mine) or (None, 0)
+        self._calls, self._calls_between = 0, 0 if answer else calls_between
+        return answer
 
     def _next(self) -> int:
         now, before = time.monotonic(), self._told_at

@@ -18,6 +18,7 @@ from workers.training.cadence import cadence
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.parameters import FlatParameters
 from workers.training.ranks import ALONE, Ranks
+from workers.training.state import State
 from workers.training.statistics import CHUNK_SAMPLES, GradientStatistics
 from workers.training.stopwatch import Stopwatch
 from workers.training.time_gradients import TimeGradients
@@ -62,9 +63,8 @@ class Recorder:
     ) -> None:
         """`first_step`: steps that the job took before this run, which the steps reported count on from."""
         self.statistics = GradientStatistics(parameters)
-        self.hidden_layers = (
-            HiddenLayers(network, architecture, ranks) if hidden_layers and architecture.hidden else None
-        )
+        hidden_layers = hidden_layers and bool(architecture.hidden)
+        self.hidden_layers = HiddenLayers(network, architecture, ranks) if hidden_layers else None
         axis = time_axis(architecture) if over_time else None
         self.time_gradients = TimeGradients(network, axis.time_steps, ranks) if axis else None
         self.stopwatch = stopwatch
@@ -76,7 +76,8 @@ class Recorder:
         self._tensors = Collected("tensors", report)
         self._layers = Collected("layers", report)
         self._time = Collected("time", report)
-        self._epoch: list[Chunk] = []
+        self._epoch: list[NDArray[np.float32]] = []
+        """What was sampled in the epoch under way."""
         self._flushed_at = time.monotonic()
 
     def step(self, step: int) -> Step:
@@ -101,16 +102,25 @@ class Recorder:
         """Of the epoch's samples, if there are any."""
         with self.stopwatch("statistics"):
             self._take()
-            chunks, self._epoch = self._epoch, []
+            values, self._epoch = self._epoch, []
             if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
                 self._flush()
-            values = [chunk.values for chunk in chunks]
             return summarise(self.statistics.names, np.concatenate(values)) if values else None
 
     def finish(self) -> None:
         """Reports what is left at the end of the run."""
         self._take()
         self._flush()
+
+    def state(self) -> State:
+        """Reports what was sampled so far: no chunk reaches across a checkpoint."""
+        self.finish()
+        sampled = torch.from_numpy(np.concatenate(self._epoch)) if self._epoch else None
+        return {"time_taken_at": self._time_taken_at, "epoch": sampled}
+
+    def restore(self, state: State) -> None:
+        self._time_taken_at = state["time_taken_at"]
+        self._epoch = [] if state["epoch"] is None else [state["epoch"].numpy()]
 
     def _flush(self) -> None:
         for collected in (self._tensors, self._layers, self._time):
@@ -122,7 +132,7 @@ class Recorder:
         if len(self.statistics):
             chunk = self.statistics.take()
             self._tensors.extend(chunk.steps, chunk.values)
-            self._epoch.append(chunk)
+            self._epoch.append(chunk.values)
 
 
 class Sample(Step):

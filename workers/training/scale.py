@@ -3,7 +3,7 @@
 The statistics depend on the rows and on `CHUNK_VALUES` alone, so data in memory and data on the disk get the same bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal
@@ -72,12 +72,17 @@ def target_axes(y: NDArray[Any]) -> Axes:
 
 
 def fit(
-    values: NDArray[Any], rows: Indices, axes: Axes, normalise: Literal["standard", "minmax", "none"]
+    values: NDArray[Any],
+    rows: Indices,
+    axes: Axes,
+    normalise: Literal["standard", "minmax", "none"],
+    told: Callable[[], None] = lambda: None,
 ) -> Scale | None:
-    """The scale of these (training) rows, computed in double; None where nothing is to be scaled."""
+    """The scale of these (training) rows, computed in double; None where nothing is to be scaled. `told` is called
+    before each chunk."""
     if normalise == "none":
         return None
-    found = reduce(Moments.__add__, (moments(values[chunk], axes) for chunk in chunks(rows, values)))
+    found = reduce(Moments.__add__, (moments(values[chunk], axes) for chunk in chunks(rows, values, told)))
     if normalise == "minmax":
         offset, factor = found.low, found.high - found.low
     else:
@@ -95,17 +100,21 @@ def moments(values: NDArray[Any], axes: Axes) -> Moments:
     return Moments(values.size // mean.size, mean, squares, low, high)
 
 
-def chunks(rows: Indices, values: NDArray[Any]) -> Iterator[Indices]:
+def chunks(rows: Indices, values: NDArray[Any], told: Callable[[], None] = lambda: None) -> Iterator[Indices]:
     """The rows, as many at once as `CHUNK_VALUES` allow, at least one."""
     at_once = max(1, CHUNK_VALUES * len(values) // max(1, values.size))
-    return (rows[start : start + at_once] for start in range(0, len(rows), at_once))
+    for start in range(0, len(rows), at_once):
+        told()
+        yield rows[start : start + at_once]
 
 
-def fill(out: Tensor, values: NDArray[Any], rows: Indices, scale: Scale | None) -> None:
+def fill(
+    out: Tensor, values: NDArray[Any], rows: Indices, scale: Scale | None, told: Callable[[], None] = lambda: None
+) -> None:
     """Writes these rows to a tensor on the CPU, scaled in double and rounded; without a scale as they are."""
     target = out.numpy()
     done = 0
-    for chunk in chunks(rows, values):
+    for chunk in chunks(rows, values, told):
         part = target[done : done + len(chunk)]
         if scale is None:
             part[...] = values[chunk]

@@ -12,6 +12,7 @@ from models.definitions.training import (
     StepSchedule,
     Training,
 )
+from workers.training.state import State
 
 LEAST_IMPROVEMENT = 1e-4
 """Of `plateau`, as a share of the best loss."""
@@ -38,6 +39,13 @@ class Schedule:
         if self._plateau:
             self._plateau.see(validation_loss)
 
+    def state(self) -> State:
+        return self._plateau.state() if self._plateau else {}
+
+    def restore(self, state: State) -> None:
+        if self._plateau:
+            self._plateau.restore(state)
+
 
 class Plateau:
     """As `torch.optim.lr_scheduler.ReduceLROnPlateau`, with its relative threshold of 1e-4."""
@@ -56,6 +64,12 @@ class Plateau:
         if self._waited > self._schedule.patience:
             self.factor *= self._schedule.factor
             self._waited = 0
+
+    def state(self) -> State:
+        return {"factor": self.factor, "best": self._best, "waited": self._waited}
+
+    def restore(self, state: State) -> None:
+        self.factor, self._best, self._waited = (state[name] for name in ("factor", "best", "waited"))
 
 
 Factor = Callable[[int], float]

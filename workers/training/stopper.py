@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from models.definitions.training import Training
+from workers.training.state import State
 
 REASONS = {
     "max_steps": "the steps of max_steps are taken",
@@ -52,6 +53,12 @@ class Stopper:
             return "max_seconds"
         most = self._training.max_steps
         return "max_steps" if most is not None and taken >= most else None
+
+    def state(self) -> State:
+        return {"best": self._best, "waited": self._waited, "last_loss": self._last_loss}
+
+    def restore(self, state: State) -> None:
+        self._best, self._waited, self._last_loss = (state[name] for name in ("best", "waited", "last_loss"))
 
 
 def _close(before: float | None, now: float | None, tolerance: float) -> bool:

@@ -9,23 +9,62 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.running: list[Lap] = []
 
     def __call__(self, name: str) -> "Lap":
-        return Lap(self.seconds, name)
+        return Lap(self, name)
+
+    def apart(self, name: str) -> "Lap":
+        """A stretch that does not count for those under way."""
+        return Lap(self, name, is_apart=True)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def state(self) -> dict[str, float]:
+        """Seconds by name, those of the stretches under way too."""
+        so_far = Stopwatch()
+        so_far.restore(self.seconds)
+        for lap in self.running:
+            so_far.add(lap.name, time.perf_counter() - lap.started)
+        return so_far.seconds
+
+    def restore(self, seconds: dict[str, float]) -> None:
+        for name, passed in seconds.items():
+            self.add(name, passed)
 
 
 class Lap:
     """One stretch of time. A class, for a generator would take longer than what is measured at a sampled step."""
 
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds = seconds
-        self._name = name
+    def __init__(self, stopwatch: Stopwatch, name: str, is_apart: bool = False) -> None:
+        self._stopwatch = stopwatch
+        self._is_apart = is_apart
+        self.name = name
+        self.started = 0.0
 
     def __enter__(self) -> None:
-        self._started = time.perf_counter()
+        self._stopwatch.running.append(self)
+        self.started = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        passed = time.perf_counter() - self._started
-        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + passed
+        passed = time.perf_counter() - self.started
+        self._stopwatch.running.pop()
+        self._stopwatch.add(self.name, passed)
+        if self._is_apart:
+            for lap in self._stopwatch.running:
+                lap.started += passed
+
+
+def timings(stopwatch: Stopwatch, steps: int) -> dict[str, float]:
+    """Seconds by phase. `seconds_per_step` is of training alone, statistics included."""
+    seconds = {name: stopwatch.seconds.get(name, 0.0) for name in ("starting", "training", "evaluating", "saving")}
+    return seconds | {"steps": steps, "seconds_per_step": seconds["training"] / steps if steps else 0.0}
+
+
+def statistics_cost(stopwatch: Stopwatch) -> float:
+    """Seconds spent on statistics as a share of the seconds of training without them."""
+    measured, training = (stopwatch.seconds.get(name, 0.0) for name in ("statistics", "training"))
+    return measured / (training - measured) if training > measured else 0.0

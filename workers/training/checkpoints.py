@@ -1,0 +1,136 @@
+"""Checkpoints of a job on the disk: all of it between two steps, from which another process goes on bit for bit.
+
+    checkpoints = Checkpoints(folder, attempt=2, every_seconds=60, resume_from="1-4000-10.pt")
+    state = checkpoints.load()  # None: begin anew
+    saver = Saver(checkpoints, report)
+    if saver.is_due(epoch_ended=False):
+        saver.save(state, step, epoch)
+
+A file appears whole or not at all: it is written beside its name, brought to the disk, and renamed. What it replaces is
+removed by whoever keeps the pointer to it, after that has moved.
+"""
+
+import logging
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.reports import Checkpointed, CheckpointFailed, Report
+from workers.training.state import State
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of the state in a file; raised when the parts of a training change what they keep."""
+
+LEAST_SECONDS = 1.0
+"""Of training, before the first: to take so much again costs about as much as to write it down, and a worker that has
+small jobs would do nothing but write."""
+FIRST_SECONDS = 5.0
+"""Until the first, if no epoch ends before."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the checkpoints of an attempt go, and from which it goes on."""
+
+    folder: Path
+    """Of this job alone."""
+    attempt: int
+    """Counted from 1; part of each name, so that two attempts never write one file."""
+    every_seconds: float
+    """From the end of one to the next."""
+    resume_from: str | None = None
+    """Name of a file in the folder."""
+
+    def load(self) -> State | None:
+        """The state to go on from; None where there is none, or none that can be read."""
+        if self.resume_from is None:
+            return None
+        path = self.folder / self.resume_from
+        try:
+            state: State = _read(path)
+        except Exception:  # a torn file may raise anything
+            log.warning("the checkpoint %s cannot be read; the job begins anew", path.name, exc_info=True)
+            return None
+        return state
+
+    def write(self, state: State, step: int, epoch: int) -> tuple[str, int]:
+        """The file's name and its size in bytes.
+
+        Raises:
+            OSError, RuntimeError: there is no room, or no folder; what was there before stays as it is.
+        """
+        # The last step of an epoch and the epoch's end are two places: a name never comes to mean another state.
+        path = self.folder / f"{self.attempt}-{step}-{epoch}.pt"
+        temporary = path.with_suffix(".tmp")
+        self._make_folder()
+        try:
+            with temporary.open("wb") as file:
+                torch.save({"format": FORMAT, **state}, file)
+                size = file.tell()
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync(self.folder)
+        return path.name, size
+
+    def _make_folder(self) -> None:
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _sync(self.folder.parent)
+
+
+class Saver:
+    """Writes the checkpoints of an attempt when they are due, and reports them."""
+
+    def __init__(self, checkpoints: Checkpoints, report: Callable[[Report], None]) -> None:
+        self._checkpoints = checkpoints
+        self._report = report
+        self._since = time.monotonic()
+        self._is_first = True
+
+    def is_due(self, epoch_ended: bool) -> bool:
+        """First at the end of an epoch or after FIRST_SECONDS, then by time alone."""
+        every = self._checkpoints.every_seconds
+        first = LEAST_SECONDS if epoch_ended else FIRST_SECONDS
+        return time.monotonic() - self._since >= (min(first, every) if self._is_first else every)
+
+    def save(self, state: Callable[[], State], step: int, epoch: int) -> None:
+        """Training waits for it; where it fails, training goes on."""
+        started = time.monotonic()
+        try:
+            name, size = self._checkpoints.write(state(), step, epoch)
+        except (OSError, RuntimeError, MemoryError) as problem:
+            log.warning("step %s: no checkpoint could be written", step, exc_info=True)
+            self._report(CheckpointFailed(step, f"{type(problem).__name__}: {problem}"[:500]))
+        else:
+            self._report(Checkpointed(name, step, epoch, size, time.monotonic() - started))
+        self._since, self._is_first = time.monotonic(), False
+
+
+def _read(path: Path) -> State:
+    with zipfile.ZipFile(path) as archive:
+        # torch itself does not look at the checksums.
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+    state: State = torch.load(path, map_location="cpu", weights_only=True)
+    if state.pop("format") != FORMAT:
+        raise ValueError("it was written by another version")
+    return state
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
