@@ -8,6 +8,8 @@
 
 A file appears whole or not at all: it is written beside its name, brought to the disk, and renamed. What it replaces is
 removed by whoever keeps the pointer to it, after that has moved.
+
+torch is imported where it is used: supervisors hand `Checkpoints` to their runners, and never import torch.
 """
 
 import logging
@@ -17,8 +19,6 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from models.reports import Checkpointed, CheckpointFailed, Report
 from workers.training.state import State
@@ -66,6 +66,8 @@ class Checkpoints:
         Raises:
             OSError, RuntimeError: there is no room, or no folder; what was there before stays as it is.
         """
+        import torch  # noqa: PLC0415
+
         path = self.folder / f"{self.attempt}-{label}.pt"
         temporary = path.with_suffix(".tmp")
         self._make_folder()
@@ -119,6 +121,8 @@ class Saver:
 
 
 def _read(path: Path) -> State:
+    import torch  # noqa: PLC0415
+
     with zipfile.ZipFile(path) as archive:
         # torch itself does not look at the checksums.
         if (damaged := archive.testzip()) is not None:

@@ -19,10 +19,11 @@ from workers.training.metrics import MeanLoss, meter, skill
 from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
 from workers.training.place import Place
+from workers.training.randomness import random_state, restore_random_state
 from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
-from workers.training.state import State, random_state, restore_random_state
+from workers.training.state import State
 from workers.training.step import StepFunction
 from workers.training.stopper import Stopper
 from workers.training.stopwatch import Stopwatch
@@ -71,6 +72,8 @@ class Loop:
     """Epochs of this run that are done."""
     epoch: Epoch | None = None
     """The one under way."""
+    resumed: Epoch | None = None
+    """One that an earlier attempt began."""
     left: str | None = None
     """Why the loop is left before its end."""
 
@@ -104,7 +107,8 @@ class Loop:
     def train_epoch(self) -> dict[str, float | None] | None:
         """One pass over the training rows, or what is left of it; None if the loop was left on the way."""
         self.network.train()
-        epoch = self.epoch = self.epoch or self.new_epoch()
+        epoch = self.epoch = self.resumed or self.new_epoch()
+        self.resumed = None
         for batches in self.steps_of_epoch(epoch.steps):
             if epoch.steps and self.stopper.out_of_budget(self.taken):
                 break
@@ -160,8 +164,8 @@ class Loop:
         self.stopper.restore(state["stopper"])
         self.order.set_state(state["order"])
         if state["epoch"] is not None:
-            self.epoch = self.new_epoch()
-            self.epoch.restore(self.ranks.mine(state["epoch"]))
+            self.resumed = self.new_epoch()
+            self.resumed.restore(self.ranks.mine(state["epoch"]))
         self.taken, self.ended = state["taken"], state["ended"]
         restore_random_state(self.ranks.mine(state["random"]), self.data.training.device)
 
