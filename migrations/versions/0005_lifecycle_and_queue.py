@@ -29,6 +29,7 @@ def upgrade() -> None:
         "shares",
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("served", sa.Double(), nullable=False),
+        sa.Column("attempt_seconds", sa.Double(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("owner", name="pk_shares"),
     )
 
