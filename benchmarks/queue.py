@@ -18,7 +18,7 @@ from flask import Flask
 
 from benchmarks.backends import OFFER, a_queued_job, a_terminal_job, copied_id, copy_job, databases, some_ids
 from benchmarks.report import Table, machine
-from models.claims import Offer, claim
+from models.claims import claim
 from models.database import Database
 from models.settings import Settings
 from service.app import create_app

@@ -10,7 +10,7 @@ from migrations.newest import newest_revision
 from models.database import Database
 from models.settings import Settings, read_settings
 from service import auth
-from service.api import datasets, estimates, health, jobs, series, textbook
+from service.api import datasets, estimates, health, jobs, moves, queue, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.doorbell import Doorbell
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
-        queue=KnownQueue(settings.lease_seconds),
+        queue=KnownQueue(settings),
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
         schema=newest_revision(),
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    for resource in (jobs, series, estimates, textbook, datasets, health):
+    for resource in (jobs, moves, series, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app
 
