@@ -210,11 +210,9 @@ def too_large(definition: JobDefinition, architecture: Architecture, rows: int, 
     if resources.memory:
         detail = f"The job asks for {_readable(needed)} of memory, {has}"
         return [Problem("/resources/memory", "too_large", detail, f"Write at most {most}, or leave it out.")]
-    detail = (
-        f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}, {has}"
-    )
+    takes = f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}"
     hint = "Make layers narrower, use convolution, or pool before the dense layers."
-    return [Problem("/network", "too_large", detail, hint)]
+    return [Problem("/network", "too_large", f"{takes}, {has}", hint)]
 
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")

@@ -104,7 +104,7 @@ def read_fleet(connection: Connection, lease_seconds: float) -> Fleet:
     return Fleet(crews, len(held))
 
 
-def _crew(row: Row[Any], held: Sequence[Row[Any]], lease_seconds: float) -> Crew:
+def _crew(row: Any, held: Sequence[Any], lease_seconds: float) -> Crew:
     mine = [(device, job) for job in held if job.worker == row.id for device in (job.device or "").split(",")]
     places = []
     for device in row.slots:
@@ -127,12 +127,11 @@ def waiting_for(job: Any, fleet: Fleet, disk_full: bool = False) -> str:
         return "memory"
     if several and all(crew.idle < job.wanted_slots for crew in suited):
         return "gpus" if job.wanted_device == "cuda" else "slots"
-    free = [crew for crew in suited if crew.idle or any(place.job is None for place in crew.places)]
-    if free and all(
-        _needs(job, crew) > (crew.memory if several and crew.has_gpus else crew.free_memory) for crew in free
-    ):
-        return "memory"
-    return "slot"
+    free = [crew for crew in suited if any(place.job is None for place in crew.places)]
+    # Several GPUs are only given while they hold no job.
+    has = [crew.memory if several and crew.has_gpus else crew.free_memory for crew in free]
+    short = [_needs(job, crew) > bytes_there for crew, bytes_there in zip(free, has, strict=True)]
+    return "memory" if short and all(short) else "slot"
 
 
 def _needs(job: Any, crew: Crew) -> int:

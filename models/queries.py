@@ -70,27 +70,23 @@ NEW = {column.name: column.default.arg if column.default else None for column in
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
 _others = Job.__table__.alias("others").c
-_holds = select(func.coalesce(func.sum(_others.wanted_slots), 0)).where(
-    _others.owner == _jobs.owner, _others.status.in_(HELD)
-)
-_share = {
-    name: select(getattr(Share, name)).where(Share.owner == _jobs.owner) for name in ("served", "attempt_seconds")
-}
+_is_held = _others.status.in_([literal_column(f"'{status}'") for status in sorted(HELD)])
+_holds = select(func.coalesce(func.sum(_others.wanted_slots), 0)).where(_others.owner == _jobs.owner, _is_held)
+_shares = (Share.served, Share.attempt_seconds)
 WAITING = Question(
     select(
         _jobs.owner,
         json_group_array(json_array(_jobs.rank, _jobs.id), type_=JSON).label("waiting"),
         _holds.scalar_subquery().label("holds"),
-        *(query.scalar_subquery().label(name) for name, query in _share.items()),
+        *(select(share).where(Share.owner == _jobs.owner).scalar_subquery().label(share.key) for share in _shares),
     )
     .where(_jobs.status == Status.QUEUED)
     .group_by(_jobs.owner)
 )
 """A row for each owner: on SQLite each row lets go of the interpreter's lock, and waits for it again."""
-QUEUED_COLUMNS = tuple(
-    _jobs[name]
-    for name in ("id", "name", "owner", "priority", "rank", "queued_at", "status")
-    + ("wanted_device", "wanted_slots", "wanted_memory")
+QUEUED_COLUMNS = (
+    *(_jobs.id, _jobs.name, _jobs.owner, _jobs.priority, _jobs.rank, _jobs.queued_at, _jobs.status),
+    *(_jobs.wanted_device, _jobs.wanted_slots, _jobs.wanted_memory),
 )
 _statistics = Statistics.__table__.c
 _of_series = _statistics.job_id == bindparam("job_id"), _statistics.series == bindparam("series")

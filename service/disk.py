@@ -6,11 +6,11 @@ from models.settings import Settings
 
 
 def require_room(settings: Settings) -> None:
-    """Raises:
-    DiskFull
+    """Lets a new job pass, unless the disk is nearly full.
+
+    Raises:
+        DiskFull
     """
     if is_full(settings):
-        most = f"{settings.free_disk_bytes:,} bytes"
-        raise DiskFull(
-            f"Less than {most} are free on the service's disk (DESCENT_FREE_DISK_BYTES); no job is accepted."
-        )
+        limit = f"{settings.free_disk_bytes:,} bytes"
+        raise DiskFull(f"Less than {limit} are free on the disk (DESCENT_FREE_DISK_BYTES); no job is accepted.")

@@ -347,4 +347,4 @@ class HealthReply(Reply):
 class ReadyReply(Reply):
     status: Literal["ready"]
     degraded: list[str]
-    """`broker`: jobs are accepted, and found by the workers without it. `disk`: it is nearly full, and no job is accepted."""
+    """`broker`: jobs are accepted, and found by the workers without it. `disk`: it is nearly full, and takes none."""

@@ -74,8 +74,8 @@ def resume_job(path: JobPath, query: Query) -> Response:
 
 @api.post("/v1/jobs/<job_id>/retry", summary="Run a failed job again", request_body=NOTHING, responses=NEW_JOB)
 def retry_job(path: JobPath, query: Query) -> Response:
-    """A new job of the same definition, child of one that failed or was cancelled; as long as that child has not ended, the
-    answer is the same child."""
+    """A new job of the same definition, child of one that failed or was cancelled; as long as that child has not ended,
+    the answer is the same child."""
     _optional_body(NoBody)
     shared = context()
     require_room(shared.settings)
@@ -104,9 +104,9 @@ CLONES = json_request(
     responses=NEW_JOB,
 )
 def clone_job(path: JobPath, query: Query) -> Response:
-    """Applies a patch (RFC 6902) to the job's definition as GET shows it, and submits what comes of it. A patch that does not
-    apply is refused with the place of its operation, `/patch/i`; the problems of the patched definition have their places
-    in that. The new job has this one for its `parent`."""
+    """Applies a patch (RFC 6902) to the job's definition as GET shows it, and submits what comes of it. A patch that
+    does not apply is refused with the place of its operation, `/patch/i`; the problems of the patched definition have their
+    places in that. The new job has this one for its `parent`."""
     shared = context()
     operations = read_patch(parse(json_bytes()))
     with shared.database.read() as connection:

@@ -1,6 +1,7 @@
 """The API's answers about jobs, in this process, on both databases."""
 
 import threading
+
 import pytest
 from sqlalchemy import update
 from werkzeug.test import TestResponse
@@ -15,6 +16,7 @@ from service.auth import BOOTSTRAP
 from service.ended import EndedJobs
 from tests.factories import an_offer
 from tests.service.conftest import HEADERS, SMALL, Api
+
 
 def test_a_304_reads_the_version_and_nothing_else(api: Api) -> None:
     url = f"/{api.post().json['id']}"
