@@ -1,4 +1,4 @@
-"""`python -m benchmarks.soak_queue`: thousands of the smallest jobs of two keys, with random priorities, on real workers.
+"""`python -m benchmarks.soak_queue`: thousands of the smallest jobs of two keys, of random priority, on real workers.
 
 Everything waits before the workers start, so that each start can be judged: of its key no job may wait that goes before,
 and as long as both keys have work, each gets half of the slots. `--database` says on which; `--write` puts the result
