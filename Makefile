@@ -28,6 +28,10 @@ serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
 	@$(BIN)/python -m service
 test: $(INSTALLED) ## All tests that need neither GPU nor Docker
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test-system: $(INSTALLED) ## Every fault of docs/reliability.md, the long ones included: half an hour
+	$(BIN)/python -m pytest tests/system -m 'long or not long' -n 2 --dist loadgroup
+chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; prints what was lost (nothing)
+	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000
 check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +47,4 @@ bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes
 soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
 	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test check reference bench bench-quick soak-queue
+.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick soak-queue

@@ -137,7 +137,8 @@ def _serving(target: str, folder: Path, settings: dict[str, str], more: dict[str
     port = free_port()
     environment = {f"DESCENT_{name}": value for name, value in settings.items()}
     environment |= {"DESCENT_API_KEY": KEY, "DESCENT_PORT": str(port)}
-    line = [target if part == "service.app:create_app" else part for part in command(read_settings(environment))]
+    ours = "service.serve:create_served_app"
+    line = [target if part == ours else part for part in command(read_settings(environment))]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(line, env=os.environ | environment | more, stdout=log, stderr=log)
     try:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.soak_queue`: thousands of the smallest jobs of two keys, of random priority, on real workers.
+"""`python -m benchmarks.soak_queue`: thousands of small jobs of two keys, of random priority, on real workers.
 
 Everything waits before the workers start, so that each start can be judged: of its key no job may wait that goes before,
 and as long as both keys have work, each gets half of the slots. `--database` says on which; `--write` puts the result
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -104,11 +105,11 @@ def inverted(line: Sequence[tuple[float, str]]) -> int:
     return count
 
 
-def shares(started: Sequence[Job], window: int) -> tuple[float, float]:
+def shares(started: Sequence[Any], window: int) -> tuple[float, float]:
     """The first key's share of the slot-seconds while both had work, and the worst deviation in windows of jobs."""
     last = min(max(index for index, row in enumerate(started) if row.owner == owner) for owner in OWNERS)
     both = started[: last + 1]
-    used = [(row.owner == OWNERS[0], (row.finished_at or 0) - (row.claimed_at or 0)) for row in both]
+    used = [(row.owner == OWNERS[0], row.finished_at - row.claimed_at) for row in both if row.finished_at]
     windows = [used[first : first + window] for first in range(0, max(len(used) - window, 1), max(window // 10, 1))]
     return first_share(used), max(abs(2 * first_share(part) - 1) for part in windows)
 

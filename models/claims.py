@@ -8,6 +8,7 @@ becomes free is kept for it. Claims are made one after the other: each knows wha
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -52,7 +53,8 @@ class Claim:
 
     job_id: str
     attempt: int
-    definition: JobDefinition
+    stored: dict[str, Any]
+    """Its definition, as the database has it."""
     claimed_at: float
     """By the database's clock."""
     checkpoint: str | None = None
@@ -61,6 +63,15 @@ class Claim:
     """What it is estimated to need of each device."""
     devices: tuple[str, ...] = ("cpu",)
     """One for each process that trains it."""
+
+    @cached_property
+    def definition(self) -> JobDefinition:
+        """Read late, so that one that this version does not understand holds up no other job.
+
+        Raises:
+            ValidationError
+        """
+        return JobDefinition.model_validate(self.stored)
 
 
 @dataclass(frozen=True)
@@ -203,7 +214,7 @@ def claim(connection: Connection, worker: str, offer: Offer, lease_seconds: floa
     if slots > 1:
         connection.execute(SET_DEVICE, {"of_job": job_id, "devices": ",".join(devices)})
     emit(connection, job_id, "job.started", attempt, worker=worker, device=",".join(devices))
-    return Claim(job_id, attempt, JobDefinition.model_validate(definition), now, checkpoint, memory, devices)
+    return Claim(job_id, attempt, definition, now, checkpoint, memory, devices)
 
 
 def renew(connection: Connection, worker: str, lease_seconds: float) -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -15,8 +14,9 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
+from models.machine import BOOT_ID
+
 SQLITE_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "mmap_size=1073741824")
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 IDLE_SECONDS = 1.0
 """After so long without use a connection to PostgreSQL is tested first."""
 

@@ -3,6 +3,7 @@
 Each is one UPDATE whose WHERE clause guards it: no row moved means 'not yours any more', or 'not from this state'.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, CursorResult, Update, delete, or_, select, update
@@ -179,13 +180,19 @@ def fail(connection: Connection, job_id: str, attempt: int, error: dict[str, Any
     return give_back(connection, job_id, attempt, "it ran out of memory, and is tried once more", 1, counts=False)
 
 
-def sweep(connection: Connection, max_attempts: int) -> list[Status]:
-    """Gives back every job whose lease ran out; two sweepers at once are harmless."""
-    run_out = or_(Job.lease_until < lease_now(), Job.lease_clock != lease_clock(), Job.lease_clock.is_(None))
-    query = select(Job.id, Job.attempt).where(Job.status.in_(HELD), run_out)
+def sweep(connection: Connection, max_attempts: int, dead: Sequence[str] = ()) -> list[Status]:
+    """Gives back every job whose lease ran out, or whose worker is known to be `dead`; two sweepers at once are
+    harmless."""
+    lost = or_(
+        Job.lease_until < lease_now(),
+        Job.lease_clock != lease_clock(),
+        Job.lease_clock.is_(None),
+        Job.worker.in_(dead),
+    )
+    query = select(Job.id, Job.attempt).where(Job.status.in_(HELD), lost)
     # In one order, for two sweepers that charge the same owners.
-    lost = connection.execute(query.order_by(Job.owner, Job.id).with_for_update(skip_locked=True)).all()
-    return [give_back(connection, row.id, row.attempt, "its worker was lost", max_attempts) for row in lost]
+    rows = connection.execute(query.order_by(Job.owner, Job.id).with_for_update(skip_locked=True)).all()
+    return [give_back(connection, row.id, row.attempt, "its worker was lost", max_attempts) for row in rows]
 
 
 def _release(

@@ -91,7 +91,7 @@ def _progress(report: Report, claim: Claim, claimed_monotonic: float) -> dict[st
         case Checkpointed(name=name, step=step):
             # Attempts count from anew where one has come further than those before.
             further = case((Job.checkpoint_step < step, 0), else_=Job.fruitless)
-            values = {"checkpoint": name, "checkpoint_step": step, "fruitless": further}
+            values = {"step": step, "checkpoint": name, "checkpoint_step": step, "fruitless": further}
         case StatisticsLost(samples=samples):
             values = {"statistics_lost": Job.statistics_lost + samples}
         case EpochEnded():

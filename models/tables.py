@@ -222,6 +222,8 @@ class Worker(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
+    machine: Mapped[str | None]
+    """By `models.machine.name`: among workers of the same, `pid` says who lives."""
     pid: Mapped[int]
     slots: Mapped[list[Any]]
     """The device of each slot: `cpu`, `cuda:0`, ..."""

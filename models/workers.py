@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from models.database import database_now
-from models.machine import memory_bytes
+from models.machine import is_there, memory_bytes, name
 from models.tables import Worker
 
 FORGET_SECONDS = 86_400
@@ -33,7 +33,7 @@ class Registration:
     """Whether the devices of its slots compute in bfloat16."""
 
     def row(self) -> dict[str, Any]:
-        machine = {"host": socket.gethostname(), "pid": os.getpid(), "memory_bytes": memory_bytes()}
+        machine = {"machine": name(), "host": socket.gethostname(), "pid": os.getpid(), "memory_bytes": memory_bytes()}
         return asdict(self) | {"slots": list(self.slots)} | machine
 
 
@@ -50,6 +50,15 @@ def beat(connection: Connection, worker: Registration) -> None:
 
 def unregister(connection: Connection, worker_id: str) -> None:
     connection.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def bury(connection: Connection) -> list[str]:
+    """Takes the workers of this machine out of the register whose process is gone, and gives their ids."""
+    here = connection.execute(select(Worker.id, Worker.pid).where(Worker.machine == name())).all()
+    gone = [row.id for row in here if not is_there(row.pid)]
+    if gone:
+        connection.execute(delete(Worker).where(Worker.id.in_(gone)))
+    return gone
 
 
 def alive(connection: Connection, within_seconds: float) -> list[dict[str, Any]]:

@@ -8,12 +8,12 @@ from flask import Flask, Response, g, request
 
 from migrations.newest import newest_revision
 from models.database import Database
+from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
 from service import auth
 from service.api import datasets, estimates, health, jobs, moves, queue, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
-from service.doorbell import Doorbell
 from service.ended import EndedJobs
 from service.errors import answer_errors
 from service.known_queue import KnownQueue

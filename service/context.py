@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from flask import current_app
 
 from models.database import Database
+from models.doorbell import Doorbell
 from models.settings import Settings
 from service.capacity import KnownCapacity
-from service.doorbell import Doorbell
 from service.ended import EndedJobs
 from service.known_queue import KnownQueue
 from service.submissions import Submissions

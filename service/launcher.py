@@ -1,6 +1,5 @@
 """`make serve`: the API and a worker on this machine, from one command. Restarts what dies, and stops both at TERM."""
 
-import ctypes
 import logging
 import os
 import signal
@@ -11,7 +10,10 @@ import threading
 import time
 from types import FrameType
 
+from sqlalchemy.exc import OperationalError
+
 from migrations.migrate import migrate
+from models.parent import leave_with_parent
 from models.settings import Settings
 from service.auth import KEY_FILE, bootstrap_key
 
@@ -19,7 +21,6 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20
 RESTART_SECONDS = 1.0
-PR_SET_PDEATHSIG = 1
 
 
 class Launcher:
@@ -36,7 +37,8 @@ class Launcher:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self.settings.data.mkdir(parents=True, exist_ok=True)
-        migrate(self.settings.database)
+        if not self._migrate():
+            return
         bootstrap_key(self.settings)
         print(self.greeting(), flush=True)
         while not self._stopping.is_set():
@@ -44,6 +46,17 @@ class Launcher:
                 self._keep(module)
             self._stopping.wait(RESTART_SECONDS)
         self._stop_all()
+
+    def _migrate(self) -> bool:
+        """Waits for a database that starts later than this; false if it is told to stop before."""
+        while not self._stopping.is_set():
+            try:
+                migrate(self.settings.database)
+                return True
+            except OperationalError as problem:
+                log.warning("the database cannot be reached yet: %s", problem.orig)
+                self._stopping.wait(RESTART_SECONDS)
+        return False
 
     def greeting(self) -> str:
         """Where it listens, and where the key is."""
@@ -64,7 +77,7 @@ class Launcher:
             line,
             env=self._environment,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=leave_with_parent,  # noqa: PLW1509
         )
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -80,11 +93,6 @@ class Launcher:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _die_with_parent() -> None:
-    # A launcher that is killed leaves nothing behind: the kernel sends its children TERM.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port(host: str) -> int:

@@ -1,19 +1,30 @@
 """`python -m service.serve`: the API alone, on granian. What the image runs, and the launcher beside a worker."""
 
 import os
+import signal
 import sys
 
+from flask import Flask
+
+from models.parent import leave_with_parent
 from models.settings import InvalidSettings, Settings, read_settings
+from service.app import create_app
 
 
 def command(settings: Settings) -> list[str]:
     """The server's command line."""
     return [
-        sys.executable, "-m", "granian", "service.app:create_app",
+        sys.executable, "-m", "granian", "service.serve:create_served_app",
         "--interface", "wsgi", "--factory", "--host", settings.host, "--port", str(settings.port),
         "--workers", "1", "--blocking-threads", str(settings.threads), "--log-level", "error",
         "--workers-kill-timeout", "5",
     ]  # fmt: skip
+
+
+def create_served_app() -> Flask:
+    """The app in granian's worker process, which would go on listening if granian itself were killed."""
+    leave_with_parent(signal.SIGKILL)
+    return create_app()
 
 
 def main() -> None:

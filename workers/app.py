@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery, bootsteps
 
 from models.database import Database
+from models.doorbell import Doorbell
 from models.ids import new_id
 from models.queue import DOORBELL, create_celery
 from models.settings import Settings
@@ -27,7 +28,7 @@ def create_worker(settings: Settings) -> Celery:
     database = Database(settings.database)
     places = slots(settings)
     settings = settings.model_copy(update={"resident_bytes": resident_bytes(settings, len(places))})
-    scheduler = Scheduler(new_id("wrk"), places, database, settings)
+    scheduler = Scheduler(new_id("wrk"), places, database, settings, Doorbell(settings).ring)
     devices = [slot.device for slot in places]
     registration = Registration(
         scheduler.worker_id, tuple(devices), min(scheduler.memory.values()), has_bfloat16(devices)

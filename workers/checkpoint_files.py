@@ -15,6 +15,7 @@ from models.claims import Claim
 from models.database import database_now
 from models.reports import Checkpointed, Report
 from models.tables import Job
+from workers.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,9 @@ class CheckpointFiles:
     def __init__(self, data: Path, job_id: str) -> None:
         self.folder = folder_of(data, job_id)
 
-    def of(self, claim: Claim, every_seconds: float) -> tuple[Path, int, float, str | None]:
-        """The arguments of `workers.training.checkpoints.Checkpoints` for an attempt."""
-        return self.folder, claim.attempt, every_seconds, claim.checkpoint
+    def of(self, claim: Claim, every_seconds: float) -> Checkpoints:
+        """Where an attempt writes, and from which it goes on."""
+        return Checkpoints(self.folder, claim.attempt, every_seconds, claim.checkpoint)
 
     def collect(self, reports: Sequence[Report]) -> None:
         """Removes all but the newest of those that the reports name: its pointer has moved."""
@@ -35,7 +36,8 @@ class CheckpointFiles:
         if not names:
             return
         for path in self.folder.iterdir():
-            if path.name != names[-1] and path.stat().st_mtime <= (self.folder / names[-1]).stat().st_mtime:
+            # A torn one is left by a runner that was killed; what is newer is being written.
+            if path.name != names[-1] and path.stat().st_mtime_ns <= (self.folder / names[-1]).stat().st_mtime_ns:
                 path.unlink(missing_ok=True)
 
 

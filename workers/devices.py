@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -66,11 +67,21 @@ def has_bfloat16(devices: list[str]) -> bool:
     return bool(capabilities) and min(capabilities) >= 8.0
 
 
-def _ask_driver(column: str) -> list[str]:
-    """One value for each GPU of this machine; none without NVIDIA's driver."""
+def await_released(pid: int, seconds: float = 5.0) -> bool:
+    """Returns when no GPU is held by a process any more; false if one still is after so long."""
+    ends_at = time.monotonic() + seconds
+    while str(pid) in _ask_driver("pid", "compute-apps"):
+        if time.monotonic() > ends_at:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _ask_driver(column: str, of: str = "gpu") -> list[str]:
+    """One value for each GPU of this machine, or for each process on one; none without NVIDIA's driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    command = [program, f"--query-gpu={column}", "--format=csv,noheader,nounits"]
+    command = [program, f"--query-{of}={column}", "--format=csv,noheader,nounits"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return answer.stdout.split() if answer.returncode == 0 else []

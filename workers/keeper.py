@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,10 +23,11 @@ FLAG_SECONDS = 0.5
 BEATS_PER_LEASE = 6
 GIVE_UP_SHARE = 0.7
 """Share of the lease without a heartbeat after which the jobs are dropped: another worker may have them soon."""
+GUARD_SECONDS = 0.25
 
 
 class Keeper:
-    """A thread beside the scheduler's."""
+    """Two threads beside the scheduler's. The guard never asks the database: one that is frozen stops the other."""
 
     def __init__(
         self, scheduler: Scheduler, registration: Registration, database: Database, settings: Settings
@@ -35,18 +37,25 @@ class Keeper:
         self._database = database
         self._settings = settings
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._keep, name="keeper", daemon=True),
+            threading.Thread(target=self._guard, name="guard", daemon=True),
+        ]
         self._last_beat = time.monotonic()
         self._last_sweep = 0.0
+        self._astray: set[tuple[str, int]] = set()
+        """Jobs and attempts that this worker held without running them, when it last looked."""
 
     def start(self) -> None:
         """Makes the worker known; as soon as the database is there, if it is not yet."""
         self._attempt(self._beat)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._attempt(self._take_leave)
 
     def _keep(self) -> None:
@@ -54,11 +63,8 @@ class Keeper:
         while not self._stopping.wait(min(FLAG_SECONDS, settings.lease_seconds / BEATS_PER_LEASE)):
             now = time.monotonic()
             self._attempt(self._pass_on)
-            self._stop_the_hanging()
             if now - self._last_beat >= settings.lease_seconds / BEATS_PER_LEASE:
                 self._attempt(self._beat)
-            if now - self._last_beat > settings.lease_seconds * GIVE_UP_SHARE:
-                self._abandon_all()
             if now - self._last_sweep >= settings.sweep_seconds:
                 self._last_sweep = now
                 self._attempt(self._sweep)
@@ -87,6 +93,12 @@ class Keeper:
             elif held.status == Status.PAUSING:
                 run.pause()
 
+    def _guard(self) -> None:
+        while not self._stopping.wait(GUARD_SECONDS):
+            if time.monotonic() - self._last_beat > self._settings.lease_seconds * GIVE_UP_SHARE:
+                self._abandon_all()
+            self._stop_the_hanging()
+
     def _stop_the_hanging(self) -> None:
         for run in self._scheduler.runs():
             if run.silent_seconds > self._settings.stall_seconds:
@@ -110,6 +122,19 @@ class Keeper:
 
     def _sweep(self) -> None:
         with self._database.write() as connection:
-            swept = lifecycle.sweep(connection, self._settings.max_attempts)
+            swept = lifecycle.sweep(connection, self._settings.max_attempts, workers.bury(connection))
         if Status.QUEUED in swept:
             self._scheduler.ring()
+        self._give_back_astray()
+
+    def _give_back_astray(self) -> None:
+        """Jobs whose run ended with an error of ours would be held for ever, for the worker lives."""
+        with self._database.read() as connection:
+            held = claims.held(connection, self._scheduler.worker_id)
+        running = {(run.claim.job_id, run.claim.attempt) for run in self._scheduler.runs()}
+        astray = {(job_id, one.attempt) for job_id, one in held.items()} - running
+        attempts = self._settings.max_attempts
+        for job_id, attempt in astray & self._astray:
+            with self._database.write() as connection, suppress(lifecycle.LeaseLost):
+                lifecycle.give_back(connection, job_id, attempt, "its worker lost track of it", attempts)
+        self._astray = astray

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
@@ -21,7 +22,7 @@ from models.recording import record, without_statistics
 from models.reports import Checkpointed, Ended, Report
 from models.settings import Settings
 from workers.checkpoint_files import CheckpointFiles
-from workers.devices import visible_gpus_of
+from workers.devices import await_released, visible_gpus_of
 from workers.memory import OutOfMemory
 from workers.process import RunnerProcess
 
@@ -46,6 +47,7 @@ class Run:
         self._runner = runner
         self._database = database
         self._settings = settings
+        self._gpus = visible_gpus_of(claim.devices)
         self._checkpoints = CheckpointFiles(settings.data, claim.job_id)
         self._memory = OutOfMemory()
         self._claimed_monotonic = time.monotonic()
@@ -71,23 +73,32 @@ class Run:
 
         Gives whether the slot is free already, for the runner holds no GPU and has nothing left to do but exit.
         """
-        settings, devices = self._settings, self.claim.devices
-        datasets = settings.data.absolute() / "datasets"
-        checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
-        gpus = visible_gpus_of(devices)
-        self._runner.begin(self.claim.definition, gpus, datasets, settings.resident_bytes, checkpoints)
         try:
+            self._begin()
             ended = self._record_all()
             if not ended and not self._fenced_out.is_set():
                 self._give_back(self._runner.close())
         except LeaseLost:
             log.warning("%s: attempt %s has lost its lease", self.claim.job_id, self.claim.attempt)
             return False
-        return ended and not self._asked_at and not gpus
+        return ended and not self._asked_at and not self._gpus
+
+    def _begin(self) -> None:
+        settings = self._settings
+        try:
+            definition = self.claim.definition
+        except ValidationError as problem:
+            detail = f"{problem.error_count()} fields of the stored definition are not understood by this version."
+            return self._fail(error("definition_not_understood", "An old definition", detail, "user", retryable=False))
+        datasets = settings.data.absolute() / "datasets"
+        checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
+        return self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints)
 
     def close(self) -> None:
-        """Returns when the runner has gone."""
+        """Returns when the runner has gone, and its GPUs are free of it."""
         self._runner.close()
+        if self._gpus and not await_released(self.pid):
+            log.error("%s: process %s is gone, but the driver still lists it", self.claim.job_id, self.pid)
 
     def cancel(self, mode: str) -> None:
         """Asks the runner to stop after its step; with `force`, or when it takes too long, kills it."""
@@ -146,14 +157,15 @@ class Run:
                 self._persist(partial(self._record, without_statistics(reports)), durable)
             except SQLAlchemyError as problem:
                 log.exception("%s: the database refuses what the job reports", self.claim.job_id)
-                self._fail(problem)
+                detail = f"The database refused what the job reported: {type(problem).__name__}."
+                title = "The results could not be recorded"
+                self._fail(error("not_recorded", title, detail, "infrastructure", retryable=True))
 
-    def _fail(self, problem: SQLAlchemyError) -> None:
+    def _fail(self, problem: dict[str, Any]) -> None:
+        """Ends the job, and with it this attempt."""
         self._runner.kill()
-        detail = f"The database refused what the job reported: {type(problem).__name__}."
-        lost = error("not_recorded", "The results could not be recorded", detail, "infrastructure", retryable=True)
-        self._persist(lambda connection: fail(connection, self.claim.job_id, self.claim.attempt, lost))
-        raise LeaseLost(self.claim.job_id) from problem
+        self._persist(lambda connection: fail(connection, self.claim.job_id, self.claim.attempt, problem))
+        raise LeaseLost(self.claim.job_id)
 
     def _record(self, reports: list[Report], connection: Connection) -> None:
         record(connection, self.claim, reports, self._claimed_monotonic, self._batches)

@@ -8,7 +8,6 @@ import threading
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -45,7 +44,7 @@ def run_job(
     visible_gpu: str,
     datasets: Path,
     resident_bytes: int,
-    checkpoints: tuple[Any, ...] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Trains one job and reports it."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
@@ -61,8 +60,7 @@ def run_job(
     reporter = Reporter(reports)
     device = _device(definition, visible_gpu)
     try:
-        keeps = Checkpoints(*checkpoints) if checkpoints else None
-        train_job(definition, datasets, device, reporter, asked, resident_bytes, keeps)
+        train_job(definition, datasets, device, reporter, asked, resident_bytes, checkpoints)
     except Exception as exception:
         log.exception("the job failed")
         reporter(Ended("failed", {}, 0.0, error_of(exception)))

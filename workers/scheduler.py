@@ -6,6 +6,7 @@ A spare runner waits for each free slot before a job is claimed; its successor i
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,8 +28,17 @@ LEAVE_SECONDS = 15.0
 class Scheduler:
     """The slots of this worker, and the runs that hold them."""
 
-    def __init__(self, worker_id: str, slots: list[Slot], database: Database, settings: Settings) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        slots: list[Slot],
+        database: Database,
+        settings: Settings,
+        ring_others: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ring_others` is called when jobs may be left that this worker has no slot for."""
         self.worker_id = worker_id
+        self._ring_others = ring_others
         self.slots = slots
         self.memory = memory_of(slot.device for slot in slots)
         self._database = database
@@ -90,8 +100,11 @@ class Scheduler:
         if free_bytes(self._settings.data) < self._settings.free_disk_bytes:
             log.error("the disk is nearly full (DESCENT_FREE_DISK_BYTES); no job is begun")
             return
+        claimed = None
         while (offer := self._offer()) and not self._stopping.is_set() and (claimed := self._claim(offer)):
             self._start(Run(claimed, self.spares.take(), self._database, self._settings))
+        if claimed and not offer:
+            self._ring_others()
 
     def _offer(self) -> Offer | None:
         with self._lock:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.create_index("ix_jobs_queue", "jobs", QUEUE)
     op.create_index("ix_jobs_parent", "jobs", ["parent"])
     op.add_column("workers", sa.Column("device_memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("workers", sa.Column("machine", sa.Text()))
     op.create_table(
         "shares",
         sa.Column("owner", sa.Text(), nullable=False),
@@ -37,6 +38,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("shares")
+    op.drop_column("workers", "machine")
     op.drop_column("workers", "device_memory_bytes")
     op.execute("UPDATE jobs SET status = 'queued' WHERE status IN ('pausing', 'paused')")
     op.drop_index("ix_jobs_parent", "jobs")

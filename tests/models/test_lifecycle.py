@@ -2,9 +2,10 @@
 
 import threading
 from collections import Counter
+from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from models.claims import Claim, Held, claim, held, renew
@@ -13,7 +14,8 @@ from models.errors import IllegalMove, NotFound, QueueFull
 from models.lifecycle import LeaseLost, cancel, finish, give_back, sweep
 from models.states import MOVES, TERMINAL, Status
 from models.submission import submit
-from models.tables import TERMINAL_EVENTS, Event
+from models.tables import TERMINAL_EVENTS, Event, Job, Worker
+from models.workers import Registration, beat, bury, registered
 from tests.factories import OWNER, a_claim, a_definition, a_queued_job, an_offer, event_types, expire_lease, row_of
 
 
@@ -143,6 +145,36 @@ def test_a_cancelled_job_whose_worker_is_lost_is_cancelled(database: Database) -
     expire_lease(database, job)
     with database.write() as connection:
         assert sweep(connection, 3) == [Status.CANCELLED]
+
+
+def test_what_a_worker_of_this_machine_held_whose_process_is_gone_waits_for_no_lease(database: Database) -> None:
+    a_queued_job(database)
+    other = a_queued_job(database)
+    for name in ("wrk_gone", "wrk_here"):
+        a_claim(database, name)
+        with database.write() as connection:
+            beat(connection, Registration(name, ("cpu",), 2**30, True))
+    with database.write() as connection:
+        connection.execute(update(Worker).where(Worker.id == "wrk_gone").values(pid=2**22 + 1))
+        connection.execute(insert(Worker).values(a_worker_elsewhere()))
+        gone = bury(connection)
+        assert gone == ["wrk_gone"]
+        assert sweep(connection, 3, gone) == [Status.QUEUED]
+        assert {worker["id"] for worker in registered(connection)} == {"wrk_here", "wrk_elsewhere"}
+    assert row_of(database, other).status == "running"
+
+
+def a_worker_elsewhere() -> dict[str, Any]:
+    row = Registration("wrk_elsewhere", ("cpu",), 2**30, True).row()
+    return row | {"machine": "another", "pid": 2**22 + 1, "started_at": 0.0, "heartbeat_at": 0.0}
+
+
+def test_a_lease_by_the_clock_of_another_boot_has_run_out(database: Database) -> None:
+    job = a_queued_job(database)
+    a_claim(database)
+    with database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(lease_clock="an earlier boot"))
+        assert sweep(connection, 3) == [Status.QUEUED]
 
 
 def test_a_heartbeat_keeps_a_job_from_the_sweeper(database: Database) -> None:

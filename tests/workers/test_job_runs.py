@@ -325,7 +325,7 @@ def test_a_job_gives_the_same_bits_again_with_deterministic_algorithms_and_witho
 def test_a_cancelled_job_takes_no_further_step(folder: Path, pretraining: Any) -> None:
     reports: list[Report] = []
     calls = itertools.count(1)
-    job = a_job(epochs=3, pretraining=pretraining)
+    job = a_job(epochs=3, batch_size=40, pretraining=pretraining)
     train_job(job, folder, CPU, reports.append, lambda: "cancel" if next(calls) >= 3 else None)
     end = reports[-1]
     assert isinstance(end, Ended)

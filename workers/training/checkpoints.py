@@ -1,6 +1,6 @@
 """Checkpoints of a job on the disk: all of it between two steps, from which another process goes on bit for bit.
 
-    checkpoints = Checkpoints(folder, attempt=2, every_seconds=60, resume_from="1-4000-10.pt")
+    checkpoints = Checkpoints(folder, attempt=2, every_seconds=60, resume_from="1-4000-3.pt")
     state = checkpoints.load()  # None: begin anew
     saver = Saver(checkpoints, report)
     if saver.is_due(epoch_ended=False):
@@ -8,6 +8,8 @@
 
 A file appears whole or not at all: it is written beside its name, brought to the disk, and renamed. What it replaces is
 removed by whoever keeps the pointer to it, after that has moved.
+
+torch is imported where it is used: supervisors hand `Checkpoints` to their runners, and never import torch.
 """
 
 import logging
@@ -17,8 +19,6 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from models.reports import Checkpointed, CheckpointFailed, Report
 from workers.training.state import State
@@ -42,7 +42,7 @@ class Checkpoints:
     folder: Path
     """Of this job alone."""
     attempt: int
-    """Counted from 1; part of each name, so that two attempts never write one file."""
+    """Counted from 1; each name begins with it, so that two attempts never write one file."""
     every_seconds: float
     """From the end of one to the next."""
     resume_from: str | None = None
@@ -60,14 +60,15 @@ class Checkpoints:
             return None
         return state
 
-    def write(self, state: State, step: int, epoch: int) -> tuple[str, int]:
-        """The file's name and its size in bytes.
+    def write(self, state: State, label: str) -> tuple[str, int]:
+        """The file's name, which has the attempt and this label, and its size in bytes.
 
         Raises:
             OSError, RuntimeError: there is no room, or no folder; what was there before stays as it is.
         """
-        # The last step of an epoch and the epoch's end are two places: a name never comes to mean another state.
-        path = self.folder / f"{self.attempt}-{step}-{epoch}.pt"
+        import torch  # noqa: PLC0415
+
+        path = self.folder / f"{self.attempt}-{label}.pt"
         temporary = path.with_suffix(".tmp")
         self._make_folder()
         try:
@@ -96,28 +97,32 @@ class Saver:
         self._checkpoints = checkpoints
         self._report = report
         self._since = time.monotonic()
-        self._is_first = True
+        self._count = 0
 
     def is_due(self, epoch_ended: bool) -> bool:
         """First at the end of an epoch or after FIRST_SECONDS, then by time alone."""
         every = self._checkpoints.every_seconds
         first = LEAST_SECONDS if epoch_ended else FIRST_SECONDS
-        return time.monotonic() - self._since >= (min(first, every) if self._is_first else every)
+        return time.monotonic() - self._since >= (min(first, every) if self._count == 0 else every)
 
     def save(self, state: Callable[[], State], step: int, epoch: int) -> None:
         """Training waits for it; where it fails, training goes on."""
         started = time.monotonic()
+        # Counted, for a step may be saved twice: a name never comes to mean another file.
+        self._count += 1
         try:
-            name, size = self._checkpoints.write(state(), step, epoch)
+            name, size = self._checkpoints.write(state(), f"{step}-{self._count}")
         except (OSError, RuntimeError, MemoryError) as problem:
             log.warning("step %s: no checkpoint could be written", step, exc_info=True)
             self._report(CheckpointFailed(step, f"{type(problem).__name__}: {problem}"[:500]))
         else:
             self._report(Checkpointed(name, step, epoch, size, time.monotonic() - started))
-        self._since, self._is_first = time.monotonic(), False
+        self._since = time.monotonic()
 
 
 def _read(path: Path) -> State:
+    import torch  # noqa: PLC0415
+
     with zipfile.ZipFile(path) as archive:
         # torch itself does not look at the checksums.
         if (damaged := archive.testzip()) is not None:

@@ -211,6 +211,8 @@ class Trainer:
             if left:
                 return left
         loop = self.loop(seed, saved=under_way.get("loop"))
+        # What was loaded is not held while the run goes on.
+        under_way.clear()
         self.stopped = loop.run()
         result = {"run": run, "seed": seed, "epochs": loop.ended, "stopped": self.stopped}
         self.runs.append(result | {"best": self.best.run_metrics, "pretraining": self.pretrained})
@@ -256,6 +258,7 @@ class Trainer:
         pretraining = Pretraining(self.network, part, training, batches, seed, self._pretraining_step)
         if under_way:
             pretraining.restore(under_way["pretraining"])
+            under_way.clear()
         stopped = pretraining.run()
         self.pretrained = None if stopped else pretraining.results
         return stopped if stopped in OUTCOMES.values() else None

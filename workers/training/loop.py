@@ -19,9 +19,10 @@ from workers.training.metrics import MeanLoss, meter, skill
 from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
 from workers.training.place import Place
+from workers.training.randomness import random_state, restore_random_state
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
-from workers.training.state import State, random_state, restore_random_state
+from workers.training.state import State
 from workers.training.step import StepFunction
 from workers.training.stopper import Stopper
 from workers.training.stopwatch import Stopwatch
@@ -69,6 +70,8 @@ class Loop:
     """Epochs of this run that are done."""
     epoch: Epoch | None = None
     """The one under way."""
+    resumed: Epoch | None = None
+    """One that an earlier attempt began."""
     left: str | None = None
     """Why the loop is left before its end."""
 
@@ -102,7 +105,8 @@ class Loop:
     def train_epoch(self) -> dict[str, float | None] | None:
         """One pass over the training rows, or what is left of it; None if the loop was left on the way."""
         self.network.train()
-        epoch = self.epoch = self.epoch or Epoch(self.shape, self.order, self.data.training.device)
+        epoch = self.epoch = self.resumed or Epoch(self.shape, self.order, self.data.training.device)
+        self.resumed = None
         for batches in self.steps_of_epoch(epoch.steps):
             if epoch.steps and self.stopper.out_of_budget(self.taken):
                 break
@@ -155,8 +159,8 @@ class Loop:
         self.stopper.restore(state["stopper"])
         self.order.set_state(state["order"])
         if state["epoch"] is not None:
-            self.epoch = Epoch(self.shape, self.order, self.data.training.device)
-            self.epoch.restore(state["epoch"])
+            self.resumed = Epoch(self.shape, self.order, self.data.training.device)
+            self.resumed.restore(state["epoch"])
         self.taken, self.ended = state["taken"], state["ended"]
         restore_random_state(state["random"], self.data.training.device)
 

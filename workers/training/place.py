@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.reports import FirstStep, Progress, Report
@@ -23,7 +23,7 @@ class Place:
     """Which restart, from 0."""
     metrics: dict[str, Any] | None = None
     """Of the last epoch, with its `epoch`."""
-    reported_at: float = 0.0
+    reported_at: float = field(default_factory=time.monotonic)
     first_step: int = 0
     """Steps that earlier attempts took."""
     first_step_at: float | None = None

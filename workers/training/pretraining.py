@@ -17,7 +17,8 @@ from workers.training.networks import Dense
 from workers.training.optimizers import build_optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
 from workers.training.parts import Part
-from workers.training.state import State, random_state, restore_random_state
+from workers.training.randomness import random_state, restore_random_state
+from workers.training.state import State
 
 
 class Pretraining:
