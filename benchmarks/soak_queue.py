@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak_queue`: thousands of small jobs of two keys, of random priority, on real workers.
 
-Everything waits before the workers start, so that each start can be judged: of its key no job may wait that goes before,
+Everything waits before the workers start, so that each start can be judged: no job of its key that goes before may wait,
 and as long as both keys have work, each gets half of the slots. `--database` says on which; `--write` puts the result
 into docs/reliability-queue.md.
 """

@@ -27,8 +27,8 @@ class Line:
 
 
 def position(lines: Collection[Line], mine: Line, rank: float, job_id: str) -> int:
-    """Of a waiting job, 1 is next: before it come the jobs of its owner of a lower rank, and of each other owner as many
-    as it takes to hold as many slots. Exact for one owner; for several as if no slot were given back meanwhile."""
+    """Of a waiting job, 1 is next: before it come the jobs of its owner of a lower rank, and of each other owner as
+    many as it takes to hold as many slots. Exact for one owner; for several as if no slot were given back meanwhile."""
     before = bisect_left(mine.waiting, (rank, job_id))
     will_hold = mine.holds + before
     others = (

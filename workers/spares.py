@@ -30,8 +30,8 @@ class Spares:
             spare.await_ready()
 
     def take(self) -> RunnerProcess:
-        """The one that has waited longest; after a `fill` there is one for each slot, and more are forked where short jobs
-        end while others are begun."""
+        """The one that has waited longest; after a `fill` there is one for each slot. Where short jobs end while
+        others are begun, more are forked."""
         if not self._waiting:
             self.fill()
         return self._waiting.pop(0)

@@ -105,7 +105,7 @@ CLONES = json_request(
 )
 def clone_job(path: JobPath, query: Query) -> Response:
     """Applies a patch (RFC 6902) to the job's definition as GET shows it, and submits what comes of it. A patch that
-    does not apply is refused with the place of its operation, `/patch/i`; the problems of the patched definition have their
+    does not apply is refused with the place of its operation, `/patch/i`; problems of the patched definition have their
     places in that. The new job has this one for its `parent`."""
     shared = context()
     operations = read_patch(parse(json_bytes()))
