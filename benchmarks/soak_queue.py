@@ -1,7 +1,7 @@
 """`python -m benchmarks.soak_queue`: thousands of small jobs of two keys, of random priority, on real workers.
 
-Everything waits before the workers start, so that each start can be judged: no job of its key that goes before may wait,
-and as long as both keys have work, each gets half of the slots. `--database` says on which; `--write` puts the result
+Everything waits before the workers start, so that each start can be judged: no job of its key that goes before may
+wait, and while both keys have work, each gets half of the slots. `--database` says on which; `--write` puts the result
 into docs/reliability-queue.md.
 """
 
@@ -122,7 +122,6 @@ def first_share(used: Sequence[tuple[bool, float]]) -> float:
 def workers(folder: Path, url: str, count: int, slots: int) -> Iterator[Path]:
     """Real ones, each with its log in the folder."""
     environment = os.environ | {
-        "DESCENT_DATA": str(folder),
         "DESCENT_DATABASE_URL": url,
         "DESCENT_SLOTS": str(slots),
         "DESCENT_FREE_DISK_BYTES": "0",
@@ -132,8 +131,9 @@ def workers(folder: Path, url: str, count: int, slots: int) -> Iterator[Path]:
     started = []
     for number in range(count):
         with (logs / f"worker-{number}.log").open("w") as log:
-            line = [sys.executable, "-m", "workers"]
-            started.append(subprocess.Popen(line, env=environment, stdout=log, stderr=log))
+            # A folder each, as on machines of their own: they share the database and nothing else.
+            own = environment | {"DESCENT_DATA": str(folder / f"worker-{number}")}
+            started.append(subprocess.Popen([sys.executable, "-m", "workers"], env=own, stdout=log, stderr=log))
     try:
         yield logs
     finally:

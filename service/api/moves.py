@@ -15,13 +15,11 @@ from models.errors import InvalidDefinition
 from models.json_body import parse
 from models.patches import PatchBody, patched, read_patch
 from models.submission import CLONE, Submission, retry
-from service.api.jobs import JobPath, answer_job, json_bytes, queue_job
+from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
 from service.context import context
 from service.disk import require_room
-from service.openapi import Query, ValidationError, answers, blueprint, json_request
+from service.openapi import Query, ValidationError, answers, json_request
 from service.replies import JobReply
-
-api = blueprint("moves", "What a client may ask of a job. Repeating a call is harmless.")
 
 Body = TypeVar("Body", bound=BaseModel)
 REPLIES = answers(202, JobReply, 400, 404, 409, 413, 415, 422)
