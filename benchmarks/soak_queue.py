@@ -42,7 +42,9 @@ class Report:
 
     jobs: int
     lost: int
-    """Not succeeded."""
+    """Neither succeeded nor waiting any more."""
+    waiting: int
+    """When the time was over."""
     twice: int
     """Started more than once."""
     inversions: int
@@ -56,7 +58,7 @@ class Report:
 
     def lines(self) -> list[str]:
         return [
-            f"- jobs {self.jobs}, lost {self.lost}, done twice {self.twice}",
+            f"- jobs {self.jobs}, lost {self.lost}, done twice {self.twice}, still waiting {self.waiting}",
             f"- inversions of priority within a key: {self.inversions}",
             f"- slot-seconds of the first key while both had work: {100 * self.share:.2f} %",
             f"- largest deviation from an equal share in windows of {self.window} jobs: {100 * self.worst:.1f} %",
@@ -88,12 +90,13 @@ def judge(database: Database, window: int) -> Report:
         query = select(Event.job_id).where(Event.type == "job.started").order_by(Event.id)
         started = list(connection.scalars(query))
     order = list(dict.fromkeys(started))
-    lost = sum(row.status != Status.SUCCEEDED for row in jobs.values())
+    statuses = Counter(row.status for row in jobs.values())
+    lost, waiting = len(jobs) - statuses[Status.SUCCEEDED] - statuses[Status.QUEUED], statuses[Status.QUEUED]
     twice = sum(count > 1 for count in Counter(started).values())
     lines = [[jobs[job] for job in order if jobs[job].owner == owner] for owner in OWNERS]
     inversions = sum(inverted([(row.rank, row.id) for row in line]) for line in lines)
     share, worst = shares([jobs[job] for job in order], window)
-    return Report(len(jobs), lost, twice, inversions, share, worst, window)
+    return Report(len(jobs), lost, waiting, twice, inversions, share, worst, window)
 
 
 def inverted(line: Sequence[tuple[float, str]]) -> int:
