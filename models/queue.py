@@ -1,6 +1,5 @@
 """The doorbell: one Celery task that says 'there is work' and carries no job. The queue itself is the table `jobs`."""
 
-from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -9,6 +8,8 @@ from models.settings import Settings
 
 DOORBELL = "descent.doorbell"
 """Name of the task."""
+
+FOLDER_TRANSPORT = "models.folder_broker:FolderTransport"
 
 PUBLISHER_TIMEOUTS = {"socket_timeout": 1, "socket_connect_timeout": 1}
 
@@ -26,25 +27,25 @@ def create_celery(settings: Settings, publisher: bool = False) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_transport=FOLDER_TRANSPORT if is_folder(settings) else None,
         broker_transport_options=_transport_options(settings) | (PUBLISHER_TIMEOUTS if publisher else {}),
     )
     return app
 
 
+def is_folder(settings: Settings) -> bool:
+    return settings.broker.startswith("filesystem:")
+
+
 def _transport_options(settings: Settings) -> dict[str, Any]:
-    if not settings.broker.startswith("filesystem:"):
+    if not is_folder(settings):
         return {}
     folder = settings.data.absolute() / "broker"
-    messages = _folder(folder / "messages")
+    messages = str(folder / "messages")
     # By default Kombu looks once a second.
     return {
         "data_folder_in": messages,
         "data_folder_out": messages,
-        "control_folder": _folder(folder / "control"),
+        "control_folder": str(folder / "control"),
         "polling_interval": 0.05,
     }
-
-
-def _folder(path: Path) -> str:
-    path.mkdir(parents=True, exist_ok=True)
-    return str(path)

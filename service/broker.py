@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from models.queue import create_celery
+from models.queue import create_celery, is_folder
 from models.settings import Settings
 
 
 def broker_answers(settings: Settings) -> bool:
     """Within a second or so."""
-    if settings.broker.startswith("filesystem:"):
+    if is_folder(settings):
         return Path(settings.data, "broker", "messages").is_dir()
     try:
         with create_celery(settings, publisher=True).connection_for_write(connect_timeout=1) as connection:

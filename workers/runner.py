@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,11 +14,13 @@ from pathlib import Path
 import torch
 
 from models.definitions.job import JobDefinition
-from models.reports import Ended
+from models.reports import Ended, Report
 from workers.failures import error_of
 from workers.process import Reporter
+from workers.rank import Crew
 from workers.training.checkpoints import Checkpoints
 from workers.training.job import OUTCOMES, train_job
+from workers.training.ranks import RankLost
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +50,54 @@ def run_job(
     resident_bytes: int,
     checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Trains one job and reports it."""
+    """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
     _offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
-    torch.set_num_threads(definition.resources.threads)
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
+    train = partial(_train, definition, visible_gpu, datasets, resident_bytes)
+    # It forks, so it comes before any thread.
+    crew = Crew(definition.resources.ranks, train, error_of, inherited=(reports, control))
     asked = Asked()
     threading.Thread(target=_listen, args=(control, asked), name="listener", daemon=True).start()
     reporter = Reporter(reports)
-    device = _device(definition, visible_gpu)
+    crew.watch(partial(_fail, reporter))
     try:
-        train_job(definition, datasets, device, reporter, asked, resident_bytes, checkpoints)
+        train(crew, 0, reporter, asked, checkpoints)
+    except RankLost:
+        crew.give_up()
     except Exception as exception:
         log.exception("the job failed")
-        reporter(Ended("failed", {}, 0.0, error_of(exception)))
+        _fail(reporter, error_of(exception))
+    else:
+        reporter.close()
+    crew.close()
+
+
+def _train(
+    definition: JobDefinition,
+    visible_gpu: str,
+    datasets: Path,
+    resident_bytes: int,
+    crew: Crew,
+    rank: int,
+    report: Callable[[Report], None] = lambda report: None,
+    asked: Callable[[], str | None] = lambda: None,
+    checkpoints: Checkpoints | None = None,
+) -> None:
+    """What each rank does. Rank 0 alone reports, is asked, and has the checkpoints."""
+    torch.set_num_threads(definition.resources.threads)
+    device = _device(definition, visible_gpu, rank)
+    ranks = crew.join(rank, device)
+    train_job(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks)
+
+
+def _fail(reporter: Reporter, error: dict[str, object]) -> None:
+    """Returns when it is reported."""
+    reporter(Ended("failed", {}, 0.0, error))
     reporter.close()
 
 
@@ -118,6 +152,15 @@ def _listen(control: Connection, asked: Asked) -> None:
         os._exit(1)
 
 
-def _device(definition: JobDefinition, visible_gpu: str) -> torch.device:
-    wants_cpu = definition.resources.device == "cpu" or not visible_gpu
-    return torch.device("cpu" if wants_cpu else "cuda")
+class TooFewGpus(Exception):
+    """The worker has given a job fewer GPUs than its definition has."""
+
+
+def _device(definition: JobDefinition, visible_gpu: str, rank: int) -> torch.device:
+    """That of a rank."""
+    resources, gpus = definition.resources, visible_gpu.split(",") if visible_gpu else []
+    if resources.gpus > max(len(gpus), 1):
+        raise TooFewGpus(f"The job is for {resources.gpus} GPUs, and was given {len(gpus)}.")
+    if resources.device == "cpu" or not gpus:
+        return torch.device("cpu")
+    return torch.device("cuda", rank) if resources.gpus > 1 else torch.device("cuda")

@@ -8,21 +8,22 @@ from torch import Tensor
 
 from models.catalogue import DataShape
 from workers.training.metrics import Confusion, MeanLoss, skill
+from workers.training.ranks import ALONE, Ranks
 from workers.training.state import State
 
 
 class Epoch:
     """One pass over the training rows."""
 
-    def __init__(self, shape: DataShape, order: torch.Generator, device: torch.device) -> None:
+    def __init__(self, shape: DataShape, order: torch.Generator, device: torch.device, ranks: Ranks = ALONE) -> None:
         """`order`: from which the order of the rows is about to be drawn."""
         self.steps = 0
         """Taken in it."""
         self.order = order.get_state()
         """Of the generator before it drew."""
         self._started = time.perf_counter()
-        self._mean = MeanLoss(device)
-        self._judged = Confusion(len(shape.classes), device) if shape.classes else None
+        self._mean = MeanLoss(device, ranks)
+        self._judged = Confusion(len(shape.classes), device, ranks) if shape.classes else None
 
     def see(self, outputs: Tensor, loss: Tensor, y: Tensor) -> None:
         """One batch."""

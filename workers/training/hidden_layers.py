@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from models.shapes import Architecture
 from workers.training import native
 from workers.training.networks import Convolution, Dense, Output, Residual
+from workers.training.ranks import ALONE, Ranks
 from workers.training.transfer import sent
 
 
 class HiddenLayers:
     """The dense layers, convolutions and residual blocks of a network, in order."""
 
-    def __init__(self, network: nn.Module, architecture: Architecture) -> None:
+    def __init__(self, network: nn.Module, architecture: Architecture, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         modules = dict(network.named_children())
         self._hidden = [modules[layer.name] for layer in architecture.hidden]
         watched = [*self._hidden, modules["output"]] if self._hidden else []
@@ -51,13 +53,15 @@ class HiddenLayers:
 
     @torch.no_grad()
     def take(self) -> Tensor:
-        """float64 [LAYER_STATISTICS, hidden layers], on the device; what was seen is let go."""
+        """float64 [LAYER_STATISTICS, hidden layers], on the device, of the rows of all ranks; what was seen is let
+        go."""
         layers = self._seen[:-1]
         gradients = [_gradient(seen["measured"]) for seen in self._seen]
         signals = [*gradients[:-1], *(seen["z"] for seen in layers), *(seen["a"] for seen in layers)]
-        measured = norms([*signals, gradients[-1]])
-        sizes = torch.tensor([signal.numel() for signal in signals], dtype=torch.float64).sqrt_()
-        rms = (measured[:-1] / sent(sizes, measured.device)).view(3, len(layers))
+        measured = self._ranks.norms(norms([*signals, gradients[-1]]))
+        sizes = torch.tensor([signal.numel() for signal in signals], dtype=torch.float64)
+        roots = self._ranks.sum(sent(sizes, measured.device)).sqrt_()
+        rms = (measured[:-1] / roots).view(3, len(layers))
         backward = torch.cat([measured[: len(layers)], measured[-1:]])
         for seen in self._seen:
             seen.clear()

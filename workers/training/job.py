@@ -32,10 +32,12 @@ from workers.training.parameters import FlatParameters
 from workers.training.place import Place
 from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import Pretraining
+from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
+from workers.training.shared_norm import share_norms
 from workers.training.state import State
-from workers.training.step import EagerStep, StepFunction
+from workers.training.step import EagerStep, SharedStep, StepFunction
 from workers.training.stopper import Stopper, reason_of
 from workers.training.stopwatch import Stopwatch, statistics_cost, timings
 
@@ -48,20 +50,22 @@ def train_job(
     asked: Callable[[], str | None],
     resident_bytes: float = math.inf,
     checkpoints: Checkpoints | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
     After every step `asked` says whether to end there: "cancel", or "pause" or "leave", which a checkpoint precedes.
     Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where an earlier attempt left a
-    checkpoint, the job goes on from there; None: none are written.
+    checkpoint, the job goes on from there; None: none are written. Where several `ranks` train, all report the same,
+    and of `asked` and `checkpoints` those of rank 0 count.
     """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
-        saved = checkpoints.load() if checkpoints else None
+        saved = ranks.agreed(checkpoints.load() if checkpoints else None)
         if checkpoints and checkpoints.attempt > 1:
             report(_resumed(saved))
         job = Trainer.prepare(
-            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved
+            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved, ranks
         )
     outcome = job.run()
     spent = timings(stopwatch, job.place.step), statistics_cost(stopwatch)
@@ -93,6 +97,7 @@ class Trainer:
     asked: Callable[[], str | None]
     stopwatch: Stopwatch
     saver: Saver | None = None
+    ranks: Ranks = ALONE
     place: Place = field(default_factory=Place)
     best: Best = field(default_factory=Best)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -109,6 +114,10 @@ class Trainer:
     """Where an earlier attempt was in its run; empty between runs."""
     started: float = field(default_factory=time.monotonic)
     """The runs of this attempt."""
+    out_of_time: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        self.wanted = self.ranks.asking(self._wanted)
 
     @classmethod
     def prepare(
@@ -122,6 +131,7 @@ class Trainer:
         resident_bytes: float = math.inf,
         checkpoints: Checkpoints | None = None,
         saved: State | None = None,
+        ranks: Ranks = ALONE,
     ) -> "Trainer":
         """Everything up to the first run, or to where an earlier attempt `saved` its state."""
         place = Place()
@@ -145,7 +155,7 @@ class Trainer:
         allow_tf32(training.precision)
         saver = Saver(checkpoints, report) if checkpoints else None
         common = definition, shape, architecture, prepared, loss, device, autocast, report, asked, stopwatch
-        trainer = cls(*common, saver=saver, place=place)
+        trainer = cls(*common, saver=saver, place=place, ranks=ranks)
         if saved:
             trainer.restore(saved)
         return trainer
@@ -154,11 +164,14 @@ class Trainer:
         """All runs: `succeeded`, or one of OUTCOMES. The order of the draws is part of the contract."""
         training = self.definition.training
         self.started = time.monotonic()
+        if training.max_seconds is not None:
+            ends_at = self.started + training.max_seconds - self.spent
+            self.out_of_time = self.ranks.asking(lambda: time.monotonic() >= ends_at)
         self.report(Built(layer_rows(self.architecture), training.restarts * (self.steps + self.pretraining_steps)))
         for run in range(self.place.run, training.restarts):
             if outcome := self.run_once(run):
                 return outcome
-            if time.monotonic() >= self.ends_at:
+            if self.out_of_time():
                 break
             if run + 1 < training.restarts and (outcome := self._between_runs(run + 1)):
                 return outcome
@@ -188,12 +201,6 @@ class Trainer:
         chosen = self.definition.training.pretraining
         return len(self.architecture.hidden) * chosen.epochs * self.batches_per_epoch if chosen else 0
 
-    @property
-    def ends_at(self) -> float:
-        """When the seconds of the job are over, by the monotonic clock; earlier attempts have used some."""
-        most = self.definition.training.max_seconds
-        return math.inf if most is None else self.started + most - self.spent
-
     def run_once(self, run: int) -> str | None:
         """One run with the seed of its own, or the rest of it; gives the job's outcome if it ends here."""
         training = self.definition.training
@@ -205,6 +212,7 @@ class Trainer:
             self.pretrained = None
         torch.manual_seed(seed)
         self.network = self.build_network()
+        self.ranks.begin(seed)
         if training.pretraining and "loop" not in under_way:
             with self.stopwatch("training"):
                 left = self._pretrain(seed, under_way)
@@ -220,11 +228,25 @@ class Trainer:
 
     def rest(self, under_way: Callable[[], State], epoch_ended: bool = False) -> str | None:
         """Between two steps: saves the job if that is due or asked for, and gives its outcome if it ends here."""
-        asked = self.asked()
-        if self.saver and asked != "cancel" and (asked or self.saver.is_due(epoch_ended)):
+        wanted = self.wanted(epoch_ended)
+        if wanted is None:
+            return None
+        if wanted != "cancel":
             with self.stopwatch.apart("saving"), torch.inference_mode(False):
-                self.saver.save(lambda: self.state(under_way()), self.place.step, self.place.epoch)
-        return OUTCOMES[asked] if asked else None
+                self._save(under_way)
+        return OUTCOMES.get(wanted)
+
+    def _wanted(self, epoch_ended: bool) -> str | None:
+        """What is asked; else "save" when that is due."""
+        asked = self.asked()
+        return "save" if not asked and self.saver and self.saver.is_due(epoch_ended) else asked
+
+    def _save(self, under_way: Callable[[], State]) -> None:
+        """Rank 0 writes; the others have their part in the state."""
+        if self.saver:
+            self.saver.save(lambda: self.state(under_way()), self.place.step, self.place.epoch)
+        elif self.ranks.rank:
+            self.state(under_way())
 
     def state(self, under_way: State) -> State:
         return {
@@ -255,7 +277,7 @@ class Trainer:
         and the run goes on with one step."""
         assert self.network is not None
         part, batches, training = self.data.training, self.batches_per_epoch, self.definition.training
-        pretraining = Pretraining(self.network, part, training, batches, seed, self._pretraining_step)
+        pretraining = Pretraining(self.network, part, training, batches, seed, self._pretraining_step, self.ranks)
         if under_way:
             pretraining.restore(under_way["pretraining"])
             under_way.clear()
@@ -266,6 +288,8 @@ class Trainer:
     def build_network(self) -> nn.Module:
         """The network with fresh weights, on the device; convolutions have their channels side by side in memory."""
         network = build(self.definition.network, self.shape)
+        if self.ranks.size > 1:
+            share_norms(network, self.ranks)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
     def loop(self, seed: int, captures: bool | None = None, saved: State | None = None) -> Loop:
@@ -274,6 +298,7 @@ class Trainer:
         training, gradients = self.definition.training, self.definition.gradients
         assert self.network is not None
         parameters = FlatParameters(self.network)
+        self.ranks.same(parameters.values)
         optimizer = build_optimizer(training, parameters)
         recorder = Recorder(
             self.network,
@@ -287,6 +312,7 @@ class Trainer:
             first_step=self.place.step - (saved["taken"] if saved else 0),
             hidden_layers=gradients.activations,
             over_time=gradients.time,
+            ranks=self.ranks,
         )
         loop = Loop(
             training=training,
@@ -298,7 +324,7 @@ class Trainer:
             step=self.step_function(parameters, optimizer, captures),
             schedule=Schedule(training, self.steps, self.steps_per_epoch),
             recorder=recorder,
-            stopper=Stopper(training, self.steps, self.ends_at),
+            stopper=Stopper(training, self.steps, self.out_of_time),
             best=self.best,
             constants=_constants(self.data, self.loss),
             epochs=epochs_of(training, self.steps_per_epoch),
@@ -310,6 +336,7 @@ class Trainer:
             report=self.report,
             rest=lambda state, epoch_ended: self.rest(lambda: {"loop": state()}, epoch_ended),
             stopwatch=self.stopwatch,
+            ranks=self.ranks,
         )
         if saved:
             loop.restore(saved)
@@ -319,7 +346,10 @@ class Trainer:
         """What takes the steps of a run."""
         training = self.definition.training
         assert self.network is not None
-        eager = EagerStep(self.network, self.loss, parameters, optimizer, training.clip, self.autocast)
+        given = (self.network, self.loss, parameters, optimizer, training.clip, self.autocast)
+        if self.ranks.size > 1:
+            return SharedStep(*given, self.ranks)
+        eager = EagerStep(*given)
         rows = min(training.batch_size, len(self.data.training))
         captures = pays(self.architecture, rows, self.steps) if captures is None else captures
         if captures and can_be_captured(training, self.network, self.device):
@@ -330,7 +360,7 @@ class Trainer:
         """Why it was the last, if so: the job's outcome, or that its seconds are over."""
         self.place.take_step(self.report)
         left = self.rest(lambda: {"pretraining": state()})
-        return left or ("max_seconds" if time.monotonic() >= self.ends_at else None)
+        return left or ("max_seconds" if self.out_of_time() else None)
 
 
 def _resumed(saved: State | None) -> Resumed:

@@ -20,6 +20,7 @@ from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
 from workers.training.place import Place
 from workers.training.randomness import random_state, restore_random_state
+from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
 from workers.training.state import State
@@ -62,6 +63,7 @@ class Loop:
     """Between two steps, or two batches of validation: told what gives the state, and whether an epoch ended; says why
     to leave, if so."""
     stopwatch: Stopwatch
+    ranks: Ranks = ALONE
     order: torch.Generator = field(init=False)
     """Draws the order of the rows, and nothing else."""
     taken: int = 0
@@ -94,7 +96,7 @@ class Loop:
                 measured = self.validate()
             if measured is None:
                 return self.left
-            metrics |= measured
+            metrics = self.ranks.agreed(metrics | measured)
             self._end_epoch(metrics)
             if reason := self.stopper.after_epoch(metrics, self.taken):
                 return reason
@@ -105,7 +107,7 @@ class Loop:
     def train_epoch(self) -> dict[str, float | None] | None:
         """One pass over the training rows, or what is left of it; None if the loop was left on the way."""
         self.network.train()
-        epoch = self.epoch = self.resumed or Epoch(self.shape, self.order, self.data.training.device)
+        epoch = self.epoch = self.resumed or self.new_epoch()
         self.resumed = None
         for batches in self.steps_of_epoch(epoch.steps):
             if epoch.steps and self.stopper.out_of_budget(self.taken):
@@ -119,6 +121,9 @@ class Loop:
                 return None
         return epoch.metrics(self.constants["training"]) | {"learning_rate": self.optimizer.rate}
 
+    def new_epoch(self) -> Epoch:
+        return Epoch(self.shape, self.order, self.data.training.device, self.ranks)
+
     def steps_of_epoch(self, taken: int = 0) -> Iterator[list[Batch]]:
         """The batches of each step after those `taken`: a seeded permutation of the rows, cut."""
         part, size = self.data.training, self.training.batch_size
@@ -126,7 +131,7 @@ class Loop:
         done = taken * self.training.accumulate
         if done >= self.batches:
             return
-        batches = part.batches(order[done * size :], size, self.batches - done)
+        batches = self.ranks.batches(part, order[done * size :], size, self.batches - done)
         while step := list(islice(batches, self.training.accumulate)):
             yield step
 
@@ -143,9 +148,9 @@ class Loop:
             "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
             "stopper": self.stopper.state(),
-            "random": random_state(self.data.training.device),
+            "random": self.ranks.each(random_state(self.data.training.device)),
             "order": self.epoch.order if self.epoch else self.order.get_state(),
-            "epoch": self.epoch.state() if self.epoch else None,
+            "epoch": self.ranks.each(self.epoch.state()) if self.epoch else None,
             "taken": self.taken,
             "ended": self.ended,
         }
@@ -159,10 +164,10 @@ class Loop:
         self.stopper.restore(state["stopper"])
         self.order.set_state(state["order"])
         if state["epoch"] is not None:
-            self.resumed = Epoch(self.shape, self.order, self.data.training.device)
-            self.resumed.restore(state["epoch"])
+            self.resumed = self.new_epoch()
+            self.resumed.restore(self.ranks.mine(state["epoch"]))
         self.taken, self.ended = state["taken"], state["ended"]
-        restore_random_state(state["random"], self.data.training.device)
+        restore_random_state(self.ranks.mine(state["random"]), self.data.training.device)
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float | None] | None:
@@ -171,13 +176,15 @@ class Loop:
         if part is None:
             return {}
         self.network.eval()
-        mean, judged = MeanLoss(part.device), meter(self.shape, self.data.target, part.device)
+        mean = MeanLoss(part.device, self.ranks)
+        judged = meter(self.shape, self.data.target, part.device, self.ranks)
         size = max(EVALUATION_ROWS, self.training.batch_size)
-        for x, y in part.in_order(size):
-            with self.autocast():
-                outputs = self.network(x)
-            mean.add(self.loss(outputs, y), self.loss.weight(y))
-            judged.add(outputs, y)
+        for x, y in self.ranks.in_order(part, size):
+            if len(y):
+                with self.autocast():
+                    outputs = self.network(x)
+                mean.add(self.loss(outputs, y), self.loss.weight(y))
+                judged.add(outputs, y)
             self.place.tell(self.report)
             if self.leaves():
                 return None

@@ -27,7 +27,12 @@ class Loss:
     smoothing: float = 0.0
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return FUNCTIONS[self.name](self, outputs.float(), targets)
+        return FUNCTIONS[self.name](self, outputs.float(), targets, "mean")
+
+    def part(self, outputs: Tensor, targets: Tensor, whole: Tensor) -> Tensor:
+        """What these rows add to the loss of the batch with the targets `whole`; 0 for no rows."""
+        weights = whole.numel() if self.weights is None else self.weights[whole.flatten()].sum()
+        return FUNCTIONS[self.name](self, outputs.float(), targets, "sum") / weights
 
     def weight(self, targets: Tensor) -> Tensor | int:
         """What a batch's mean weighs among others: its rows, or the sum of their classes' weights."""
@@ -50,32 +55,33 @@ def class_weights(training: Training, y: Tensor, classes: int) -> Tensor | None:
     return weights.float()
 
 
-def _cross_entropy(loss: Loss, logits: Tensor, classes: Tensor) -> Tensor:
+def _cross_entropy(loss: Loss, logits: Tensor, classes: Tensor, reduction: str) -> Tensor:
     """In nats."""
+    rows, truth = logits.flatten(0, -2), classes.flatten()
     return functional.cross_entropy(
-        logits.flatten(0, -2), classes.flatten(), weight=loss.weights, label_smoothing=loss.smoothing
+        rows, truth, weight=loss.weights, label_smoothing=loss.smoothing, reduction=reduction
     )
 
 
-def _binary_cross_entropy(loss: Loss, logits: Tensor, classes: Tensor) -> Tensor:
+def _binary_cross_entropy(loss: Loss, logits: Tensor, classes: Tensor, reduction: str) -> Tensor:
     """In nats; a smoothed target is 1 - smoothing / 2 for its class."""
     flat, truth = logits.flatten(), classes.flatten()
     smoothed = truth.float()
     if loss.smoothing:
         smoothed = smoothed * (1 - loss.smoothing) + loss.smoothing / 2
     if loss.weights is None:
-        return functional.binary_cross_entropy_with_logits(flat, smoothed)
+        return functional.binary_cross_entropy_with_logits(flat, smoothed, reduction=reduction)
     weights = loss.weights[truth]
     total = functional.binary_cross_entropy_with_logits(flat, smoothed, weight=weights, reduction="sum")
-    return total / weights.sum()
+    return total / weights.sum() if reduction == "mean" else total
 
 
-FUNCTIONS: dict[LossName, Callable[[Loss, Tensor, Tensor], Tensor]] = {
+FUNCTIONS: dict[LossName, Callable[[Loss, Tensor, Tensor, str], Tensor]] = {
     "cross_entropy": _cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
-    "mse": lambda _, outputs, targets: functional.mse_loss(outputs, targets),
-    "huber": lambda _, outputs, targets: functional.huber_loss(outputs, targets),
-    "mae": lambda _, outputs, targets: functional.l1_loss(outputs, targets),
+    "mse": lambda _, outputs, targets, how: functional.mse_loss(outputs, targets, reduction=how),
+    "huber": lambda _, outputs, targets, how: functional.huber_loss(outputs, targets, reduction=how),
+    "mae": lambda _, outputs, targets, how: functional.l1_loss(outputs, targets, reduction=how),
 }
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.catalogue import DataShape
+from workers.training.ranks import ALONE, Ranks
 from workers.training.scale import TargetScale
 from workers.training.state import State
 from workers.training.transfer import sent
@@ -24,9 +25,9 @@ class Meter(Protocol):
     def metrics(self) -> dict[str, float]: ...
 
 
-def meter(shape: DataShape, scale: TargetScale, device: torch.device) -> Meter:
-    """An empty meter for a data set of this shape."""
-    return Confusion(len(shape.classes), device) if shape.task == "classification" else Errors(scale)
+def meter(shape: DataShape, scale: TargetScale, device: torch.device, ranks: Ranks = ALONE) -> Meter:
+    """An empty meter for a data set of this shape; each rank adds its own rows."""
+    return Confusion(len(shape.classes), device, ranks) if shape.task == "classification" else Errors(scale, ranks)
 
 
 FOLDED_VALUES = 2**18
@@ -36,7 +37,8 @@ FOLDED_VALUES = 2**18
 class Confusion:
     """Counts [truth, prediction] of a classification."""
 
-    def __init__(self, classes: int, device: torch.device) -> None:
+    def __init__(self, classes: int, device: torch.device, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self.counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
         self.finite = torch.ones((), dtype=torch.bool, device=device)
         self._waiting: list[tuple[Tensor, Tensor]] = []
@@ -64,10 +66,11 @@ class Confusion:
     def metrics(self) -> dict[str, float]:
         """`macro_f1` is the mean F1 of the classes that occur in truth or prediction."""
         self._count()
-        hits = self.counts.diagonal().double()
-        seen = self.counts.sum(0) + self.counts.sum(1)
+        counts, spoilt = self._ranks.sum(self.counts.clone()), self._ranks.sum((~self.finite).long())
+        hits = counts.diagonal().double()
+        seen = counts.sum(0) + counts.sum(1)
         f1 = (2 * hits / seen)[seen > 0].mean()
-        return reported({"accuracy": hits.sum() / self.counts.sum(), "macro_f1": f1}, self.finite)
+        return reported({"accuracy": hits.sum() / counts.sum(), "macro_f1": f1}, spoilt == 0)
 
     def state(self) -> State:
         self._count()
@@ -81,13 +84,14 @@ class Confusion:
 class MeanLoss:
     """The mean of batches' losses, each by its weight; it stays on the device until it is asked for."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self._total = torch.zeros((), dtype=torch.float64, device=device)
         self._weight = torch.zeros_like(self._total)
         self._losses: list[Tensor] = []
-        self._weights: list[Tensor | int] = []
+        self._weights: list[Tensor | float] = []
 
-    def add(self, loss: Tensor, weight: Tensor | int) -> None:
+    def add(self, loss: Tensor, weight: Tensor | float) -> None:
         """`weight`: rows, or a scalar tensor."""
         self._losses.append(loss.detach())
         self._weights.append(weight)
@@ -97,7 +101,7 @@ class MeanLoss:
     def mean(self) -> float | None:
         """None of no batch at all."""
         self._fold()
-        total, weight = torch.stack([self._total, self._weight]).tolist()
+        total, weight = self._ranks.sum(torch.stack([self._total, self._weight])).tolist()
         return total / weight if weight else None
 
     def state(self) -> State:
@@ -132,7 +136,7 @@ def _unstacked(values: Any, device: torch.device) -> list[Any]:
     return list(values.to(device).unbind()) if isinstance(values, Tensor) else list(values)
 
 
-def vector(weights: Sequence[Tensor | int], device: torch.device) -> Tensor:
+def vector(weights: Sequence[Tensor | float], device: torch.device) -> Tensor:
     """float64, of numbers or of scalar tensors."""
     scalars = [weight for weight in weights if isinstance(weight, Tensor)]
     return torch.stack(scalars).double() if scalars else sent(torch.tensor(weights, dtype=torch.float64), device)
@@ -141,8 +145,9 @@ def vector(weights: Sequence[Tensor | int], device: torch.device) -> Tensor:
 class Errors:
     """Outputs and targets of a regression, collected, so that r2 can be computed in two stable passes."""
 
-    def __init__(self, scale: TargetScale) -> None:
+    def __init__(self, scale: TargetScale, ranks: Ranks = ALONE) -> None:
         self.scale = scale
+        self._ranks = ranks
         self.outputs: list[Tensor] = []
         self.targets: list[Tensor] = []
 
@@ -153,7 +158,7 @@ class Errors:
 
     def metrics(self) -> dict[str, float]:
         """In the target's own units. `r2` is the mean over the outputs; NaN if the targets of one are all equal."""
-        outputs, truth = torch.cat(self.outputs), torch.cat(self.targets)
+        outputs, truth = self._ranks.joined(self.outputs), self._ranks.joined(self.targets)
         error = outputs - truth
         r2 = 1 - error.square().sum(0) / squared_deviation(truth)
         values = {"rmse": error.square().mean().sqrt(), "mae": error.abs().mean(), "r2": r2.mean()}

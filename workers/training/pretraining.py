@@ -18,6 +18,7 @@ from workers.training.optimizers import build_optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
 from workers.training.parts import Part
 from workers.training.randomness import random_state, restore_random_state
+from workers.training.ranks import ALONE, Ranks
 from workers.training.state import State
 
 
@@ -32,6 +33,7 @@ class Pretraining:
         batches_per_epoch: int,
         seed: int,
         stepped: Callable[[Callable[[], State]], str | None],
+        ranks: Ranks = ALONE,
     ) -> None:
         """`stepped` is called after each step with what gives the state then, and says why to leave, if so."""
         assert training.pretraining is not None
@@ -40,6 +42,7 @@ class Pretraining:
         self._part, self._training, self._batches = part, training, batches_per_epoch
         self._epochs = training.pretraining.epochs
         self._stepped = stepped
+        self._ranks = ranks
         self._order = torch.Generator().manual_seed(seed)
         self._layers = [(name, layer) for name, layer in network.named_children() if isinstance(layer, Dense)]
         self._before = nn.Sequential(nn.Flatten())
@@ -63,7 +66,7 @@ class Pretraining:
             "network": self._network.state_dict(),
             "results": self.results,
             "layer": self._under_way.state(),
-            "random": random_state(self._part.device),
+            "random": self._ranks.each(random_state(self._part.device)),
         }
 
     def restore(self, state: State) -> None:
@@ -74,18 +77,19 @@ class Pretraining:
         self._under_way = self._autoencoder(self._layers[len(self.results)][1])
         self._under_way.restore(state["layer"])
         self._network.load_state_dict(state["network"])
-        restore_random_state(state["random"], self._part.device)
+        restore_random_state(self._ranks.mine(state["random"]), self._part.device)
 
     def _autoencoder(self, layer: Dense) -> "Autoencoder":
-        return Autoencoder(layer, self._training, self._part.device)
+        return Autoencoder(layer, self._training, self._part.device, self._ranks)
 
     def _train_epoch(self, autoencoder: "Autoencoder") -> str | None:
         part, size = self._part, self._training.batch_size
         rows = autoencoder.begin_epoch(self._order, len(part))[autoencoder.steps * size :]
-        for x, _ in part.batches(rows, size, self._batches - autoencoder.steps) if len(rows) else ():
+        batches = self._ranks.batches(part, rows, size, self._batches - autoencoder.steps) if len(rows) else ()
+        for x, y in batches:
             with torch.no_grad():
                 given = self._before(x)
-            autoencoder.step(given)
+            autoencoder.step(given, len(y))
             if stopped := self._stepped(self.state):
                 return stopped
         autoencoder.end_epoch()
@@ -100,13 +104,15 @@ class Pretraining:
 class Autoencoder:
     """One layer and its decoder."""
 
-    def __init__(self, layer: Dense, training: Training, device: torch.device) -> None:
+    def __init__(self, layer: Dense, training: Training, device: torch.device, ranks: Ranks) -> None:
         self._layer = layer
         self._decoder = nn.Linear(_width(layer), layer.linear.in_features).to(device)
         self._parameters = FlatParameters(nn.ModuleList([layer, self._decoder]))
+        ranks.same(self._parameters.values)
+        self._ranks = ranks
         self._optimizer = build_optimizer(training, self._parameters)
         self._clip = training.clip
-        self._mean = MeanLoss(device)
+        self._mean = MeanLoss(device, ranks)
         self._drawn_from: Tensor | None = None
         self.steps = 0
         """Of the epoch under way."""
@@ -121,26 +127,30 @@ class Autoencoder:
         self._drawn_from = order.get_state()
         return torch.randperm(rows, generator=order)
 
-    def step(self, given: Tensor) -> None:
+    def step(self, given: Tensor, rows: int) -> None:
+        """`rows`: of the whole batch."""
+        share = len(given) / rows
         loss = nn.functional.mse_loss(self._decoder(self._layer(given)), given)
         self._parameters.zero_gradients()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        self._ranks.sum(self._parameters.gradients)
         if self._clip:
             clip_gradients(self._clip, self._parameters.gradients)
         self._optimizer.step()
-        self._mean.add(loss, weight=1)
+        if share:
+            self._mean.add(loss, share)
         self.steps += 1
 
     def end_epoch(self) -> None:
         self.losses.append(self._mean.mean() or 0.0)
-        self._mean = MeanLoss(self._parameters.values.device)
+        self._mean = MeanLoss(self._parameters.values.device, self._ranks)
         self.steps, self._drawn_from = 0, None
 
     def state(self) -> State:
         return {
             "decoder": self._decoder.state_dict(),
             "optimizer": self._optimizer.state(),
-            "mean": self._mean.state(),
+            "mean": self._ranks.each(self._mean.state()),
             "order": self._drawn_from,
             "steps": self.steps,
             "losses": self.losses,
@@ -149,7 +159,7 @@ class Autoencoder:
     def restore(self, state: State) -> None:
         self._decoder.load_state_dict(state["decoder"])
         self._optimizer.restore(state["optimizer"])
-        self._mean.restore(state["mean"])
+        self._mean.restore(self._ranks.mine(state["mean"]))
         self._drawn_from, self.steps, self.losses = (state[name] for name in ("order", "steps", "losses"))
 
 

@@ -17,6 +17,7 @@ from models.time_axis import time_axis
 from workers.training.cadence import cadence
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.parameters import FlatParameters
+from workers.training.ranks import ALONE, Ranks
 from workers.training.state import State
 from workers.training.statistics import CHUNK_SAMPLES, GradientStatistics
 from workers.training.stopwatch import Stopwatch
@@ -58,12 +59,14 @@ class Recorder:
         first_step: int = 0,
         hidden_layers: bool = True,
         over_time: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         """`first_step`: steps that the job took before this run, which the steps reported count on from."""
         self.statistics = GradientStatistics(parameters)
-        self.hidden_layers = HiddenLayers(network, architecture) if hidden_layers and architecture.hidden else None
+        hidden_layers = hidden_layers and bool(architecture.hidden)
+        self.hidden_layers = HiddenLayers(network, architecture, ranks) if hidden_layers else None
         axis = time_axis(architecture) if over_time else None
-        self.time_gradients = TimeGradients(network, axis.time_steps) if axis else None
+        self.time_gradients = TimeGradients(network, axis.time_steps, ranks) if axis else None
         self.stopwatch = stopwatch
         self._first_step = first_step
         self._cadence = cadence(steps, every_steps, is_open)

@@ -13,6 +13,7 @@ from workers.training.metrics import vector
 from workers.training.optimizers import Optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
 from workers.training.parts import Batch
+from workers.training.ranks import Ranks
 from workers.training.recorder import Step
 
 See = Callable[[Tensor, Tensor, Tensor], None]
@@ -40,12 +41,7 @@ class EagerStep:
     def __call__(self, batches: list[Batch], sample: Step, see: See) -> None:
         self.parameters.zero_gradients()
         with sample.watching():
-            for (x, y), share in zip(batches, self.shares(batches), strict=True):
-                with self.autocast():
-                    outputs = self.network(x)
-                loss = self.loss(outputs, y)
-                loss.backward(share)  # type: ignore[no-untyped-call]
-                see(outputs, loss, y)
+            self.backward(batches, see)
         sample.before_clipping()
         if self.clip:
             clip_gradients(self.clip, self.parameters.gradients)
@@ -53,9 +49,37 @@ class EagerStep:
         self.optimizer.step()
         sample.after_step()
 
+    def backward(self, batches: list[Batch], see: See) -> None:
+        """Adds up the gradients of all batches."""
+        for (x, y), share in zip(batches, self.shares(batches), strict=True):
+            with self.autocast():
+                outputs = self.network(x)
+            loss = self.loss(outputs, y)
+            loss.backward(share)  # type: ignore[no-untyped-call]
+            see(outputs, loss, y)
+
     def shares(self, batches: list[Batch]) -> list[Tensor | None]:
         """Of each batch in the mean over all rows of a step; None where the step has one batch."""
         if len(batches) == 1:
             return [None]
         weights = vector([self.loss.weight(y) for _, y in batches], batches[0][1].device)
         return list((weights / weights.sum()).float())
+
+
+@dataclass(frozen=True)
+class SharedStep(EagerStep):
+    """The step of one of several ranks: all of them have the gradients of the whole batches when it measures."""
+
+    ranks: Ranks
+
+    def backward(self, batches: list[Batch], see: See) -> None:
+        for (x, whole), share in zip(batches, self.shares(batches), strict=True):
+            y = self.ranks.own(whole)
+            with self.autocast():
+                outputs = self.network(x)
+            part = self.loss.part(outputs, y, whole)
+            part.backward(share)  # type: ignore[no-untyped-call]
+            if len(y):
+                # By rows, as the epoch's mean adds it up, the parts of all ranks come to the loss of the batch.
+                see(outputs, part * (len(whole) / len(y)), y)
+        self.ranks.sum(self.parameters.gradients)

@@ -1,7 +1,7 @@
 """What ends a run before its epochs do."""
 
 import math
-import time
+from collections.abc import Callable
 
 from models.definitions.training import Training
 from workers.training.state import State
@@ -23,18 +23,18 @@ def reason_of(stopped: str | None, training: Training) -> str | None:
 class Stopper:
     """Budgets in steps and seconds, early stopping, convergence."""
 
-    def __init__(self, training: Training, steps: int, ends_at: float) -> None:
-        """`ends_at`: when the seconds are over, by the monotonic clock."""
+    def __init__(self, training: Training, steps: int, out_of_time: Callable[[], bool]) -> None:
+        """`out_of_time`: whether the seconds are over."""
         self._training = training
         self._steps = steps
-        self._ends_at = ends_at
+        self._out_of_time = out_of_time
         self._best = math.inf
         self._waited = 0
         self._last_loss: float | None = None
 
     def out_of_budget(self, taken: int) -> bool:
         """Whether no step is left after so many."""
-        return taken >= self._steps or time.monotonic() >= self._ends_at
+        return taken >= self._steps or self._out_of_time()
 
     def after_epoch(self, metrics: dict[str, float | None], taken: int) -> str | None:
         """Why to stop after this epoch, or None."""
@@ -49,7 +49,7 @@ class Stopper:
         before, self._last_loss = self._last_loss, metrics["train_loss"]
         if stop is not None and stop.tolerance is not None and _close(before, self._last_loss, stop.tolerance):
             return "tolerance"
-        if time.monotonic() >= self._ends_at:
+        if self._out_of_time():
             return "max_seconds"
         most = self._training.max_steps
         return "max_steps" if most is not None and taken >= most else None

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from workers.training.backward_in_time import CELLS, Run, Walk
 from workers.training.networks import Recurrent
+from workers.training.ranks import ALONE, Ranks
 
 
 class TimeGradients:
     """The recurrent layers of a network in order, each direction on its own."""
 
-    def __init__(self, network: nn.Module, time_steps: Sequence[int]) -> None:
+    def __init__(self, network: nn.Module, time_steps: Sequence[int], ranks: Ranks = ALONE) -> None:
         """`time_steps`: those to report, ascending; the same for all layers."""
+        self._ranks = ranks
         self._cells: list[Any] = [module.cell for module in network.modules() if isinstance(module, Recurrent)]
         self._time_steps = torch.tensor(time_steps, device=next(network.parameters()).device)
         self._seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
@@ -53,7 +55,7 @@ class TimeGradients:
             )
             for direction, (states, part) in enumerate(parts):
                 norms.append(state_gradients(cell, x, states, part, reverse=direction == 1).flatten(1).norm(dim=1))
-        return torch.stack(norms)[:, self._time_steps]
+        return self._ranks.norms(torch.stack(norms)[:, self._time_steps])
 
 
 def _keep(seen: dict[nn.Module, tuple[Tensor, Tensor]], cell: nn.Module, inputs: tuple[Tensor], output: Any) -> None:
