@@ -1,36 +1,31 @@
-"""The embedded broker is a folder, and people remove folders."""
+"""The embedded broker under several hands."""
 
-import shutil
+import threading
 from pathlib import Path
+from queue import Empty
 
-import pytest
-from kombu import Queue
-
-from models.queue import DOORBELL, create_celery
+from models.queue import create_celery
 from models.settings import Settings
 
-
-def test_a_folder_that_is_removed_is_made_anew_by_who_rings_and_by_who_listens(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path)
-    publisher, worker = create_celery(settings, publisher=True), create_celery(settings)
-    with worker.connection_for_read() as connection, connection.channel() as channel:
-        queue = Queue("descent", channel=channel)
-        publisher.send_task(DOORBELL)
-        queue.declare()
-        assert queue.get(no_ack=True) is not None
-        shutil.rmtree(tmp_path / "broker")
-        assert queue.get() is None
-        assert (tmp_path / "broker" / "messages").is_dir()
-        shutil.rmtree(tmp_path / "broker")
-        publisher.send_task(DOORBELL)
-        assert queue.get(no_ack=True) is not None
+MESSAGES = 1000
 
 
-def test_a_folder_that_cannot_be_made_is_a_lost_connection(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path)
-    (tmp_path / "broker").write_text("in the way")
-    worker = create_celery(settings)
-    with worker.connection_for_read() as connection, connection.channel() as channel:
-        lost = connection.connection_errors
-        with pytest.raises(lost):
-            Queue("descent", channel=channel).declare()
+def test_who_reads_while_another_writes_never_sees_half_a_message(tmp_path: Path) -> None:
+    app = create_celery(Settings(data=tmp_path))
+    heard = []
+    with app.connection() as connection, app.connection() as other:
+        reader, writer = connection.default_channel, other.default_channel
+
+        def write() -> None:
+            for number in range(MESSAGES):
+                writer._put("descent", {"body": "x" * 5000, "number": number})
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        while thread.is_alive() or len(heard) < MESSAGES:
+            try:
+                heard.append(reader._get("descent")["number"])
+            except Empty:
+                continue
+        thread.join()
+    assert sorted(heard) == list(range(MESSAGES))
