@@ -44,5 +44,7 @@ bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .
 	@.venv-peers/bin/python -m benchmarks
 bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing
 	@.venv-peers/bin/python -m benchmarks --quick
+soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
+	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick
+.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick soak-queue

@@ -9,15 +9,18 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.engine import make_url
 
 from migrations.migrate import migrate
+from models.claims import Offer, claim
 from models.database import Database
 from models.definitions.job import JobDefinition
-from models.lifecycle import claim, submit
 from models.recording import record
 from models.reports import Built, Ended, EpochEnded, FirstStep
+from models.submission import submit
 from models.tables import Job
 from tests.conftest import create_postgresql_database
 
 OWNER = "key_bootstrap"
+OFFER = Offer("cpu", ("cpu",), 1, 2**40, 2**40)
+"""One free slot, and no want of memory."""
 NUMBERS = """
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
 """
@@ -71,7 +74,7 @@ def a_terminal_job(database: Database) -> str:
     timings = {"starting": 0.02, "training": 0.5, "evaluating": 0.1, "saving": 0.0, "steps": 460.0}
     run = {"run": 0, "seed": 0, "epochs": 20, "stopped": None, "best": {"epoch": 20, **metrics}, "pretraining": None}
     with database.write() as connection:
-        mine = claim(connection, "wrk_benchmark", "cpu", 60)
+        mine = claim(connection, "wrk_benchmark", OFFER, 60)
         assert mine is not None
         reports = [Built([], 460), FirstStep(0.1), *epochs, Ended("succeeded", timings, 0.004, runs=[run])]
         record(connection, mine, reports, 0.0)

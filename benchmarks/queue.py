@@ -16,10 +16,10 @@ from typing import Any
 
 from flask import Flask
 
-from benchmarks.backends import a_queued_job, a_terminal_job, copied_id, copy_job, databases, some_ids
+from benchmarks.backends import OFFER, a_queued_job, a_terminal_job, copied_id, copy_job, databases, some_ids
 from benchmarks.report import Table, machine
+from models.claims import claim
 from models.database import Database
-from models.lifecycle import claim
 from models.settings import Settings
 from service.app import create_app
 from service.cursors import encode_cursor
@@ -92,7 +92,7 @@ def timed(call: Callable[[int], None], repeats: int) -> list[float]:
 
 def claim_one(database: Database) -> None:
     with database.write(durable=False) as connection:  # as the worker does
-        claim(connection, "wrk_benchmark", "cpu", 3600)
+        claim(connection, "wrk_benchmark", OFFER, 3600)
 
 
 def get(app: Flask, path: str, query: str = "") -> None:

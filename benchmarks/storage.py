@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.backends import OWNER, a_queued_job, analyse, databases
+from benchmarks.backends import OFFER, OWNER, a_queued_job, analyse, databases
 from benchmarks.report import Table, machine, median, spread, take_turns
 from models import queries
+from models.claims import Claim, claim
 from models.database import Database
-from models.lifecycle import Claim, claim
 from models.recording import record
 from models.reports import Sampled
 from models.series import STATISTICS, Chunk, assemble
@@ -107,7 +107,7 @@ def read_milliseconds(database: Database, job_id: str) -> float:
 def a_claim(database: Database) -> Claim:
     a_queued_job(database)
     with database.write() as connection:
-        mine = claim(connection, "wrk_benchmark", "cpu", 3600)
+        mine = claim(connection, "wrk_benchmark", OFFER, 3600)
     assert mine is not None
     return mine
 

@@ -67,7 +67,7 @@ def admit_value(value: Any, capacity: Capacity) -> Admitted:
     definition = read_definition(value)
     shape = catalogue.shape_of_data(definition.data)
     architecture = examine(definition, shape, capacity)
-    if problems := too_large(definition, architecture, shape.rows, capacity.memory_bytes):
+    if problems := too_large(definition, architecture, shape.rows, capacity):
         raise InvalidDefinition(problems)
     return Admitted(_fill_epochs(definition, shape), needed_memory(definition, architecture, shape.rows))
 
@@ -197,17 +197,22 @@ def needed_memory(definition: JobDefinition, architecture: Architecture, rows: i
     return definition.resources.memory or estimated
 
 
-def too_large(definition: JobDefinition, architecture: Architecture, rows: int, memory_bytes: int) -> list[Problem]:
-    """The problem of a job that needs more than `memory_bytes`, if it does. `rows` are those of the data."""
-    needed = needed_memory(definition, architecture, rows)
-    if needed <= memory_bytes:
+def too_large(definition: JobDefinition, architecture: Architecture, rows: int, capacity: Capacity) -> list[Problem]:
+    """The problem of a job that needs more memory than any device has, if it does. `rows` are those of the data."""
+    resources = definition.resources
+    # Processes share the memory of a CPU.
+    needed = needed_memory(definition, architecture, rows) * resources.processes
+    most = capacity.memory_of(resources.wanted_device)
+    if needed <= most:
         return []
-    detail = (
-        f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}, "
-        f"and the largest worker has {_readable(memory_bytes)} (DESCENT_MEMORY_BYTES)."
-    )
+    device = "GPU" if resources.wanted_device == "cuda" else "worker"
+    has = f"and the largest {device} has {_readable(most)} (DESCENT_MEMORY_BYTES)."
+    if resources.memory:
+        detail = f"The job asks for {_readable(needed)} of memory, {has}"
+        return [Problem("/resources/memory", "too_large", detail, f"Write at most {most}, or leave it out.")]
+    takes = f"The network has {architecture.parameters:,} parameters; training it takes about {_readable(needed)}"
     hint = "Make layers narrower, use convolution, or pool before the dense layers."
-    return [Problem("/network", "too_large", detail, hint)]
+    return [Problem("/network", "too_large", f"{takes}, {has}", hint)]
 
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")

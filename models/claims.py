@@ -3,7 +3,7 @@
 Between the owners of jobs the order is fair: first comes the one that holds the fewest slots, and of equals the one
 that has used the fewest slot-seconds. Among the jobs of an owner it is by priority and age (`jobs.rank`). A job that
 wants more than is free now is passed over for PATIENCE_SECONDS; after that nothing overtakes it any more, and what
-becomes free is kept for it.
+becomes free is kept for it. Claims are made one after the other: each knows what the last one took.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -38,6 +39,12 @@ from models.tables import Job, Share
 PATIENCE_SECONDS = 30.0
 LEAD_SECONDS = 60.0
 """Slot-seconds that an owner may be behind the one with most: who was away for a week has no week's claim."""
+RECENT = 0.2
+"""Weight of an attempt in the mean of how long those of its owner last."""
+ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(1146307429)")
+"""On PostgreSQL; SQLite has one writer anyway. Two claims at once would each skip the rows that the other looks at, and
+so find nothing where one job of each owner is left, overtake one that is waited for, or serve one owner twice. A
+statement of its own, for the next one is to see what the last claim has committed."""
 
 
 @dataclass(frozen=True)
@@ -112,33 +119,36 @@ def _owners() -> Any:
     return owners.union_all(select(following.scalar_subquery()).where(owners.c.owner.is_not(None)))
 
 
-def _fits_now() -> ColumnElement[bool]:
+def _fits_now(shares_memory: bool) -> ColumnElement[bool]:
+    """Processes of a CPU share its memory with all others there; of several GPUs each has its own, and is idle."""
     wanted, memory = _jobs.c.wanted_slots, _jobs.c.wanted_memory
+    if shares_memory:
+        return and_(or_(wanted == 1, wanted <= _integer("idle")), wanted * memory <= _integer("free_memory"))
     return or_(
         and_(wanted == 1, memory <= _integer("free_memory")),
         and_(wanted > 1, wanted <= _integer("idle"), memory <= _integer("memory")),
     )
 
 
-def _fits_once_free() -> ColumnElement[bool]:
+def _fits_once_free(shares_memory: bool) -> ColumnElement[bool]:
     """Jobs that have waited long enough for the others to wait for them."""
     return and_(
         _jobs.c.queued_at < database_now() - PATIENCE_SECONDS,
         _jobs.c.wanted_slots <= _integer("slots"),
-        _jobs.c.wanted_memory <= _integer("memory"),
+        (_jobs.c.wanted_slots if shares_memory else 1) * _jobs.c.wanted_memory <= _integer("memory"),
     )
 
 
 def _claim_of(*devices: str) -> ReturningUpdate[Any]:
     """Takes the best queued job that wants one of these devices."""
-    owners = _owners()
+    owners, shares_memory = _owners(), "cuda" not in devices
     best = (
         select(_jobs.c.id)
         .where(
             _jobs.c.status == _literal(Status.QUEUED),
             _jobs.c.owner == owners.c.owner,
             _jobs.c.wanted_device.in_(map(_literal, devices)),
-            or_(_fits_now(), _fits_once_free()),
+            or_(_fits_now(shares_memory), _fits_once_free(shares_memory)),
         )
         .order_by(_jobs.c.rank, _jobs.c.id)
         .limit(1)
@@ -175,9 +185,8 @@ def _claim_of(*devices: str) -> ReturningUpdate[Any]:
         **_lease,
     }
     # A job that is waited for is the best without fitting: then nothing is taken.
-    move = update(_jobs).where(
-        _jobs.c.id == chosen.scalar_subquery(), _jobs.c.status == _literal(Status.QUEUED), _fits_now()
-    )
+    is_queued = _jobs.c.status == _literal(Status.QUEUED)
+    move = update(_jobs).where(_jobs.c.id == chosen.scalar_subquery(), is_queued, _fits_now(shares_memory))
     taken = _jobs.c.id, _jobs.c.attempt, _jobs.c.definition, database_now(), _jobs.c.checkpoint
     return move.values(values).returning(*taken, _jobs.c.wanted_memory, _jobs.c.wanted_slots)
 
@@ -195,6 +204,8 @@ def claim(connection: Connection, worker: str, offer: Offer, lease_seconds: floa
     wanted = {"worker": worker, "device": offer.device, "lease_seconds": lease_seconds, "idle": len(offer.idle)}
     wanted |= {"slots": offer.slots, "free_memory": offer.free_memory, "memory": offer.memory}
     kind = "cpu" if offer.device == "cpu" else "cuda"
+    if connection.dialect.name == "postgresql":
+        connection.execute(ONE_AT_A_TIME)
     row = connection.execute(CLAIMS[kind], wanted).one_or_none()
     if row is None:
         return None
@@ -228,11 +239,14 @@ def held(connection: Connection, worker: str) -> dict[str, Held]:
 
 def _charge(insert: Callable[[Table], Any]) -> Any:
     floor = larger(func.coalesce(select(func.max(_shares.c.served)).scalar_subquery(), 0.0) - LEAD_SECONDS, 0.0)
-    used = _jobs.c.wanted_slots * larger(database_now() - func.coalesce(_jobs.c.claimed_at, database_now()), 0.0)
-    of_job = select(_jobs.c.owner, floor + used).where(_jobs.c.id == bindparam("of_job"))
-    statement = insert(_shares).from_select(["owner", "served"], of_job)
-    ahead = larger(_shares.c.served - floor, 0.0)
-    return statement.on_conflict_do_update(index_elements=["owner"], set_={"served": statement.excluded.served + ahead})
+    seconds = larger(database_now() - func.coalesce(_jobs.c.claimed_at, database_now()), 0.0)
+    used = floor + _jobs.c.wanted_slots * seconds
+    of_job = select(_jobs.c.owner, used, seconds).where(_jobs.c.id == bindparam("of_job"))
+    statement = insert(_shares).from_select(["owner", "served", "attempt_seconds"], of_job)
+    mine, charged = _shares.c, statement.excluded
+    mean = mine.attempt_seconds + RECENT * (charged.attempt_seconds - mine.attempt_seconds)
+    more = {"served": charged.served + larger(mine.served - floor, 0.0), "attempt_seconds": mean}
+    return statement.on_conflict_do_update(index_elements=["owner"], set_=more)
 
 
 CHARGES = {"sqlite": _charge(sqlite.insert), "postgresql": _charge(postgresql.insert)}

@@ -3,8 +3,15 @@
 import shutil
 from pathlib import Path
 
+from models.settings import Settings
+
 
 def free_bytes(folder: Path) -> int:
     """On the disk of a folder, or of the nearest one above it that exists."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(existing).free
+
+
+def is_full(settings: Settings) -> bool:
+    """Whether less is free than a new job needs (`DESCENT_FREE_DISK_BYTES`)."""
+    return free_bytes(settings.data) < settings.free_disk_bytes

@@ -51,3 +51,7 @@ class IllegalMove(DescentError):
 
 class QueueFull(DescentError):
     """Too many jobs are waiting."""
+
+
+class DiskFull(DescentError):
+    """The disk has no room for another job."""

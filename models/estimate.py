@@ -71,7 +71,7 @@ def estimate(body: bytes, capacity: Capacity) -> dict[str, Any]:
     architecture = examine(definition, shape, capacity)
     expected = expect(architecture)
     mean_gain = expected.mean_gain
-    problems = too_large(definition, architecture, shape.rows, capacity.memory_bytes)
+    problems = too_large(definition, architecture, shape.rows, capacity)
     warnings = [{"code": item.code, "detail": item.detail, "pointer": item.pointer} for item in problems]
     return {
         "layers": [_layer(layer, definition, shape, expected) for layer in architecture.layers],

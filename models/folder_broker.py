@@ -7,12 +7,16 @@ any broker that is away.
 # mypy: disable-error-code="no-untyped-call, override, assignment"
 # kombu's own classes have no types.
 
+import time
 from pathlib import Path
 from queue import Empty
 from typing import Any
+from uuid import uuid4
 
 from kombu.exceptions import ChannelError
 from kombu.transport import filesystem, virtual
+from kombu.utils.encoding import str_to_bytes
+from kombu.utils.json import dumps
 
 
 class FolderChannel(filesystem.Channel):
@@ -33,7 +37,11 @@ class FolderChannel(filesystem.Channel):
 
     def _put(self, queue: str, payload: Any, **options: Any) -> None:
         self._make_folders()
-        super()._put(queue, payload, **options)
+        # kombu writes into the file that a worker may be reading: half a message would end the worker.
+        message = Path(self.data_folder_out) / f"{time.monotonic_ns() // 1_000_000}_{uuid4()}.{queue}.msg"
+        draft = message.with_suffix(".draft")
+        draft.write_bytes(str_to_bytes(dumps(payload)))
+        draft.replace(message)
 
     def _queue_bind(self, *binding: Any) -> None:
         self._make_folders()

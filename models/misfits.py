@@ -19,6 +19,7 @@ def misfits(definition: JobDefinition, shape: DataShape, capacity: Capacity) -> 
     for check in CHECKS:
         yield from check(definition, shape)
     yield from _precision(definition, capacity)
+    yield from _slots(definition, capacity)
 
 
 def _loss(definition: JobDefinition, shape: DataShape) -> Iterator[Problem]:
@@ -118,6 +119,16 @@ def _precision(definition: JobDefinition, capacity: Capacity) -> Iterator[Proble
         detail = "No registered worker has a device for this job that computes in bfloat16."
         hint = 'Write "float32", or "auto"; a CPU ("device": "cpu") has bfloat16 too.'
         yield Problem("/training/precision", "no_bfloat16", detail, hint)
+
+
+def _slots(definition: JobDefinition, capacity: Capacity) -> Iterator[Problem]:
+    """More at once than any registered worker has; where none of the kind is registered, one may come."""
+    for kind in ("gpus", "processes"):
+        wanted, most = getattr(definition.resources, kind), capacity.most.get(kind, 64)
+        if wanted > max(most, 1):
+            detail = f"The job wants {wanted} {kind} at once, and the largest registered worker has {most}."
+            hint = f"Use at most {most}, or start a worker with more slots (DESCENT_SLOTS)."
+            yield Problem(f"/resources/{kind}", f"too_many_{kind}", detail, hint)
 
 
 CHECKS: tuple[Callable[[JobDefinition, DataShape], Iterator[Problem]], ...] = (

@@ -16,16 +16,18 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    tuple_,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from models.database import database_now
 from models.errors import NotFound
+from models.outlook import Line
 from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
-from models.states import Status
-from models.tables import OF_HISTORY, QUEUED, Event, Job, Layer, Statistics, epochs, layer_summaries
+from models.states import HELD, Status
+from models.tables import OF_HISTORY, QUEUED, Event, Job, Layer, Share, Statistics, epochs, layer_summaries
 
 STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued", "resumed"))
 """The events that changed a job's status, as SQL literals."""
@@ -67,10 +69,25 @@ FIND_JOB = Question(JOB.where(*_mine))
 NEW = {column.name: column.default.arg if column.default else None for column in Job.__table__.columns}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
+_others = Job.__table__.alias("others").c
+_is_held = _others.status.in_([literal_column(f"'{status}'") for status in sorted(HELD)])
+_holds = select(func.coalesce(func.sum(_others.wanted_slots), 0)).where(_others.owner == _jobs.owner, _is_held)
+_shares = (Share.served, Share.attempt_seconds)
 WAITING = Question(
-    select(json_group_array(json_array(-_jobs.priority, _jobs.id), type_=JSON)).where(_jobs.status == Status.QUEUED)
+    select(
+        _jobs.owner,
+        json_group_array(json_array(_jobs.rank, _jobs.id), type_=JSON).label("waiting"),
+        _holds.scalar_subquery().label("holds"),
+        *(select(share).where(Share.owner == _jobs.owner).scalar_subquery().label(share.key) for share in _shares),
+    )
+    .where(_jobs.status == Status.QUEUED)
+    .group_by(_jobs.owner)
 )
-"""As one value: on SQLite each row would let go of the interpreter's lock, and wait for it again."""
+"""A row for each owner: on SQLite each row lets go of the interpreter's lock, and waits for it again."""
+QUEUED_COLUMNS = (
+    *(_jobs.id, _jobs.name, _jobs.owner, _jobs.priority, _jobs.rank, _jobs.queued_at, _jobs.status),
+    *(_jobs.wanted_device, _jobs.wanted_slots, _jobs.wanted_memory),
+)
 _statistics = Statistics.__table__.c
 _of_series = _statistics.job_id == bindparam("job_id"), _statistics.series == bindparam("series")
 FIRST_HEAD = Question(
@@ -160,10 +177,25 @@ def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
     return {row.id: row.version for row in connection.execute(VERSIONS, {"job_ids": list(job_ids)})}
 
 
-def waiting(connection: Connection) -> list[tuple[int, str]]:
-    """The queue: of each job that waits its (-priority, id), ascending, in the order in which they are claimed."""
-    [found] = WAITING.one(connection)
-    return sorted((rank, job_id) for rank, job_id in found or ())
+def lines(connection: Connection) -> dict[str, Line]:
+    """The queue, by owner."""
+    rows = WAITING.all(connection)
+    return {
+        row.owner: Line(row.owner, sorted(map(tuple, row.waiting)), row.holds, row.served or 0.0, row.attempt_seconds)
+        for row in rows
+    }
+
+
+def queued_jobs(connection: Connection, owner: str, after: tuple[float, str] | None, limit: int) -> Sequence[Row[Any]]:
+    """Waiting jobs of an owner in the order in which they will be claimed, those behind a (rank, id) only."""
+    return connection.execute(select_queued(owner, after).limit(limit)).all()
+
+
+def select_queued(owner: str, after: tuple[float, str] | None) -> Select[Any]:
+    query = select(*QUEUED_COLUMNS).where(_jobs.status == Status.QUEUED, _jobs.owner == owner)
+    if after is not None:
+        query = query.where(tuple_(_jobs.rank, _jobs.id) > tuple_(*after))
+    return query.order_by(_jobs.rank, _jobs.id)
 
 
 def list_events(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[Row[Any]]:

@@ -134,7 +134,7 @@ def _new_row(submission: Submission, now: float) -> dict[str, Any]:
         "wanted_device": resources.wanted_device,
         "wanted_slots": resources.ranks,
         "wanted_memory": resources.memory or submission.memory_bytes,
-        "rank": now - AGEING_SECONDS * definition.priority,
+        "rank": round(now - AGEING_SECONDS * definition.priority, 5),
         "epochs": definition.training.restarts * (definition.training.epochs or 0),
         "status": Status.QUEUED,
         "verdict": Verdict.UNKNOWN,

@@ -245,6 +245,8 @@ class Share(Base):
     owner: Mapped[str] = mapped_column(primary_key=True)
     served: Mapped[float]
     """Slot-seconds; nobody is more than LEAD_SECONDS behind the owner with most."""
+    attempt_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """How long its attempts last, on average; later ones weigh more."""
 
 
 epochs = Table(

@@ -11,7 +11,7 @@ from models.database import Database
 from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
 from service import auth
-from service.api import datasets, estimates, health, jobs, series, textbook
+from service.api import datasets, estimates, health, moves, queue, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
-        queue=KnownQueue(settings.lease_seconds),
+        queue=KnownQueue(settings),
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
         schema=newest_revision(),
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    for resource in (jobs, series, estimates, textbook, datasets, health):
+    for resource in (moves, series, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app
 

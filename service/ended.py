@@ -35,3 +35,7 @@ class EndedJobs:
             while self._bytes > self._most_bytes:
                 _, (_, oldest) = self._kept.popitem(last=False)
                 self._bytes -= len(oldest)
+
+    def forget(self, job_id: str) -> None:
+        with self._lock:
+            self._bytes -= len(self._kept.pop(job_id, (0, b""))[1])

@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from models.errors import IllegalMove, InvalidDefinition, NotFound, NotJson, Problem, QueueFull
+from models.errors import DiskFull, IllegalMove, InvalidDefinition, NotFound, NotJson, Problem, QueueFull
 from service.auth import Unauthorised
 from service.watcher import TooManyWaiters
 
@@ -29,6 +29,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     InvalidDefinition: (422, "invalid_definition"),
     QueueFull: (429, "queue_full"),
     TooManyWaiters: (429, "too_many_waiters"),
+    DiskFull: (503, "disk_full"),
     OperationalError: (503, "database_away"),
     InterfaceError: (503, "database_away"),
     PoolTimeout: (503, "database_busy"),
@@ -49,7 +50,7 @@ def answer(error: Exception) -> Response:
     problems = error.problems if isinstance(error, InvalidDefinition) else ()
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("%s: %s", g.request_id, error)
-        return problem(status, code, DATABASE_AWAY)
+        return problem(status, code, str(error) if isinstance(error, DiskFull) else DATABASE_AWAY)
     return problem(status, code, str(error), problems)
 
 

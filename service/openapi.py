@@ -32,7 +32,7 @@ PROBLEMS = {
     415: "The body is not `application/json`",
     422: "Understood, but wrong; all errors at once",
     429: "A limit is reached; see Retry-After",
-    503: "The database is away; see Retry-After",
+    503: "The database is away, or the disk is full; see Retry-After",
 }
 
 
@@ -81,6 +81,9 @@ class Blueprint(APIBlueprint):
     def post(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
         return lambda view: super(Blueprint, self).post(rule, **options)(checked(view))
 
+    def delete(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+        return lambda view: super(Blueprint, self).delete(rule, **options)(checked(view))
+
 
 def checked(view: Callable[..., Any]) -> Callable[..., Any]:
     """A view whose `path` and `query` are what it says they are, or the answer is 422. The OpenAPI library would look
@@ -115,10 +118,33 @@ def blueprint(name: str, description: str, public: bool = False) -> Blueprint:
     )
 
 
-def answers(status: int, model: type[BaseModel], *problems: int) -> Any:
+def answers(status: int, model: type[BaseModel] | None, *problems: int) -> Any:
     """The answers of an operation: one that it is for, and its problems."""
     refused = {code: _problem(code) for code in sorted({401, 503, *problems})}
     return {status: model, **refused}
+
+
+def json_request(model: type[BaseModel], examples: dict[str, Any], required: bool = True) -> dict[str, Any]:
+    """The body of a POST, for the contract only."""
+    shown = {name: {"summary": name, "value": value} for name, value in examples.items()}
+    schema = _inlined(model.model_json_schema())
+    return {"required": required, "content": {"application/json": {"schema": schema, "examples": shown}}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """With its own definitions in their places: references would look for them in the contract."""
+    known = schema.pop("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolve(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        name = node.get("$ref", "").rpartition("/")[2]
+        return resolve(known[name]) if name in known else {key: resolve(value) for key, value in node.items()}
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved
 
 
 def _problem(status: int) -> dict[str, Any]:
@@ -131,4 +157,4 @@ def definition_body() -> dict[str, Any]:
     return JobDefinition.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
-__all__ = ["Query", "ValidationError", "answers", "blueprint", "create_openapi_app", "definition_body"]
+__all__ = ["Query", "ValidationError", "answers", "blueprint", "create_openapi_app", "definition_body", "json_request"]

@@ -40,13 +40,17 @@ class Progress(Reply):
     steps: int | None
     fraction: float
     eta_seconds: float | None
+    """Of a running job, by the steps that were measured."""
 
 
 class Queue(Reply):
     position: int
-    """1 is next."""
-    waiting_for: Literal["worker", "gpu", "slot"]
-    """`worker`: none was heard of lately."""
+    """1 is next. Between owners slots are shared evenly, so jobs of others count as far as they are claimed before."""
+    waiting_for: Literal["worker", "gpu", "gpus", "slots", "memory", "disk", "slot"]
+    """`worker`: none was heard of lately; `gpu`: none that has one. `gpus`, `slots`: more at once than are free.
+    `memory`: more than any device has free. `disk`: it is nearly full, and no job is begun."""
+    eta_seconds: float | None
+    """Estimated seconds until it starts; null while nothing is known."""
 
 
 class JobError(Reply):
@@ -76,13 +80,15 @@ class JobReply(Reply):
     id: str
     name: str
     tags: list[str]
-    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    status: Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
     """Whether the process worked."""
     terminal: bool
     status_reason: str | None
     verdict: Literal["healthy", "warning", "unhealthy", "unknown"]
     """Whether the network learned."""
     attempt: int
+    max_attempts: int
+    """Attempts in a row without progress after which a lost job is failed."""
     progress: Progress
     queue: Queue | None
     metrics: dict[str, Any] | None
@@ -93,6 +99,8 @@ class JobReply(Reply):
     definition: JobDefinition
     """With every default filled in."""
     parent: str | None
+    origin: Literal["retry", "clone"] | None
+    """How it came of its parent."""
     repairs: list[str]
     device: str | None
     worker: str | None
@@ -115,6 +123,54 @@ class JobsReply(Reply):
     items: list[JobReply]
     next: str | None
     """Goes into `after`; null at the end."""
+
+
+class SlotReply(Reply):
+    device: str
+    busy: bool
+    job: str | None
+    """The job that holds it, if it is yours."""
+    since: str | None
+
+
+class WorkerReply(Reply):
+    id: str
+    host: str
+    pid: int
+    alive: bool
+    """Heard of within DESCENT_LEASE_SECONDS."""
+    started_at: str
+    heartbeat_at: str
+    memory_bytes: int
+    device_memory_bytes: int
+    """Of its smallest device."""
+    bfloat16: bool
+    slots: list[SlotReply]
+
+
+class WorkersReply(Reply):
+    items: list[WorkerReply]
+    next: None
+
+
+class QueuedReply(Queue):
+    id: str
+    name: str
+    priority: int
+    queued_at: str
+    """When it was last put into the queue."""
+
+
+class QueueReply(Reply):
+    items: list[QueuedReply]
+    """Yours, in the order in which they will be claimed."""
+    next: str | None
+    waiting: int
+    """Jobs of all owners."""
+    running: int
+    """Jobs of all owners that hold slots."""
+    slots: int
+    """Of all workers that are alive."""
 
 
 class EventReply(Reply):
@@ -291,4 +347,4 @@ class HealthReply(Reply):
 class ReadyReply(Reply):
     status: Literal["ready"]
     degraded: list[str]
-    """`broker`: jobs are accepted, and found by the workers without it."""
+    """`broker`: jobs are accepted, and found by the workers without it. `disk`: it is nearly full, and takes none."""

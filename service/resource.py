@@ -4,11 +4,13 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from models.outlook import remaining_seconds
 from models.states import TERMINAL, Status
 from service.times import rfc3339
 
 LINKS = {"self": "", "gradients_time": "/gradients/time"} | {
-    name: f"/{name}" for name in ("events", "metrics", "layers", "gradients", "cancel")
+    name: f"/{name}"
+    for name in ("events", "metrics", "layers", "gradients", "cancel", "pause", "resume", "retry", "clones")
 }
 STATUS_OF_EVENT = {
     "job.started": Status.RUNNING,
@@ -17,8 +19,8 @@ STATUS_OF_EVENT = {
 }
 
 
-def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
-    """One job, from its row and its place in the queue."""
+def show_job(row: Row[Any], queue: dict[str, Any] | None, max_attempts: int) -> dict[str, Any]:
+    """One job, from its row and its place in the queue. `max_attempts` is the setting."""
     return {
         "id": row.id,
         "name": row.name,
@@ -28,6 +30,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
         "status_reason": row.status_reason,
         "verdict": row.verdict,
         "attempt": row.attempt,
+        "max_attempts": max_attempts,
         "progress": _progress(row),
         "queue": queue,
         "metrics": row.metrics,
@@ -35,6 +38,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
         "error": row.error,
         "definition": row.definition,
         "parent": row.parent,
+        "origin": row.origin,
         "repairs": [],
         "device": row.device,
         "worker": row.worker,
@@ -52,21 +56,14 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _progress(row: Row[Any]) -> dict[str, Any]:
-    fraction = max(row.step / row.steps if row.steps else 0.0, _share_of_time(row))
-    eta = None
-    if row.status == Status.RUNNING and row.first_step_at is not None and fraction:
-        eta = round(max(0.0, row.now - row.first_step_at) * (1 - fraction) / fraction, 1)
-    progress = {"epoch": row.epoch, "epochs": row.epochs, "step": row.step, "steps": row.steps}
-    return progress | {"fraction": round(fraction, 4), "eta_seconds": eta}
-
-
-def _share_of_time(row: Row[Any]) -> float:
-    """Of `max_seconds`, while the job runs."""
     most: float | None = row.definition["training"].get("max_seconds")
-    if most is None or row.status != Status.RUNNING or row.first_step_at is None:
-        return 0.0
-    passed: float = max(0.0, row.now - row.first_step_at)
-    return min(passed / most, 1.0)
+    trained = row.step * (row.seconds_per_step or 0.0)
+    fraction = max(row.step / row.steps if row.steps else 0.0, min(trained / most, 1.0) if most else 0.0)
+    eta = None
+    if row.status == Status.RUNNING:
+        eta = remaining_seconds(row.step, row.steps, row.seconds_per_step, most)
+    progress = {"epoch": row.epoch, "epochs": row.epochs, "step": row.step, "steps": row.steps}
+    return progress | {"fraction": round(fraction, 4), "eta_seconds": None if eta is None else round(eta, 1)}
 
 
 def _timings(row: Row[Any]) -> dict[str, Any] | None:

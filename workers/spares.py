@@ -30,7 +30,10 @@ class Spares:
             spare.await_ready()
 
     def take(self) -> RunnerProcess:
-        """The one that has waited longest; after a `fill` there is one for each slot."""
+        """The one that has waited longest; after a `fill` there is one for each slot. Where short jobs end while
+        others are begun, more are forked."""
+        if not self._waiting:
+            self.fill()
         return self._waiting.pop(0)
 
     def ready(self) -> list[int]:

@@ -21,7 +21,8 @@ def upgrade() -> None:
     op.drop_index("ix_jobs_queue", "jobs")
     for column in columns():
         op.add_column("jobs", column)
-    op.execute("UPDATE jobs SET rank = created_at - 600.0 * priority, queued_at = created_at")
+    op.execute("UPDATE jobs SET rank = round(CAST(created_at - 600.0 * priority AS NUMERIC), 5)")
+    op.execute("UPDATE jobs SET queued_at = created_at")
     op.create_index("ix_jobs_queue", "jobs", QUEUE)
     op.create_index("ix_jobs_parent", "jobs", ["parent"])
     op.add_column("workers", sa.Column("device_memory_bytes", sa.BigInteger(), nullable=False, server_default="0"))
@@ -30,6 +31,7 @@ def upgrade() -> None:
         "shares",
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("served", sa.Double(), nullable=False),
+        sa.Column("attempt_seconds", sa.Double(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("owner", name="pk_shares"),
     )
 

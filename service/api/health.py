@@ -3,6 +3,7 @@
 from flask import Response, jsonify
 from sqlalchemy import Connection, inspect, select, text
 
+from models.disk import is_full
 from service.broker import broker_answers
 from service.context import context
 from service.errors import problem
@@ -19,7 +20,8 @@ def healthz() -> Response:
 
 @api.get("/readyz", summary="Database and broker answer, migrations are current", responses=answers(200, ReadyReply))
 def readyz() -> Response:
-    """503 without the database. Without the broker it is ready and `degraded`: jobs are accepted, and found later."""
+    """503 without the database. Without the broker it is ready and `degraded`: jobs are accepted, and found later.
+    With a `disk` that is nearly full it answers all questions, but takes no job."""
     shared = context()
     with shared.database.read() as connection:
         revision = _revision(connection)
@@ -28,7 +30,8 @@ def readyz() -> Response:
             f"The database is at revision {revision}, this service needs {shared.schema}: python -m migrations.migrate"
         )
         return problem(503, "migrations_missing", detail)
-    degraded = [] if broker_answers(shared.settings) else ["broker"]
+    away = {"broker": not broker_answers(shared.settings), "disk": is_full(shared.settings)}
+    degraded = [name for name, is_away in away.items() if is_away]
     return jsonify(status="ready", degraded=degraded)
 
 

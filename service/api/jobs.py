@@ -1,23 +1,22 @@
-"""`/v1/jobs`: submit, list, follow, cancel, read the history."""
+"""`/v1/jobs`: submit, list, follow, read the history. What changes a job is in `moves`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from flask import Response, g, jsonify, request
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, Row
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from models import lifecycle, queries
-from models.admission import admit, problems_of
-from models.definitions.base import Strict
-from models.errors import InvalidDefinition, NotFound
+from models import queries
+from models.admission import admit
+from models.errors import NotFound
 from models.ids import is_id
-from models.json_body import parse
 from models.states import TERMINAL, Status
 from models.submission import Submission
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.openapi import Query, ValidationError, answers, blueprint
+from service.disk import require_room
+from service.openapi import Query, answers, blueprint
 from service.replies import EventsReply, JobReply, JobsReply
 from service.resource import show_job
 from service.times import rfc3339
@@ -59,13 +58,6 @@ class EventsQuery(Query):
     after: Annotated[str, Field(max_length=200)] | None = None
 
 
-class CancelBody(Strict):
-    """How to stop."""
-
-    mode: Literal["graceful", "force"] = "graceful"
-    """`graceful` stops after the step, `force` at once."""
-
-
 @api.post(
     "/v1/jobs",
     summary="Submit a job",
@@ -74,9 +66,18 @@ class CancelBody(Strict):
 )
 def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
+    admitted = admit(json_bytes(), context().capacity.now())
+    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes))
+
+
+def queue_job(wanted: Submission) -> Response:
+    """The answer to a new job, once it is stored.
+
+    Raises:
+        DiskFull, QueueFull
+    """
     shared = context()
-    admitted = admit(json_bytes(), shared.capacity.now())
-    wanted = Submission(admitted.definition, g.owner, admitted.memory_bytes)
+    require_room(shared.settings)
     row = queries.as_found(shared.submissions.submit(wanted))
     shared.doorbell.ring()
     with shared.database.read() as connection:
@@ -94,7 +95,8 @@ def list_jobs(query: ListQuery) -> Response:
     with shared.database.read() as connection:
         rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
         places = shared.queue.places(connection, rows)
-    items = [show_job(row, place) for row, place in zip(rows[: query.limit], places, strict=False)]
+    most = shared.settings.max_attempts
+    items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]
     more = len(rows) > query.limit
     return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
 
@@ -116,23 +118,7 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
                 return _labelled(Response(status=304), row)
             if body := ended.find(path.job_id, row.version):
                 return _labelled(Response(body, mimetype="application/json"), row)
-        return _job(connection, path.job_id, 200)
-
-
-@api.post(
-    "/v1/jobs/<job_id>/cancel",
-    summary="Stop a job",
-    request_body={"content": {"application/json": {"schema": CancelBody.model_json_schema()}}},
-    responses=answers(202, JobReply, 400, 404, 409, 413, 415, 422),
-)
-def cancel_job(path: JobPath) -> Response:
-    """A waiting job is cancelled at once, a running one by its worker. Repeating it is harmless."""
-    body = _cancel_body()
-    database = context().database
-    with database.write() as connection:
-        lifecycle.cancel(connection, path.job_id, g.owner, body.mode)
-    with database.read() as connection:
-        return _job(connection, path.job_id, 202)
+        return answer_job(connection, path.job_id, 200)
 
 
 @api.get("/v1/jobs/<job_id>/events", summary="The history of a job", responses=answers(200, EventsReply, 404, 422))
@@ -151,13 +137,18 @@ def list_events(path: JobPath, query: EventsQuery) -> Response:
     return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if more else None)
 
 
-def _job(connection: Connection, job_id: str, status: int) -> Response:
+def answer_job(connection: Connection, job_id: str, status: int) -> Response:
+    """A job as it is now.
+
+    Raises:
+        NotFound
+    """
     return _shown(connection, queries.find_job(connection, job_id, g.owner), status)
 
 
 def _shown(connection: Connection, row: Row[Any], status: int) -> Response:
     [place] = context().queue.places(connection, [row])
-    reply = jsonify(show_job(row, place))
+    reply = jsonify(show_job(row, place, context().settings.max_attempts))
     reply.status_code = status
     if row.status in TERMINAL:
         context().ended.keep(row.id, row.version, reply.get_data())
@@ -186,16 +177,6 @@ def _await_change(job_id: str, seconds: float) -> None:
     changed = bool(request.if_none_match) and not _knows(row)
     if not changed and row.status not in TERMINAL:
         shared.watcher.wait(job_id, row.version, seconds)
-
-
-def _cancel_body() -> CancelBody:
-    if not request.content_length and "Transfer-Encoding" not in request.headers:
-        return CancelBody()
-    value: Any = parse(json_bytes())
-    try:
-        return CancelBody.model_validate(value)
-    except ValidationError as error:
-        raise InvalidDefinition(problems_of(error, value)) from error
 
 
 def json_bytes() -> bytes:

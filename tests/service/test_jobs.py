@@ -1,60 +1,21 @@
 """The API's answers about jobs, in this process, on both databases."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from models.claims import claim
-from models.database import Database
 from models.lifecycle import cancel, finish
-from models.settings import Settings
 from models.states import Status
 from models.tables import Job
 from models.workers import Registration, beat
 from service import known_queue
-from service.app import create_app
 from service.auth import BOOTSTRAP
 from service.ended import EndedJobs
 from tests.factories import an_offer
-from tests.statements import statements
-
-HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
-SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
-
-
-class Api:
-    """The API as a client sees it, and the statements of its last GET."""
-
-    def __init__(self, database_url: str, folder: Path) -> None:
-        settings = Settings(data=folder, database_url=database_url, api_key="k" * 32, queued_jobs=150)
-        app = create_app(settings)
-        self.client: FlaskClient = app.test_client()
-        self.database: Database = app.extensions["descent"].database
-        self.statements: list[str] = []
-
-    def get(self, path: str, **headers: str) -> TestResponse:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        with statements(self.database) as self.statements:
-            return self.client.get(f"/v1/jobs{path}", headers=HEADERS | named)
-
-    def post(self, **changes: Any) -> TestResponse:
-        return self.client.post("/v1/jobs", json=SMALL | changes, headers=HEADERS)
-
-    def position(self, job_id: str) -> int:
-        return int(self.get(f"/{job_id}").json["queue"]["position"])
-
-
-@pytest.fixture
-def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
-    api = Api(database_url, tmp_path)
-    yield api
-    api.database.close()
+from tests.service.conftest import HEADERS, SMALL, Api
 
 
 def test_a_304_reads_the_version_and_nothing_else(api: Api) -> None:

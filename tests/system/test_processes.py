@@ -49,7 +49,11 @@ def test_a_job_is_killed_by_force(stack: Stack, slow: dict[str, Any]) -> None:
 def test_a_waiting_job_is_cancelled_at_once(stack: Stack, slow: dict[str, Any]) -> None:
     running, waiting = stack.post(slow), stack.post(slow)
     stack.follow(running, "running")
-    assert stack.job(waiting)["queue"] == {"position": 1, "waiting_for": "slot"}
+    assert stack.job(waiting)["queue"] | {"eta_seconds": None} == {
+        "position": 1,
+        "waiting_for": "slot",
+        "eta_seconds": None,
+    }
     assert stack.client.post(f"/v1/jobs/{waiting}/cancel").json()["status"] == "cancelled"
     stack.client.post(f"/v1/jobs/{running}/cancel", json={"mode": "force"})
     assert stack.follow(running)["status"] == "cancelled"

@@ -1,0 +1,149 @@
+"""`/v1/jobs/{id}/...`: what a client may ask of a job: stop, pause, resume, retry, clone, delete."""
+
+import shutil
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from flask import Response, g, request
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from models import lifecycle, queries
+from models.admission import admit, problems_of
+from models.definitions.base import Strict
+from models.errors import InvalidDefinition
+from models.json_body import parse
+from models.patches import PatchBody, patched, read_patch
+from models.submission import CLONE, Submission, retry
+from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
+from service.context import context
+from service.disk import require_room
+from service.openapi import Query, ValidationError, answers, json_request
+from service.replies import JobReply
+
+Body = TypeVar("Body", bound=BaseModel)
+REPLIES = answers(202, JobReply, 400, 404, 409, 413, 415, 422)
+NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429)
+
+
+class CancelBody(Strict):
+    """How to stop."""
+
+    mode: Literal["graceful", "force"] = "graceful"
+    """`graceful` stops after the step, `force` at once."""
+
+
+class NoBody(Strict):
+    """Nothing, or `{}`."""
+
+
+NOTHING = json_request(NoBody, {"nothing": {}}, required=False)
+
+
+@api.post(
+    "/v1/jobs/<job_id>/cancel",
+    summary="Stop a job",
+    request_body=json_request(CancelBody, {"after this step": {"mode": "graceful"}, "now": {"mode": "force"}}, False),
+    responses=REPLIES,
+)
+def cancel_job(path: JobPath, query: Query) -> Response:
+    """A waiting or paused job is cancelled at once, a running one by its worker."""
+    body = _optional_body(CancelBody)
+    return _moved(path.job_id, lambda connection: lifecycle.cancel(connection, path.job_id, g.owner, body.mode))
+
+
+@api.post("/v1/jobs/<job_id>/pause", summary="Pause a job", request_body=NOTHING, responses=REPLIES)
+def pause_job(path: JobPath, query: Query) -> Response:
+    """A waiting job is `paused` at once; a running one is `pausing` until its worker has written a checkpoint. A paused
+    job holds no slot, and waits for `resume`."""
+    _optional_body(NoBody)
+    return _moved(path.job_id, lambda connection: lifecycle.pause(connection, path.job_id, g.owner))
+
+
+@api.post("/v1/jobs/<job_id>/resume", summary="Resume a paused job", request_body=NOTHING, responses=REPLIES)
+def resume_job(path: JobPath, query: Query) -> Response:
+    """Puts it back into the queue, in the place it had; it goes on from its checkpoint. It was accepted once, and so is
+    never refused for the number of those that wait."""
+    _optional_body(NoBody)
+    reply = _moved(path.job_id, lambda connection: lifecycle.resume(connection, path.job_id, g.owner))
+    context().doorbell.ring()
+    return reply
+
+
+@api.post("/v1/jobs/<job_id>/retry", summary="Run a failed job again", request_body=NOTHING, responses=NEW_JOB)
+def retry_job(path: JobPath, query: Query) -> Response:
+    """A new job of the same definition, child of one that failed or was cancelled; as long as that child has not ended,
+    the answer is the same child."""
+    _optional_body(NoBody)
+    shared = context()
+    require_room(shared.settings)
+    with shared.database.write() as connection:
+        child = retry(connection, path.job_id, g.owner, shared.settings.queued_jobs)
+    shared.doorbell.ring()
+    with shared.database.read() as connection:
+        reply = answer_job(connection, child, 202)
+    reply.headers["Location"] = f"/v1/jobs/{child}"
+    return reply
+
+
+CLONES = json_request(
+    PatchBody,
+    {
+        "another rate": {"patch": [{"op": "replace", "path": "/training/optimizer/learning_rate", "value": 0.01}]},
+        "the same again": {"patch": []},
+    },
+)
+
+
+@api.post(
+    "/v1/jobs/<job_id>/clones",
+    summary="A new job from this definition, with a JSON Patch",
+    request_body=CLONES,
+    responses=NEW_JOB,
+)
+def clone_job(path: JobPath, query: Query) -> Response:
+    """Applies a patch (RFC 6902) to the job's definition as GET shows it, and submits what comes of it. A patch that
+    does not apply is refused with the place of its operation, `/patch/i`; problems of the patched definition have their
+    places in that. The new job has this one for its `parent`."""
+    shared = context()
+    operations = read_patch(parse(json_bytes()))
+    with shared.database.read() as connection:
+        parent = queries.find_job(connection, path.job_id, g.owner)
+    body = patched(parent.definition, operations, shared.settings.body_bytes)
+    admitted = admit(body, shared.capacity.now())
+    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE))
+
+
+@api.delete(
+    "/v1/jobs/<job_id>",
+    summary="Delete a job that has ended",
+    responses=answers(204, None, 404, 409, 422),
+)
+def delete_job(path: JobPath, query: Query) -> Response:
+    """With its history, metrics, statistics and checkpoints. One that has not ended is a 409: cancel it first."""
+    shared = context()
+    with shared.database.write() as connection:
+        lifecycle.remove(connection, path.job_id, g.owner)
+    shared.ended.forget(path.job_id)
+    # The workers remove what is left.
+    shutil.rmtree(shared.settings.data.absolute() / "checkpoints" / path.job_id, ignore_errors=True)
+    return Response(status=204)
+
+
+def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
+    """The job after a move."""
+    database = context().database
+    with database.write() as connection:
+        move(connection)
+    with database.read() as connection:
+        return answer_job(connection, job_id, 202)
+
+
+def _optional_body(model: type[Body]) -> Body:
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return model()
+    value = parse(json_bytes())
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidDefinition(problems_of(error, value)) from error
