@@ -139,8 +139,8 @@ def create_database_engine(url: str) -> Engine:
         engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None}, **options)
         event.listen(engine, "connect", _configure_sqlite)
         return engine
-    # A process that stops inside a transaction must not hold its locks for ever.
-    arguments = {"options": "-c idle_in_transaction_session_timeout=30000", "connect_timeout": 5}
+    # A process that stops inside a transaction must not hold its locks for long: others may wait to claim.
+    arguments = {"options": "-c idle_in_transaction_session_timeout=10000", "connect_timeout": 5}
     engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args=arguments, **options)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _test_if_idle)

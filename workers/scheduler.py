@@ -91,7 +91,9 @@ class Scheduler:
             try:
                 self._fill_slots()
                 self.spares.fill()
-            except (SQLAlchemyError, OSError, EOFError):
+            except SQLAlchemyError as problem:
+                log.warning("no job could be claimed: %s", problem)
+            except Exception:  # whatever it was, this thread has slots to fill
                 log.exception("no job could be claimed, or no runner forked")
             self._wake.wait(self._settings.idle_poll_seconds)
 
