@@ -248,7 +248,7 @@ def test_a_killed_runner_takes_its_ranks_along(runner: RunnerProcess) -> None:
 
 def test_a_cancel_reaches_all_ranks_at_the_same_step(runner: RunnerProcess) -> None:
     pids = reach_first_step(runner)
-    runner.cancel()
+    runner.ask("cancel")
     asked_at = time.monotonic()
     ended = last_report(runner)
     assert isinstance(ended, Ended)
