@@ -1,4 +1,4 @@
-"""The soak: hundreds of jobs, a third of them long enough for checkpoints, and faults drawn by a seeded generator among all that the system tests know.
+"""The soak: hundreds of jobs, a third of them long enough for checkpoints, and seeded faults of all kinds.
 
     python -m tests.system.chaos --seed 1 --faults 1000 --backend production
 
