@@ -58,7 +58,7 @@ LONG: list[dict[str, Any]] = [
     {
         "network": {"family": "rnn", "cell": "lstm", "hidden": 32},
         "data": {"dataset": "digits_rows"},
-        "training": {"epochs": 20, "optimizer": ADAM},
+        "training": {"epochs": 60, "optimizer": ADAM},
     },
     {
         "network": {
@@ -69,20 +69,20 @@ LONG: list[dict[str, Any]] = [
             "norm": "batch",
         },
         "data": {"dataset": "digits"},
-        "training": {"epochs": 15, "optimizer": ADAM},
+        "training": {"epochs": 50, "optimizer": ADAM},
     },
     {
         "network": {"family": "dnn", "hidden": [32, 32, 32], "activation": "sigmoid"},
         "data": {"dataset": "digits"},
-        "training": {"epochs": 20, "optimizer": ADAM, "pretraining": {"kind": "autoencoder", "epochs": 10}},
+        "training": {"epochs": 60, "optimizer": ADAM, "pretraining": {"kind": "autoencoder", "epochs": 40}},
     },
     {
         "network": {"family": "dnn", "hidden": [32]},
         "data": {"dataset": "digits"},
-        "training": {"epochs": 25, "restarts": 3, "optimizer": ADAM},
+        "training": {"epochs": 80, "restarts": 3, "optimizer": ADAM},
     },
 ]
-"""Two to five seconds, of which each one ends with a checkpoint."""
+"""Two to five seconds, with a checkpoint each second."""
 DEFINITIONS = SHORT + LONG
 SHARES = [2 / len(SHORT)] * len(SHORT) + [1 / len(LONG)] * len(LONG)
 """A third of the jobs is long."""
@@ -178,11 +178,19 @@ class Chaos:
         os.kill(self.random.choice(pids), number)
         return True
 
+    def busy(self) -> list[int]:
+        """The runners; every other time once a job that runs has a checkpoint, if one has soon."""
+        has_one = select(Job.id).where(Job.status == Status.RUNNING, Job.checkpoint.is_not(None)).limit(1)
+        ends = time.monotonic() + self.random.choice([0.0, 1.5])
+        while time.monotonic() < ends and not self.read(lambda connection: connection.scalar(has_one)):
+            time.sleep(0.05)
+        return self.stack.runners()
+
     def kill_runner(self) -> bool:
-        return self.to_one(self.stack.runners(), signal.SIGKILL)
+        return self.to_one(self.busy(), signal.SIGKILL)
 
     def crash_runner(self) -> bool:
-        return self.to_one(self.stack.runners(), signal.SIGSEGV)
+        return self.to_one(self.busy(), signal.SIGSEGV)
 
     def freeze_runner(self) -> bool:
         return self.freeze(self.stack.runners(), self.random.uniform(0.1, 1))
@@ -273,7 +281,10 @@ class Chaos:
         return self.random.choice(list(self.jobs)[-2 * MOST_WAITING :])
 
     def pause_some(self) -> bool:
-        """One that waits or runs."""
+        """One that runs, or of all the last, most of which wait."""
+        running = self.read(lambda connection: jobs_that_are(connection, Status.RUNNING))
+        if running and self.random.random() < 0.5:
+            return self.move(lifecycle.pause, self.random.choice(running))
         return bool(self.jobs) and self.move(lifecycle.pause, self.some_job())
 
     def resume_some(self, share: float) -> None:
