@@ -47,3 +47,5 @@ class Doorbell:
         except (OperationalError, OSError) as error:
             # The job is committed; an idle worker finds it by itself within seconds.
             log.warning("the broker is away: %s", error)
+        except Exception:  # a file that another process is writing raises what its reader makes of it
+            log.warning("nobody was rung", exc_info=True)

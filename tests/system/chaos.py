@@ -1,4 +1,4 @@
-"""The soak: hundreds of small jobs, and faults drawn by a seeded generator among all that the system tests know.
+"""The soak: hundreds of jobs, a third of them long enough for checkpoints, and seeded faults of all kinds.
 
     python -m tests.system.chaos --seed 1 --faults 1000 --backend production
 
@@ -18,32 +18,76 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from models import lifecycle
+from models.database import Database
+from models.errors import IllegalMove
 from models.queue import DOORBELL, create_celery
 from models.settings import read_settings
-from tests.system.invariants import check_invariants, violations
+from models.states import Status
+from models.submission import retry
+from models.tables import Event, Job
+from service.auth import BOOTSTRAP
+from tests.system.invariants import TWICE, changed_ends, check_invariants, violations
 from tests.system.servers import BACKENDS
 from tests.system.stack import LEASE_SECONDS, Stack, exists, result_of
 
 MOST_WAITING = 12
 """Jobs under way: enough that both slots are always busy."""
-PAUSE_SECONDS = 0.25, 0.7
+PAUSE_SECONDS = 0.1, 0.6
 """Between two faults."""
-END_SECONDS = 180
+END_SECONDS = 240
 
-DEFINITIONS: list[dict[str, Any]] = [
+ADAM = {"kind": "adam", "learning_rate": 0.003}
+SHORT: list[dict[str, Any]] = [
     {"network": {"family": "dnn", "hidden": [16]}, "data": {"dataset": "digits"}, "training": {"epochs": 20}},
     {"network": {"family": "dnn", "hidden": [8, 8]}, "data": {"dataset": "xor"}, "training": {"epochs": 60}},
     {
         "network": {"family": "dnn", "hidden": [32], "dropout": 0.2},
         "data": {"dataset": "digits"},
-        "training": {"epochs": 40, "optimizer": {"kind": "adam", "learning_rate": 0.003}},
+        "training": {"epochs": 40, "optimizer": ADAM},
     },
     {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}, "training": {"epochs": 2}},
 ]
+LONG: list[dict[str, Any]] = [
+    {
+        "network": {"family": "rnn", "cell": "lstm", "hidden": 32},
+        "data": {"dataset": "digits_rows"},
+        "training": {"epochs": 60, "optimizer": ADAM},
+    },
+    {
+        "network": {
+            "family": "cnn",
+            "blocks": [{"filters": 8, "kernel": 3, "pool": "max"}],
+            "hidden": [16],
+            "dropout": 0.2,
+            "norm": "batch",
+        },
+        "data": {"dataset": "digits"},
+        "training": {"epochs": 50, "optimizer": ADAM},
+    },
+    {
+        "network": {"family": "dnn", "hidden": [32, 32, 32], "activation": "sigmoid"},
+        "data": {"dataset": "digits"},
+        "training": {"epochs": 60, "optimizer": ADAM, "pretraining": {"kind": "autoencoder", "epochs": 40}},
+    },
+    {
+        "network": {"family": "dnn", "hidden": [32]},
+        "data": {"dataset": "digits"},
+        "training": {"epochs": 80, "restarts": 3, "optimizer": ADAM},
+    },
+]
+"""Two to five seconds, with a checkpoint each second."""
+DEFINITIONS = SHORT + LONG
+SHARES = [2 / len(SHORT)] * len(SHORT) + [1 / len(LONG)] * len(LONG)
+"""A third of the jobs is long."""
+
+Result = TypeVar("Result")
 
 
 class Chaos:
@@ -55,15 +99,20 @@ class Chaos:
         self.jobs: dict[str, int] = {}
         """Each job that was answered with 202, and the number of its definition."""
         self.cancelled: set[str] = set()
+        self.broken: list[str] = []
+        """Promises that were seen broken on the way."""
+        self.database = Database(stack.database_url)
         self.injected: Counter[str] = Counter()
         celery = create_celery(read_settings(stack.environment), publisher=True)
         self.ring = lambda: celery.send_task(DOORBELL, ignore_result=True)
         self.later: list[threading.Timer] = []
+        self.resumed: Counter[str] = Counter()
 
     def faults(self) -> dict[Callable[[], bool], int]:
         """Each fault, and how often it is drawn. One that costs the service seconds to recover from is rarer."""
         common = {
             self.kill_runner: 30, self.crash_runner: 10, self.freeze_runner: 10, self.cancel_some: 10,
+            self.pause_some: 20, self.retry_some: 4,
             self.ring_often: 8, self.broker_dies: 8, self.broker_freezes: 6, self.broker_forgets: 8,
             self.database_away: 6, self.kill_api: 3, self.kill_worker: 3, self.end_worker: 2, self.kill_fork_server: 2,
             self.sleep_beyond_the_lease: 2, self.kill_launcher: 1,
@@ -76,22 +125,35 @@ class Chaos:
         ends = time.monotonic() + seconds
         while self.injected.total() < faults and time.monotonic() < ends:
             self.post_some()
+            self.resume_some(0.3)
             fault = self.random.choices(list(kinds), list(kinds.values()))[0]
-            with suppress(ProcessLookupError, httpx.TransportError, AssertionError):
+            with suppress(ProcessLookupError, httpx.TransportError, SQLAlchemyError):
                 if fault():
                     self.injected[fault.__name__] += 1
                     if self.injected.total() % 20 == 0:
-                        print(f"{self.injected.total()} faults, {len(self.jobs)} jobs", flush=True)
+                        self.look()
             time.sleep(self.random.uniform(*PAUSE_SECONDS))
 
+    def look(self) -> None:
+        """What has ended stays as it was."""
+        self.broken += self.read(lambda connection: changed_ends(self.stack, all_jobs(connection)))
+        print(f"{self.injected.total()} faults, {len(self.jobs)} jobs", flush=True)
+
+    def read(self, question: Callable[[Connection], Result]) -> Result:
+        with self.database.read() as connection:
+            return question(connection)
+
     def post_some(self) -> None:
-        with suppress(httpx.TransportError, KeyError):
-            waiting = self.stack.client.get("/v1/jobs", params={"status": "queued", "limit": 200}, timeout=3).json()
-            for _ in range(MOST_WAITING - len(waiting["items"])):
-                number = self.random.randrange(len(DEFINITIONS))
+        with suppress(httpx.TransportError):
+            page = self.stack.client.get("/v1/jobs", params={"status": "queued", "limit": 200}, timeout=3)
+            waiting = len(page.json()["items"]) if page.status_code == 200 else MOST_WAITING
+            for _ in range(MOST_WAITING - waiting):
+                number = self.random.choices(range(len(DEFINITIONS)), SHARES)[0]
                 reply = self.stack.client.post("/v1/jobs", json=DEFINITIONS[number], timeout=10)
                 if reply.status_code == 202:
                     self.jobs[reply.json()["id"]] = number
+                elif reply.status_code != 503:
+                    self.broken.append(f"a POST was answered {reply.status_code}: {reply.text}")
 
     def settle(self) -> None:
         """Everything is given back, and each job comes to its end."""
@@ -104,7 +166,9 @@ class Chaos:
         self.stack.await_ready()
         ends = time.monotonic() + END_SECONDS
         while (left := self.stack.under_way()) and time.monotonic() < ends:
+            self.resume_some(1.0)
             self.stack.job(left[-1]["id"], wait=2)
+        self.database.close()
 
     # Faults: each says whether it found something to break.
 
@@ -114,23 +178,31 @@ class Chaos:
         os.kill(self.random.choice(pids), number)
         return True
 
+    def busy(self) -> list[int]:
+        """The runners; every other time once a job that runs has a checkpoint, if one has soon."""
+        has_one = select(Job.id).where(Job.status == Status.RUNNING, Job.checkpoint.is_not(None)).limit(1)
+        ends = time.monotonic() + self.random.choice([0.0, 1.5])
+        while time.monotonic() < ends and not self.read(lambda connection: connection.scalar(has_one)):
+            time.sleep(0.05)
+        return self.stack.runners()
+
     def kill_runner(self) -> bool:
-        return self.to_one(self.stack.runners(), signal.SIGKILL)
+        return self.to_one(self.busy(), signal.SIGKILL)
 
     def crash_runner(self) -> bool:
-        return self.to_one(self.stack.runners(), signal.SIGSEGV)
+        return self.to_one(self.busy(), signal.SIGSEGV)
 
     def freeze_runner(self) -> bool:
         return self.freeze(self.stack.runners(), self.random.uniform(0.1, 1))
 
     def kill_worker(self) -> bool:
-        return self.to_one([self.stack.worker()], signal.SIGKILL)
+        return self.to_one(self.stack.workers(), signal.SIGKILL)
 
     def end_worker(self) -> bool:
-        return self.to_one([self.stack.worker()], signal.SIGTERM)
+        return self.to_one(self.stack.workers(), signal.SIGTERM)
 
     def sleep_beyond_the_lease(self) -> bool:
-        return self.freeze([self.stack.worker()], LEASE_SECONDS + 1)
+        return self.freeze(self.stack.workers(), LEASE_SECONDS + 1)
 
     def freeze(self, pids: list[int], seconds: float) -> bool:
         if not pids:
@@ -199,32 +271,94 @@ class Chaos:
     def cancel_some(self) -> bool:
         if not self.jobs:
             return False
-        job_id = self.random.choice(list(self.jobs)[-2 * MOST_WAITING :])
+        job_id = self.some_job()
         reply = self.stack.client.post(f"/v1/jobs/{job_id}/cancel", timeout=10)
         if reply.status_code == 202:
             self.cancelled.add(job_id)
         return reply.status_code == 202
+
+    def some_job(self) -> str:
+        return self.random.choice(list(self.jobs)[-2 * MOST_WAITING :])
+
+    def pause_some(self) -> bool:
+        """One that runs, or of all the last, most of which wait."""
+        running = self.read(lambda connection: jobs_that_are(connection, Status.RUNNING))
+        if running and self.random.random() < 0.5:
+            return self.move(lifecycle.pause, self.random.choice(running))
+        return bool(self.jobs) and self.move(lifecycle.pause, self.some_job())
+
+    def resume_some(self, share: float) -> None:
+        """Some of the paused, if they are not cancelled instead."""
+        with suppress(SQLAlchemyError):
+            for job_id in self.read(lambda connection: jobs_that_are(connection, Status.PAUSED)):
+                if self.random.random() < share / 8:
+                    if self.move(lifecycle.cancel, job_id, "graceful"):
+                        self.cancelled.add(job_id)
+                elif self.random.random() < share:
+                    self.move(lifecycle.resume, job_id)
+
+    def retry_some(self) -> bool:
+        """A cancelled one, as a new job."""
+        with self.database.write() as connection:
+            found = [job_id for job_id in jobs_that_are(connection, Status.CANCELLED) if job_id in self.jobs]
+            if not found:
+                return False
+            job_id = self.random.choice(found)
+            child = retry(connection, job_id, BOOTSTRAP, 10_000)
+        self.jobs[child] = self.jobs[job_id]
+        return True
+
+    def move(self, move: Callable[..., None], job_id: str, *arguments: str) -> bool:
+        """As a client may ask for it; false where the job is not in a state for it."""
+        with suppress(IllegalMove), self.database.write() as connection:
+            move(connection, job_id, BOOTSTRAP, *arguments)
+            return True
+        return False
 
     # The balance
 
     def balance(self) -> dict[str, list[str]]:
         """What must be empty, by kind."""
         wanted = [result_of(self.stack, self.stack.train(definition)["id"]) for definition in DEFINITIONS]
-        wrong: dict[str, list[str]] = {name: [] for name in ("lost", "wrong state", "unequal weights", "done twice")}
+        kinds = "lost", "wrong state", "unequal weights", "done twice", "other broken invariants"
+        wrong: dict[str, list[str]] = {name: [] for name in kinds}
         for job_id, number in self.jobs.items():
             reply = self.stack.client.get(f"/v1/jobs/{job_id}")
             job = reply.json()
             if reply.status_code != 200 or not job["terminal"]:
                 wrong["lost"].append(f"{job_id}: {reply.status_code} {job.get('status')}")
             elif job["status"] == "succeeded":
-                found = result_of(self.stack, job_id)
-                different = [name for name in found if found[name] != wanted[number][name]]
+                result = result_of(self.stack, job_id)
+                different = [name for name in result if result[name] != wanted[number][name]]
                 wrong["unequal weights"] += [f"{job_id}: {different}"] if different else []
             elif not (job["status"] == "cancelled" and job_id in self.cancelled):
                 wrong["wrong state"].append(f"{job_id}: {job['status']} {job.get('error')}")
         with self.stack.reading() as connection:
-            wrong["done twice"] = violations(self.stack, connection)
+            found = self.broken + violations(self.stack, connection)
+            self.resumed = resumed_attempts(connection)
+        wrong["done twice"] = [text for text in found if text.startswith(TWICE)]
+        wrong["other broken invariants"] = [text for text in found if not text.startswith(TWICE)]
         return wrong
+
+
+def all_jobs(connection: Connection) -> list[Any]:
+    return list(connection.execute(select(Job.__table__)).all())
+
+
+def jobs_that_are(connection: Connection, status: Status) -> list[str]:
+    return list(connection.scalars(select(Job.id).where(Job.status == status).order_by(Job.id)))
+
+
+def resumed_attempts(connection: Connection) -> Counter[str]:
+    """Attempts after a job's first: of all, those that began where a checkpoint was, as their first epoch shows."""
+    query = select(Event.job_id, Event.type, Event.attempt, Event.data).where(Event.attempt > 1).order_by(Event.id)
+    begun: dict[tuple[str, int], int] = {}
+    count: Counter[str] = Counter()
+    for event in connection.execute(query):
+        count["all"] += event.type == "job.started"
+        if event.type == "job.epoch":
+            begun.setdefault((event.job_id, event.attempt), event.data["epoch"])
+    return count + Counter({"resumed": sum(epoch > 1 for epoch in begun.values())})
 
 
 def soak(backend_name: str, folder: Path, seed: int, faults: int, seconds: float) -> dict[str, list[str]]:
@@ -253,6 +387,8 @@ def table(chaos: Chaos, wrong: dict[str, list[str]], backend: str, seed: int, se
     lines.append(f"| jobs | {len(chaos.jobs)} |")
     lines.append(f"| faults injected | {chaos.injected.total()} |")
     lines += [f"| - {name.replace('_', ' ')} | {count} |" for name, count in chaos.injected.most_common()]
+    lines.append(f"| attempts after the first | {chaos.resumed['all']} |")
+    lines.append(f"| - that went on from a checkpoint | {chaos.resumed['resumed']} |")
     lines += [f"| **{name}** | {len(found)} |" for name, found in wrong.items()]
     lines += ["", *(f"{name}: {text}" for name, found in wrong.items() for text in found[:20])]
     return "\n".join(lines)

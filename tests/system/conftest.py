@@ -1,6 +1,9 @@
 """One running service for each kind of back end: embedded (SQLite and files), and on PostgreSQL and Valkey."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +62,14 @@ def slow() -> dict[str, Any]:
         "data": {"dataset": "digits"},
         "training": {"epochs": 100_000},
     }
+
+
+def compiled(name: str, folder: Path) -> str:
+    """The library of `<name>.c`, to be preloaded."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    library = folder / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return str(library)

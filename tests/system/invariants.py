@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from models.database import database_now
+from models.database import database_now, lease_now
 from models.series import Chunk
 from models.states import HELD, TERMINAL, Status
 from models.tables import TERMINAL_EVENTS, Event, Job, Statistics, Worker, epochs
 from tests.system.stack import LEASE_SECONDS, Stack, exists, parent_of
 
+TWICE = "done twice: "
+"""What a broken promise begins with where an end, or a row, is there twice."""
 IDLE_SECONDS = 30
 SLACK_SECONDS = 5
 """How long after the end of its lease a job may look as if it ran: somebody has to sweep."""
@@ -32,21 +34,30 @@ def check_invariants(stack: Stack) -> None:
 
 def violations(stack: Stack, connection: Connection) -> list[str]:
     """Each broken promise in words, of the jobs that had not ended at the last look."""
-    now = connection.scalar(select(database_now()))
+    now, lease_time = connection.execute(select(database_now(), lease_now())).one()
     jobs = connection.execute(select(Job.__table__)).all()
-    wrong = []
+    wrong = changed_ends(stack, jobs)
     for job in jobs:
-        if job.status in TERMINAL:
-            seen = job.status, job.attempt, job.finished_at, job.epoch, job.step
-            if stack.ended.setdefault(job.id, seen) != seen:
-                wrong.append(f"{job.id} had ended as {stack.ended[job.id]} and is now {seen}")
-        elif job.status in HELD and job.lease_until < now - SLACK_SECONDS:
-            wrong.append(f"{job.id} is {job.status}, and its lease is over for {now - job.lease_until:.1f} s")
+        if job.status in HELD and job.lease_until < lease_time - SLACK_SECONDS:
+            wrong.append(f"{job.id} is {job.status}, and its lease is over for {lease_time - job.lease_until:.1f} s")
     wrong += idle_workers(connection, now)
     fresh = [job for job in jobs if job.id not in stack.checked]
     wrong += wrong_events(connection, fresh)
     wrong += wrong_rows(connection, fresh)
     stack.checked |= {job.id for job in fresh if job.status in TERMINAL}
+    return wrong
+
+
+def changed_ends(stack: Stack, jobs: list[Any]) -> list[str]:
+    """Jobs that had ended at the last look and are not as they were."""
+    wrong = []
+    for job in jobs:
+        if job.status in TERMINAL:
+            seen = job.status, job.attempt, job.finished_at, job.epoch, job.step
+            if stack.ended.setdefault(job.id, seen) != seen:
+                wrong.append(f"{TWICE}{job.id} had ended as {stack.ended[job.id]} and is now {seen}")
+        elif job.id in stack.ended:
+            wrong.append(f"{TWICE}{job.id} had ended as {stack.ended[job.id]} and is now {job.status}")
     return wrong
 
 
@@ -66,11 +77,12 @@ def wrong_events(connection: Connection, jobs: list[Any]) -> list[str]:
         terminal = [event.type for event in events if event.type in TERMINAL_EVENTS]
         expected = [f"job.{job.status}"] if job.status in TERMINAL else []
         if terminal != expected:
-            wrong.append(f"{job.id} is {job.status}, its terminal events are {terminal}")
+            twice = TWICE if len(terminal) > 1 else ""
+            wrong.append(f"{twice}{job.id} is {job.status}, its terminal events are {terminal}")
         if terminal and events[-1].type not in TERMINAL_EVENTS:
             wrong.append(f"{job.id}: after its end came {events[-1].type}")
         told = Counter((event.attempt, event.data["epoch"]) for event in events if event.type == "job.epoch")
-        wrong += [f"{job.id}: epoch {place} is told {count} times" for place, count in told.items() if count > 1]
+        wrong += [f"{TWICE}{job.id}: epoch {place} is told {count} times" for place, count in told.items() if count > 1]
     return wrong
 
 
@@ -92,7 +104,7 @@ def wrong_rows(connection: Connection, jobs: list[Any]) -> list[str]:
             steps[row.series] += here
         for series, places in steps.items():
             if any(after <= before for before, after in pairwise(places)):
-                wrong.append(f"{job.id}: steps of {series} overlap")
+                wrong.append(f"{TWICE}{job.id}: steps of {series} overlap")
     return wrong
 
 
@@ -103,7 +115,9 @@ def idle_workers(connection: Connection, now: float) -> list[str]:
     wrong = [f"{worker.id} holds {holds[worker.id]} jobs" for worker in workers if holds[worker.id] > len(worker.slots)]
     idle = [w.id for w in workers if holds[w.id] < len(w.slots) and now - w.started_at > IDLE_SECONDS]
     if idle:
-        latest = select(Event.at).where(Event.job_id == Job.id, Event.type.in_(("job.queued", "job.requeued")))
+        latest = select(Event.at).where(
+            Event.job_id == Job.id, Event.type.in_(("job.queued", "job.requeued", "job.resumed"))
+        )
         waits = select(Job.id).where(
             Job.status == Status.QUEUED,
             latest.order_by(Event.id.desc()).limit(1).scalar_subquery() < now - IDLE_SECONDS,

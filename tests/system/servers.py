@@ -198,6 +198,19 @@ class DatabaseServer:
         finally:
             self.start()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Connections stay, new ones are accepted, and nothing is ever answered."""
+        assert self.process is not None
+        pids = [self.process.pid, *children_of(self.process.pid)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def kill_backends(self) -> None:
         """Every connection is cut, whatever it is doing."""
         self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'descent'")
@@ -294,5 +307,6 @@ class Production:
 BACKENDS: dict[str, type[Embedded] | type[Production]] = {"embedded": Embedded, "production": Production}
 
 
-def is_root() -> bool:
-    return os.geteuid() == 0
+def children_of(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]

@@ -23,7 +23,7 @@ from tests.system.servers import Embedded, Production, die_with_parent
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "a-key-for-the-system-tests-0123456789"
-START_SECONDS = 60
+START_SECONDS = 90
 LEASE_SECONDS = 3.0
 
 
@@ -85,9 +85,12 @@ class Stack:
 
     def worker_is_up(self) -> bool:
         with suppress(SQLAlchemyError), self.reading() as connection:
-            pids = {worker["pid"] for worker in alive(connection, LEASE_SECONDS)}
-            return bool(pids & set(self.processes("-m workers")))
+            return bool(self.living(connection) & set(self.processes("-m workers")))
         return False
+
+    def living(self, connection: Connection) -> set[int]:
+        """The workers that were heard of within a lease."""
+        return {worker["pid"] for worker in alive(connection, LEASE_SECONDS)}
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -141,9 +144,12 @@ class Stack:
 
     def worker(self) -> int:
         """The launcher's worker."""
-        found = [pid for pid in self.processes("-m workers") if parent_of(pid) == self.launcher.pid]
-        assert len(found) == 1, found
-        return found[0]
+        (found,) = self.workers()
+        return found
+
+    def workers(self) -> list[int]:
+        """It, or none while it is started again."""
+        return [pid for pid in self.processes("-m workers") if parent_of(pid) == self.launcher.pid]
 
     def runners(self) -> list[int]:
         """Sessions of their own among the children of the fork server: the jobs that train."""
@@ -171,7 +177,7 @@ class Stack:
             )
         self.helpers.add(process.pid)
         try:
-            await_true(lambda: process.pid in self._registered(), 40)
+            await_true(lambda: process.pid in self._registered(), START_SECONDS)
             yield process.pid
         finally:
             self.helpers.discard(process.pid)
@@ -217,9 +223,9 @@ class Stack:
         return self.client.post(f"/v1/jobs/{job_id}/cancel", json={"mode": mode} if mode else None).status_code
 
     def under_way(self) -> list[dict[str, Any]]:
-        """Jobs that wait for a worker, or have one."""
+        """Jobs that have not ended."""
         found: list[dict[str, Any]] = []
-        for status in ("queued", "running", "cancelling"):
+        for status in ("queued", "running", "pausing", "paused", "cancelling"):
             found += self.client.get("/v1/jobs", params={"status": status, "limit": 200}).json()["items"]
         return found
 
@@ -248,7 +254,9 @@ class Stack:
             after = {"after": page["next"]}
 
     def event_types(self, job_id: str) -> list[str]:
-        return [event["type"] for event in self.events(job_id) if event["type"] != "job.epoch"]
+        """Without epochs and checkpoints."""
+        told = "job.epoch", "job.checkpoint"
+        return [event["type"] for event in self.events(job_id) if event["type"] not in told]
 
     def example(self, name: str) -> dict[str, Any]:
         definition: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_text())
@@ -289,6 +297,14 @@ def exists(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def state_of(pid: int) -> str:
+    """`R`, `S`, `T` (stopped), `Z`, ..., as the kernel has it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
 
 
 def parent_of(pid: int) -> int:

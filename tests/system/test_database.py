@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ import pytest
 from tests.system.commit_proxy import CommitProxy
 from tests.system.invariants import check_invariants
 from tests.system.servers import helper
-from tests.system.stack import LEASE_SECONDS, Stack, await_true, same_result
+from tests.system.stack import LEASE_SECONDS, Stack, await_true, exists, same_result, state_of
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},
@@ -27,6 +26,7 @@ BRIEF: dict[str, Any] = {
     "data": {"dataset": "digits"},
     "training": {"epochs": 60},
 }
+"""A second or two of training."""
 
 
 @contextmanager
@@ -109,6 +109,18 @@ def test_a_database_that_restarts_while_small_jobs_come_and_go_costs_none(produc
     assert production.worker() == worker
 
 
+@pytest.mark.fault(13)
+def test_a_job_whose_database_freezes_beyond_the_lease_is_stopped_and_goes_on_when_it_is_back(
+    production: Stack,
+) -> None:
+    with running(production) as job_id:
+        runner = production.runners()[0]
+        with production.database.frozen():
+            await_true(lambda: not exists(runner), LEASE_SECONDS + 1)
+            time.sleep(LEASE_SECONDS)
+        await_true(lambda: production.job(job_id)["attempt"] == 2)
+
+
 @pytest.mark.fault(14)
 @pytest.mark.parametrize("moment", ["job.started", "job.epoch", "job.succeeded"])
 def test_a_commit_whose_reply_is_lost_is_done_once(production: Stack, moment: str) -> None:
@@ -159,10 +171,6 @@ def test_a_sleeper_in_a_transaction_is_thrown_out_by_the_server(production: Stac
         assert production.train(TINY)["status"] == "succeeded"
 
 
-def stopped(pid: int) -> bool:
-    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
-
-
 @pytest.mark.fault(15)
 @pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.long)])
 def test_a_worker_that_is_stopped_while_it_writes_blocks_nobody_for_ever(stack: Stack, times: int) -> None:
@@ -170,7 +178,7 @@ def test_a_worker_that_is_stopped_while_it_writes_blocks_nobody_for_ever(stack: 
     jobs = [stack.post(TINY) for _ in range(10 * times)]
     for _ in range(times):
         os.kill(worker, signal.SIGSTOP)
-        await_true(lambda: stopped(worker))
+        await_true(lambda: state_of(worker) == "T")
         time.sleep(0.2)
         os.kill(worker, signal.SIGCONT)
         time.sleep(0.1)

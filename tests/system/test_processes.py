@@ -89,14 +89,15 @@ def test_a_job_whose_process_dies_each_time_fails_and_the_queue_goes_on(stack: S
 
 @pytest.mark.fault(3)
 def test_a_worker_that_is_killed_leaves_no_orphan_and_loses_no_job(stack: Stack, slow: dict[str, Any]) -> None:
-    job_id = stack.post(slow | {"training": {"epochs": 300}})
-    await_true(lambda: stack.job(job_id)["progress"]["step"] > 0)
-    orphans = stack.runners()
-    worker = stack.worker()
-    os.kill(worker, signal.SIGKILL)
-    await_true(lambda: not any(map(exists, orphans)))
-    await_true(lambda: stack.job(job_id)["attempt"] == 2)
-    assert stack.follow(job_id)["status"] == "succeeded"
+    job_id = stack.post(slow)
+    orphan = stack.await_runner(job_id)
+    os.kill(stack.worker(), signal.SIGKILL)
+    # It would train for minutes.
+    await_true(lambda: not exists(orphan), 5)
+    await_true(lambda: stack.job(job_id)["attempt"] == 2, 60)
+    stack.await_runner(job_id)
+    stack.cancel(job_id, "force")
+    assert stack.follow(job_id)["status"] == "cancelled"
 
 
 @pytest.mark.fault(5)
@@ -166,6 +167,8 @@ def test_a_job_is_cancelled_after_its_fork_server_was_killed(stack: Stack, slow:
     finally:
         if exists(runner):
             os.kill(runner, signal.SIGKILL)
+    # The runner that was waiting outlived the server that forked it; it takes the next job.
+    assert stack.train(BRIEF)["status"] == "succeeded"
 
 
 @pytest.mark.fault(4)
@@ -242,16 +245,20 @@ def test_however_a_process_dies_its_job_runs_again_and_says_why(stack: Stack, nu
 
 @pytest.mark.fault(17)
 def test_a_job_that_needs_more_memory_than_there_is_fails_and_says_so(stack: Stack) -> None:
-    """Its process may have no more than it has already and a little: the next large tensor finds no room."""
+    """Its processes may have no more than they have already and a little: the next large tensor finds no room. The
+    second attempt is made lest another job had the memory."""
     await_true(lambda: stack.forked() and stack.fork_servers())
-    for pid in stack.forked():
-        if pid not in stack.fork_servers():
+    wide = {"network": {"family": "dnn", "hidden": [6000, 6000]}, "data": {"dataset": "xor"}, "training": {"epochs": 1}}
+    try:
+        for pid in stack.forked():
             in_use = 4096 * int(Path(f"/proc/{pid}/statm").read_text().split()[0])
             resource.prlimit(pid, resource.RLIMIT_AS, (in_use + 100_000_000, resource.RLIM_INFINITY))
-    wide = {"network": {"family": "dnn", "hidden": [6000, 6000]}, "data": {"dataset": "xor"}, "training": {"epochs": 1}}
-    job, next_job = stack.train(wide), stack.train(BRIEF)
-    assert (job["status"], job["error"]["code"]) == ("failed", "out_of_memory")
-    assert next_job["status"] == "succeeded"
+        job = stack.train(wide)
+    finally:
+        for pid in stack.forked():
+            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "out_of_memory", 2)
+    assert stack.train(BRIEF)["status"] == "succeeded"
 
 
 @pytest.mark.fault(17)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import update
 
-from models.database import Database, database_now
+from models.database import Database, lease_now
 from models.tables import Job
 from tests.factories import a_claim, a_queued_job, event_types
 
@@ -39,7 +39,7 @@ def test_sweepers_that_sweep_at_once_give_each_job_back_once(
         line = [sys.executable, "-c", SWEEPER, database_url]
         sweepers = [subprocess.Popen(line, stdin=subprocess.PIPE) for _ in range(3)]
         with database.write() as connection:
-            connection.execute(update(Job).values(lease_until=database_now() - 1))
+            connection.execute(update(Job).values(lease_until=lease_now() - 1))
         for sweeper in sweepers:
             assert sweeper.stdin is not None
             sweeper.stdin.write(b"go\n")
