@@ -37,19 +37,32 @@ class FolderChannel(filesystem.Channel):
 
     def _put(self, queue: str, payload: Any, **options: Any) -> None:
         self._make_folders()
-        # kombu writes into the file that a worker may be reading: half a message would end the worker.
         message = Path(self.data_folder_out) / f"{time.monotonic_ns() // 1_000_000}_{uuid4()}.{queue}.msg"
-        draft = message.with_suffix(".draft")
-        draft.write_bytes(str_to_bytes(dumps(payload)))
-        draft.replace(message)
+        _write(message, payload)
 
-    def _queue_bind(self, *binding: Any) -> None:
+    def get_table(self, exchange: str) -> list[Any]:
+        try:
+            return list(super().get_table(exchange))
+        except ValueError:  # half written, by a version that wrote in place
+            return []
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         self._make_folders()
-        super()._queue_bind(*binding)
+        binding = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
+        known = self.get_table(exchange)
+        if binding not in known:
+            _write(self._exchange_file(exchange), [binding, *known])
 
     def _make_folders(self) -> None:
         for folder in (self.data_folder_in, self.control_folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
+
+
+def _write(path: Path, content: Any) -> None:
+    """All at once: kombu writes into the file that others may be reading, and half of one would end a worker."""
+    draft = path.with_name(f"{path.name}-{uuid4()}.draft")
+    draft.write_bytes(str_to_bytes(dumps(content)))
+    draft.replace(path)
 
 
 class FolderTransport(filesystem.Transport):

@@ -6,7 +6,7 @@ A worker bootstep, not a consumer's: those never start while the broker is away,
 import logging
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 
 from models.database import Database
 from models.doorbell import Doorbell
@@ -17,6 +17,7 @@ from models.workers import Registration
 from workers.collector import Collector
 from workers.devices import has_bfloat16, resident_bytes, slots
 from workers.keeper import Keeper
+from workers.leaving import Leaving
 from workers.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ def create_worker(settings: Settings) -> Celery:
     keeper = Keeper(scheduler, registration, database, settings)
     collector = Collector(database, settings)
 
+    leaving = Leaving([collector.stop, scheduler.stop, keeper.stop])
+    # At the signal itself, for Celery first says goodbye to its broker, which may be frozen.
+    signals.worker_shutting_down.connect(leaving.begin, weak=False)
+
     class SchedulerStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Starts with the worker, known to others when it is warm; its stop drains."""
 
@@ -47,9 +52,8 @@ def create_worker(settings: Settings) -> Celery:
             log.info("%s is ready, with %s slot(s)", scheduler.worker_id, len(scheduler.slots))
 
         def stop(self, worker: Any) -> None:
-            collector.stop()
-            scheduler.stop()
-            keeper.stop()
+            leaving.begin()
+            leaving.wait()
             database.close()
 
     @app.task(name=DOORBELL)  # type: ignore[untyped-decorator]

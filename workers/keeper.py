@@ -24,6 +24,8 @@ BEATS_PER_LEASE = 6
 GIVE_UP_SHARE = 0.7
 """Share of the lease without a heartbeat after which the jobs are dropped: another worker may have them soon."""
 GUARD_SECONDS = 0.25
+STOP_SECONDS = 3.0
+"""To wait for a thread that may hang in a database that is frozen."""
 
 
 class Keeper:
@@ -55,8 +57,9 @@ class Keeper:
     def stop(self) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join()
-        self._attempt(self._take_leave)
+            thread.join(STOP_SECONDS)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._attempt(self._take_leave)
 
     def _keep(self) -> None:
         settings = self._settings

@@ -21,6 +21,7 @@ from workers.spares import Spares
 
 log = logging.getLogger(__name__)
 
+CLAIM_SECONDS = 3.0
 LEAVE_SECONDS = 15.0
 """From TERM to the last run's end, of the 20 that a supervisor of services grants."""
 
@@ -69,7 +70,8 @@ class Scheduler:
         ends_at = time.monotonic() + LEAVE_SECONDS
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+        # It may hang in a claim, where the database is frozen.
+        self._thread.join(CLAIM_SECONDS)
         for run in self.runs():
             run.leave()
         with self._lock:

@@ -27,3 +27,16 @@ def test_a_message_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch
             channel._get("descent")
         channel._put("descent", {"number": 2})
         assert channel._get("descent")["number"] == 2
+
+
+def test_a_torn_file_of_an_exchange_is_written_anew(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    worker = create_celery(settings)
+    with worker.connection_for_read() as connection, connection.channel() as channel:
+        queue = Queue("descent", Exchange("descent"), routing_key="descent", channel=channel)
+        queue.declare()
+        [table] = (tmp_path / "broker" / "control").glob("*.exchange")
+        table.write_text("")
+        queue.declare()
+        create_celery(settings, publisher=True).send_task(DOORBELL)
+        assert queue.get(no_ack=True) is not None

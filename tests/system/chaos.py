@@ -236,9 +236,6 @@ class Chaos:
         return True
 
     def broker_dies(self) -> bool:
-        if self.stack.backend.name == "embedded" and self.random.random() < 0.7:
-            # The worker of a removed folder ends, and takes seconds to come back.
-            return False
         with self.stack.broker.away():
             time.sleep(self.random.uniform(0, 0.5))
         return True

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.system.conftest import EXAMPLES, Stack
+from tests.system.stack import EXAMPLES, Stack
 
 PROMISES = {
     "digits_dnn": ("validation_accuracy", 0.95),

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from tests.system.stack import Stack
+from tests.system.stack import Stack, await_true
 
 
 def running(stack: Stack, definition: dict[str, Any]) -> str:
@@ -56,6 +56,7 @@ def test_the_workers_say_which_slot_has_which_job(stack: Stack, slow: dict[str, 
     job_id = running(stack, slow)
     workers = stack.client.get("/v1/workers").json()["items"]
     assert job_id in [slot["job"] for worker in workers if worker["alive"] for slot in worker["slots"]]
-    assert stack.client.get("/v1/queue").json()["running"] >= 1
+    # What is known of the queue may be a second old.
+    await_true(lambda: stack.client.get("/v1/queue").json()["running"] >= 1)
     stack.client.post(f"/v1/jobs/{job_id}/cancel", json={"mode": "force"})
     assert stack.follow(job_id)["status"] == "cancelled"

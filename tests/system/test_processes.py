@@ -114,6 +114,26 @@ def test_a_worker_that_is_told_to_go_hands_its_job_back(stack: Stack, slow: dict
     assert requeued["data"] == {"reason": "its worker is shutting down"}
 
 
+@pytest.mark.fault(5)
+def test_a_worker_that_is_told_to_go_while_broker_and_database_hang_is_gone_in_time(
+    stack: Stack, slow: dict[str, Any]
+) -> None:
+    job_id = stack.post(slow)
+    runner = stack.await_runner(job_id)
+    worker = stack.worker()
+    with stack.broker.frozen(), hanging(stack):
+        time.sleep(1)
+        os.kill(worker, signal.SIGTERM)
+        await_true(lambda: not exists(worker) and not exists(runner), 25)
+    await_true(lambda: stack.job(job_id)["attempt"] == 2, 60)
+    stack.cancel(job_id, "force")
+
+
+def hanging(stack: Stack) -> Any:
+    """A database that does not answer, nor refuses."""
+    return stack.database.frozen() if stack.backend.name == "production" else stack.database.away()
+
+
 def test_the_api_that_is_killed_is_started_again_and_knows_its_jobs(stack: Stack) -> None:
     job_id = stack.post(stack.example("xor_dnn"))
     for pid in stack.processes("granian"):
@@ -132,13 +152,14 @@ def test_the_api_that_is_killed_is_started_again_and_knows_its_jobs(stack: Stack
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("moment", [0.5, *(pytest.param(moment, marks=pytest.mark.long) for moment in (0.2, 1.1, 1.5))])
 def test_a_runner_that_is_killed_at_any_moment_leaves_the_same_numbers(stack: Stack, moment: float) -> None:
-    job_id = stack.post(BRIEF)
+    longer = BRIEF | {"training": {"epochs": 300}}
+    job_id = stack.post(longer)
     await_true(stack.runners)
     (runner,) = stack.runners()
     time.sleep(moment)
     os.kill(runner, signal.SIGKILL)
     assert stack.follow(job_id)["status"] == "succeeded"
-    same_result(stack, job_id, stack.train(BRIEF)["id"])
+    same_result(stack, job_id, stack.train(longer)["id"])
 
 
 @pytest.mark.fault(2)
