@@ -14,7 +14,7 @@ from tests.system.stack import Stack, await_true, same_result, state_of
 HEAVY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [1400, 1400]},
     "data": {"dataset": "digits"},
-    "training": {"epochs": 40, "batch_size": 128, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
+    "training": {"epochs": 25, "batch_size": 128, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
 }
 """Two million parameters; a checkpoint of 35 MB is written each second, and takes a tenth of one."""
 

@@ -114,6 +114,7 @@ def test_a_worker_that_is_told_to_go_hands_its_job_back(stack: Stack, slow: dict
     assert requeued["data"] == {"reason": "its worker is shutting down"}
 
 
+@pytest.mark.long
 @pytest.mark.fault(5)
 def test_a_worker_that_is_told_to_go_while_broker_and_database_hang_is_gone_in_time(
     stack: Stack, slow: dict[str, Any]
@@ -222,6 +223,7 @@ def test_a_worker_that_sleeps_alone_goes_on_when_it_wakes(stack: Stack) -> None:
     same_result(stack, job_id, stack.train(BRIEF)["id"])
 
 
+@pytest.mark.long
 @pytest.mark.fault(5)
 def test_a_hand_over_is_no_attempt_that_counts(stack: Stack, slow: dict[str, Any]) -> None:
     job_id = stack.post(slow)
