@@ -17,6 +17,7 @@ from models.tables import Job
 
 MEMORY_TRIES = 2
 """Attempts that may run out of memory: another job may have taken it the first time, hardly the second."""
+CANCELLED = "a client cancelled it"
 
 
 class LeaseLost(Exception):
@@ -42,7 +43,7 @@ def cancel(connection: Connection, job_id: str, owner: str, mode: str) -> None:
     found = _locked(connection, job_id, owner)
     match found.status:
         case Status.QUEUED | Status.PAUSED:
-            _move(connection, found, _ended(Status.CANCELLED, "a client cancelled it"), "job.cancelled")
+            _move(connection, found, _ended(Status.CANCELLED, CANCELLED), "job.cancelled")
         case Status.RUNNING | Status.PAUSING:
             asked = _asked(Status.CANCELLING, "a client cancels it") | {"cancel_mode": mode}
             _move(connection, found, asked, "job.cancelling", mode=mode)
@@ -131,7 +132,8 @@ def finish(
         LeaseLost: the attempt does not hold the job.
     """
     move = update(Job).where(*fenced(job_id, attempt), Job.status.in_(sources(outcome)))
-    reason = values.pop("status_reason", None) or (error.get("title") if error else None)
+    title = CANCELLED if outcome == Status.CANCELLED else error.get("title") if error else None
+    reason = values.pop("status_reason", None) or title
     if _moved(connection, move.values(_ended(outcome, reason) | {"error": error} | values)):
         charge(connection, job_id)
         emit(connection, job_id, f"job.{outcome}", attempt, **({"error": error} if error else {}))
@@ -154,7 +156,7 @@ def give_back(
     if row is None:
         raise LeaseLost(job_id)
     if row.status == Status.CANCELLING:
-        finish(connection, job_id, attempt, Status.CANCELLED, status_reason="a client cancelled it")
+        finish(connection, job_id, attempt, Status.CANCELLED)
         return Status.CANCELLED
     if row.status == Status.PAUSING:
         return _release(connection, job_id, attempt, Status.PAUSED, "a client paused it", "job.paused")

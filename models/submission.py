@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Integer, Table, bindparam, func, insert, select
 
+from models.admission import problems_of
 from models.database import database_now
 from models.definitions.job import JobDefinition
-from models.errors import IllegalMove, NotFound, QueueFull
+from models.errors import IllegalMove, InvalidDefinition, NotFound, QueueFull
 from models.history import event_row
 from models.ids import new_id
 from models.states import TERMINAL, Status, Verdict
@@ -99,6 +101,7 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
     Raises:
         NotFound: there is no such job of this owner.
         IllegalMove: it has not failed, nor was it cancelled.
+        InvalidDefinition: this version does not understand it any more.
         QueueFull
     """
     # The parent's row is locked, so that two retries at once come to one child.
@@ -112,7 +115,10 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
     child: str | None = connection.scalar(children.limit(1))
     if child is not None:
         return child
-    definition = JobDefinition.model_validate(parent.definition)
+    try:
+        definition = JobDefinition.model_validate(parent.definition)
+    except ValidationError as problem:
+        raise InvalidDefinition(problems_of(problem, parent.definition)) from problem
     again = Submission(definition, owner, parent.wanted_memory, job_id, RETRY)
     return str(submit_one(connection, again, most_queued)["id"])
 

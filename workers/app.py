@@ -37,7 +37,7 @@ def create_worker(settings: Settings) -> Celery:
     keeper = Keeper(scheduler, registration, database, settings)
     collector = Collector(database, settings)
 
-    leaving = Leaving([collector.stop, scheduler.stop, keeper.stop])
+    leaving = Leaving([scheduler.stop, keeper.stop, collector.stop])
     # At the signal itself, for Celery first says goodbye to its broker, which may be frozen.
     signals.worker_shutting_down.connect(leaving.begin, weak=False)
 

@@ -7,6 +7,7 @@ some time ago, and of those that are deleted. It never touches one of a job that
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, select
@@ -35,10 +36,12 @@ class CheckpointFiles:
         names = [report.name for report in reports if isinstance(report, Checkpointed)]
         if not names:
             return
+        newest = (self.folder / names[-1]).stat().st_mtime_ns
         for path in self.folder.iterdir():
-            # A torn one is left by a runner that was killed; what is newer is being written.
-            if path.name != names[-1] and path.stat().st_mtime_ns <= (self.folder / names[-1]).stat().st_mtime_ns:
-                path.unlink(missing_ok=True)
+            # A torn one is left by a runner that was killed; what is newer is being written, and may be renamed by now.
+            with suppress(FileNotFoundError):
+                if path.name != names[-1] and path.stat().st_mtime_ns <= newest:
+                    path.unlink()
 
 
 def folder_of(data: Path, job_id: str) -> Path:

@@ -12,6 +12,8 @@ from workers.checkpoint_files import collect_ended
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 600.0
+STOP_SECONDS = 1.0
+"""To wait for the thread, which a slow disk or a frozen database may hold: nothing is lost with it."""
 
 
 class Collector:
@@ -28,7 +30,7 @@ class Collector:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def _collect_often(self) -> None:
         every = min(EVERY_SECONDS, max(self._settings.checkpoint_retention_seconds, 1.0))

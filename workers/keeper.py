@@ -99,8 +99,8 @@ class Keeper:
     def _guard(self) -> None:
         while not self._stopping.wait(GUARD_SECONDS):
             if time.monotonic() - self._last_beat > self._settings.lease_seconds * GIVE_UP_SHARE:
-                self._abandon_all()
-            self._stop_the_hanging()
+                self._attempt(self._abandon_all)
+            self._attempt(self._stop_the_hanging)
 
     def _stop_the_hanging(self) -> None:
         for run in self._scheduler.runs():

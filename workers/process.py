@@ -56,6 +56,8 @@ class RunnerProcess:
         self._process.start()
         # Not by number: the fork server reaps it, and a number may be another's by then.
         self._pidfd: int | None = os.pidfd_open(self.pid)
+        self._lock = threading.Lock()
+        """Whoever kills while another closes would hit what has the descriptor's number by then."""
         self._exit_code: int | None = None
         self._begun = False
         # With our copies closed, the end of either process is an end of file for the other.
@@ -118,6 +120,10 @@ class RunnerProcess:
 
     def kill(self) -> None:
         """Ends the runner and all it has started, whatever they are doing; the fork server is not needed for that."""
+        with self._lock:
+            self._kill()
+
+    def _kill(self) -> None:
         if self._begun and self.is_alive:
             # Once it has begun, it leads a session and a group of its own.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -137,8 +143,9 @@ class RunnerProcess:
         self._exit_code = self._process.exitcode
         for pipe in (self._reports, self._control):
             pipe.close()
-        os.close(self._pidfd)
-        self._pidfd = None
+        with self._lock:
+            os.close(self._pidfd)
+            self._pidfd = None
         return self._exit_code
 
 

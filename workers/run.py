@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import Connection
@@ -89,10 +89,13 @@ class Run:
             definition = self.claim.definition
         except ValidationError as problem:
             detail = f"{problem.error_count()} fields of the stored definition are not understood by this version."
-            return self._fail(error("definition_not_understood", "An old definition", detail, "user", retryable=False))
+            self._fail(error("definition_not_understood", "An old definition", detail, "user", retryable=False))
         datasets = settings.data.absolute() / "datasets"
         checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
-        return self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints)
+        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints)
+        # What was asked before there was anybody to hear it.
+        for what in list(self._asked_at):
+            self._runner.ask(what)
 
     def close(self) -> None:
         """Returns when the runner has gone, and its GPUs are free of it."""
@@ -161,7 +164,7 @@ class Run:
                 title = "The results could not be recorded"
                 self._fail(error("not_recorded", title, detail, "infrastructure", retryable=True))
 
-    def _fail(self, problem: dict[str, Any]) -> None:
+    def _fail(self, problem: dict[str, Any]) -> NoReturn:
         """Ends the job, and with it this attempt."""
         self._runner.kill()
         self._persist(lambda connection: fail(connection, self.claim.job_id, self.claim.attempt, problem))

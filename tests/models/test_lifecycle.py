@@ -78,6 +78,15 @@ def test_finishing_twice_is_harmless_and_leaves_one_terminal_event(database: Dat
     assert event_types(database, job) == ["job.queued", "job.started", "job.succeeded"]
 
 
+def test_a_running_job_that_stopped_for_a_cancel_says_why(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    with database.write() as connection:
+        cancel(connection, job, OWNER, "graceful")
+        finish(connection, job, mine.attempt, Status.CANCELLED, status_reason=None)
+    assert row_of(database, job).status_reason == "a client cancelled it"
+
+
 def test_the_database_refuses_a_second_terminal_event(database: Database) -> None:
     job = a_queued_job(database)
     with database.write() as connection:

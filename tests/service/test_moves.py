@@ -97,6 +97,16 @@ def test_a_retry_is_a_new_job_and_the_same_one_until_it_has_ended(api: Api, outc
     assert api.get(f"/{job}").json["status"] == outcome
 
 
+def test_a_definition_that_is_not_understood_any_more_is_not_retried(api: Api) -> None:
+    job = api.post().json["id"]
+    api.ask(job, "cancel")
+    with api.database.write() as connection:
+        old = update(Job).where(Job.id == job).values(definition=api.get(f"/{job}").json["definition"] | {"gone": 1})
+        connection.execute(old)
+    for reply in (api.ask(job, "retry"), api.ask(job, "clones", {"patch": []})):
+        assert (reply.status_code, reply.json["errors"][0]["pointer"]) == (422, "/gone")
+
+
 def test_a_retry_counts_among_the_jobs_that_wait(api: Api) -> None:
     job = api.post().json["id"]
     api.ask(job, "cancel")

@@ -1,8 +1,10 @@
 """A runner, forked by a real fork server: what it hears, what it leaves behind, and what it says of an error."""
 
 import errno
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,32 @@ def test_another_process_goes_on_where_one_was_asked_to_end(asks: str, outcome: 
     torch.set_num_threads(threads)
     assert isinstance(alone[-1], Ended)
     assert (last.outcome, last.weights_sha256, last.runs) == ("succeeded", alone[-1].weights_sha256, alone[-1].runs)
+
+
+def test_a_runner_may_be_killed_while_another_thread_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    process.start_server()
+    runner = process.RunnerProcess(rehearses=False)
+    pidfd, wrong, threads = runner._pidfd, list[Exception](), list[threading.Thread]()
+
+    def kill() -> None:
+        try:
+            runner.kill()
+        except Exception as problem:
+            wrong.append(problem)
+
+    def close(descriptor: int) -> None:
+        real_close(descriptor)
+        if descriptor == pidfd:
+            threads.append(threading.Thread(target=kill))
+            threads[-1].start()
+            threads[-1].join(0.2)
+
+    real_close = os.close
+    monkeypatch.setattr(os, "close", close)
+    runner.close()
+    for thread in threads:
+        thread.join()
+    assert (len(threads), wrong) == (1, [])
 
 
 def test_what_is_asked_last_counts_but_for_a_cancel() -> None:
