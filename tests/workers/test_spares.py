@@ -125,6 +125,8 @@ def test_a_worker_registers_when_the_fork_server_has_torch_and_a_spare_waits(
     real = workers.beat
     monkeypatch.setattr(workers, "beat", beat)
     monkeypatch.setattr("workers.app.Scheduler", Seen)
+    # The stop's deadline would end these tests.
+    monkeypatch.setattr("workers.leaving._end", lambda: None)
     (step_type,) = create_worker(settings).steps["worker"]
     step = step_type(None)
     step.start(None)
