@@ -200,7 +200,9 @@ def sweep(connection: Connection, max_attempts: int, dead: Sequence[str] = ()) -
 def _release(
     connection: Connection, job_id: str, attempt: int, target: Status, reason: str, event: str, **values: Any
 ) -> Status:
-    values |= _asked(target, reason) | {"lease_until": None, "queued_at": database_now()}
+    # A job that waits is on no device.
+    nowhere = {"lease_until": None, "worker": None, "device": None}
+    values |= _asked(target, reason) | nowhere | {"queued_at": database_now()}
     if not _moved(connection, update(Job).where(*fenced(job_id, attempt)).values(values)):
         raise LeaseLost(job_id)
     charge(connection, job_id)

@@ -144,6 +144,7 @@ def test_a_graceful_hand_over_never_counts(database: Database) -> None:
             give_back(connection, job, mine.attempt, "leaving", 3, counts=False)
     row = row_of(database, job)
     assert (row.status, row.attempt, row.fruitless) == ("queued", 5, 0)
+    assert (row.worker, row.device, row.lease_until) == (None, None, None)
 
 
 def test_a_cancelled_job_whose_worker_is_lost_is_cancelled(database: Database) -> None:
