@@ -148,7 +148,9 @@ def _child(node: Any, part: str | int) -> Any:
 
 def _hint(item: Any) -> str:
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(item["loc"][-1]), _field_names(), n=1)
+        name = str(item["loc"][-1])
+        # A field of another place may have just this name.
+        close = difflib.get_close_matches(name, [known for known in _field_names() if known != name], n=1)
         return f"Did you mean {close[0]!r}?" if close else "Remove it."
     if item["type"] == "union_tag_invalid":
         return f"It is one of {item['ctx']['expected_tags']}."

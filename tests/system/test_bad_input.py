@@ -280,6 +280,13 @@ def test_wrong_combinations_are_told_all_at_once(stack: Stack) -> None:
     }  # fmt: skip
 
 
+def test_the_hint_is_never_the_name_that_is_wrong() -> None:
+    """`every` is a field, of a schedule."""
+    with pytest.raises(InvalidDefinition) as refused:
+        admit(a_body(gradients={"every": 1}), capacity_of([]))
+    assert refused.value.problems[0].hint == "Did you mean 'every_steps'?"
+
+
 def test_bfloat16_is_refused_where_no_worker_has_it() -> None:
     old = {"memory_bytes": 2**30, "slots": ["cuda:0"], "bfloat16": False}
     new = old | {"bfloat16": True}

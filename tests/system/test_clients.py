@@ -79,7 +79,7 @@ def test_a_job_with_a_million_rows_of_statistics_is_read_quickly(stack: Stack) -
         "network": {"family": "dnn", "hidden": [4] * 50},
         "data": {"dataset": "xor", "parameters": {"rows": 1280}, "validation": None},
         "training": {"epochs": 500, "batch_size": 64},
-        "gradients": {"every": 1},
+        "gradients": {"every_steps": 1},
     }
     job = stack.follow(stack.post(deep), seconds=280)
     assert (job["status"], job["progress"]["step"]) == ("succeeded", 10_000)
