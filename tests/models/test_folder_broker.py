@@ -5,7 +5,7 @@ from pathlib import Path
 from queue import Empty
 
 import pytest
-from kombu import Exchange, Queue
+from kombu import Queue
 
 from models.queue import DOORBELL, create_celery
 from models.settings import Settings
@@ -35,13 +35,12 @@ def test_a_torn_file_of_an_exchange_is_written_anew(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     worker = create_celery(settings)
     with worker.connection_for_read() as connection, connection.channel() as channel:
-        queue = Queue("descent", Exchange("descent"), routing_key="descent", channel=channel)
-        queue.declare()
-        [table] = (tmp_path / "broker" / "control").glob("*.exchange")
-        table.write_text("")
-        queue.declare()
-        create_celery(settings, publisher=True).send_task(DOORBELL)
-        assert queue.get(no_ack=True) is not None
+        channel._queue_bind("torn", "key", "", "queue")
+        written = channel.get_table("torn")
+        (tmp_path / "broker" / "control" / "torn.exchange").write_text("")
+        assert channel.get_table("torn") == []
+        channel._queue_bind("torn", "key", "", "queue")
+        assert channel.get_table("torn") == written != []
 
 
 def test_a_folder_that_is_removed_is_made_anew_by_who_rings_and_by_who_listens(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -215,6 +216,10 @@ class DatabaseServer:
         """Every connection is cut, whatever it is doing."""
         self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'descent'")
 
+    def takes_writes(self) -> bool:
+        """Writers do not wait for each other."""
+        return True
+
     def mend(self) -> None:
         self.start()
 
@@ -247,6 +252,17 @@ class SqliteFile:
 
     def mend(self) -> None:
         """Whoever held a lock is gone."""
+
+    def takes_writes(self) -> bool:
+        """Whether nobody is in the middle of one."""
+        connection = sqlite3.connect(self.path, timeout=0.5, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.close()
+        return True
 
 
 @contextmanager

@@ -197,11 +197,19 @@ class Stack:
     def worker_asleep(self) -> Iterator[int]:
         """The launcher's worker is stopped while it holds no job, so that another one takes the next."""
         pid = self.worker()
-        os.kill(pid, signal.SIGSTOP)
+        self.put_to_sleep(pid)
         try:
             yield pid
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def put_to_sleep(self, pid: int) -> None:
+        """STOPs a worker, outside of a transaction: within one of SQLite everybody would wait for it to wake."""
+        os.kill(pid, signal.SIGSTOP)
+        while not self.database.takes_writes():
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+            os.kill(pid, signal.SIGSTOP)
 
     def log(self) -> str:
         return (self.data / "service.log").read_text(errors="replace")[-5000:]

@@ -45,7 +45,9 @@ def test_a_job_is_shown_from_every_side(stack: Stack) -> None:
     assert {column["layer"] for column in gradients["layers"]} == {0, 1, 3, 4}
     assert all(math.isfinite(value) and value > 0 for row in gradients["values"] for value in row)
     events = [event["type"] for event in stack.client.get(f"{base}/events").json()["items"]]
-    assert events == ["job.queued", "job.started", *["job.epoch"] * 20, "job.succeeded"]
+    # Whether it writes checkpoints depends on how long it takes.
+    told = [event for event in events if event != "job.checkpoint"]
+    assert told == ["job.queued", "job.started", *["job.epoch"] * 20, "job.succeeded"]
     assert [passage["status"] for passage in job["history"]] == ["queued", "running", "succeeded"]
     assert job["created_at"] <= job["started_at"] <= job["first_step_at"] <= job["finished_at"]
     assert job["timings"]["steps"] == job["progress"]["step"] == job["progress"]["steps"]

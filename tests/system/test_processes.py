@@ -199,7 +199,7 @@ def test_a_worker_that_sleeps_beyond_its_lease_is_fenced_when_it_wakes(stack: St
     runner = stack.await_runner(job_id)
     sleeper = stack.worker()
     with stack.another_worker() as other:
-        os.kill(sleeper, signal.SIGSTOP)
+        stack.put_to_sleep(sleeper)
         await_true(lambda: stack.job(job_id)["attempt"] == 2)
         assert exists(runner), "the zombie trains on"
         os.kill(sleeper, signal.SIGCONT)
