@@ -55,16 +55,7 @@ def admit(body: bytes, capacity: Capacity) -> Admitted:
         NotJson: the body is not JSON.
         InvalidDefinition: the definition is wrong, does not fit its data, or asks for more than the workers have.
     """
-    return admit_value(parse(body), capacity)
-
-
-def admit_value(value: Any, capacity: Capacity) -> Admitted:
-    """A definition from JSON.
-
-    Raises:
-        InvalidDefinition: as `admit`.
-    """
-    definition = read_definition(value)
+    definition = read_definition(parse(body))
     shape = catalogue.shape_of_data(definition.data)
     architecture = examine(definition, shape, capacity)
     if problems := too_large(definition, architecture, shape.rows, capacity):

@@ -7,9 +7,9 @@ import signal
 PR_SET_PDEATHSIG = 1
 
 
-def leave_with_parent(number: int = signal.SIGTERM) -> None:
-    """From now on the kernel sends this process a signal when its parent is gone."""
-    parent = os.getppid()
+def leave_with_parent(number: int = signal.SIGTERM, parent: int | None = None) -> None:
+    """From now on the kernel sends this process a signal when its `parent` is gone, by default the one it has now."""
+    parent = parent or os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)

@@ -6,7 +6,6 @@ a pipe tells them too. When one of them is lost, so is the attempt: the runner e
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 import torch
 import torch.distributed as dist
 
+from models.parent import leave_with_parent
 from workers.training.ranks import ALONE, RankLost, Ranks, Several, losing
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 TIMEOUT = timedelta(seconds=120)
 """How long a rank waits for the others, the first time while they read their data. One that dies is noticed at once."""
 EXIT_SECONDS = 5.0
-PR_SET_PDEATHSIG = 1
 
 Error = dict[str, object]
 
@@ -147,9 +146,7 @@ def _said(pipe: Connection) -> Error | None:
 
 def _live_with(runner: int, pipe: Connection) -> None:
     """Dies with the runner: by the kernel's hand, and should that fail by its own."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != runner:
-        os._exit(1)
+    leave_with_parent(signal.SIGKILL, runner)
     threading.Thread(target=_leave_with, args=(pipe,), name="lifeline", daemon=True).start()
 
 

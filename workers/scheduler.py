@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.claims import Claim, Offer, claim
 from models.database import Database
-from models.disk import free_bytes
+from models.disk import is_full
 from models.settings import Settings
 from workers.devices import Slot, memory_of
 from workers.places import Places
@@ -101,7 +101,7 @@ class Scheduler:
 
     def _fill_slots(self) -> None:
         self.spares.fill()
-        if free_bytes(self._settings.data) < self._settings.free_disk_bytes:
+        if is_full(self._settings):
             log.error("the disk is nearly full (DESCENT_FREE_DISK_BYTES); no job is begun")
             return
         claimed = None
