@@ -123,9 +123,10 @@ class Scheduler:
         log.info("%s: attempt %s on %s, process %s", held.job_id, held.attempt, ",".join(held.devices), run.pid)
         thread = threading.Thread(target=self._run, args=(run,), name=held.job_id, daemon=True)
         with self._lock:
+            # First, for it may fail: then nothing here holds the job, and the keeper gives it back.
+            thread.start()
             self._places.take(held)
             self._runs[run] = thread
-        thread.start()
 
     def _run(self, run: Run) -> None:
         try:

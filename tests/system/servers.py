@@ -3,7 +3,6 @@
 The two kinds of broker answer to the same words, and so do the two kinds of database: `with broker.away(): ...`.
 """
 
-import ctypes
 import os
 import shutil
 import signal
@@ -14,20 +13,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
 from sqlalchemy import create_engine, text
 
+from models.parent import leave_with_parent
 from tests.conftest import await_port, free_port
 
-PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """A test process that is killed leaves no server behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+die_with_parent = partial(leave_with_parent, signal.SIGKILL)
+"""A test process that is killed leaves no server behind."""
 
 
 class Broker:
