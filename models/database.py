@@ -21,21 +21,21 @@ IDLE_SECONDS = 1.0
 """After so long without use a connection to PostgreSQL is tested first."""
 
 
+def spelt(function: type[GenericFunction[Any]], **words: str) -> None:
+    """How databases say a function, by their names; `{}` stands for its arguments."""
+
+    def says(text: str) -> Any:
+        return lambda element, compiler, **options: text.format(compiler.process(element.clauses, **options))
+
+    for database, text in words.items():
+        compiles(function, database)(says(text))
+
+
 class database_now(GenericFunction[float]):  # noqa: N801
     """Unix seconds by the database's clock: the one clock on which all workers agree."""
 
     type = Double()
     inherit_cache = True
-
-
-@compiles(database_now, "sqlite")
-def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(database_now, "postgresql")
-def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
 class lease_now(GenericFunction[float]):  # noqa: N801
@@ -53,26 +53,6 @@ class lease_clock(GenericFunction[str]):  # noqa: N801
     inherit_cache = True
 
 
-@compiles(lease_now, "sqlite")
-def _sqlite_lease_now(element: Any, compiler: Any, **options: Any) -> str:
-    return "seconds_since_boot()"
-
-
-@compiles(lease_now, "postgresql")
-def _postgresql_lease_now(element: Any, compiler: Any, **options: Any) -> str:
-    return _postgresql_now(element, compiler)
-
-
-@compiles(lease_clock, "sqlite")
-def _sqlite_lease_clock(element: Any, compiler: Any, **options: Any) -> str:
-    return "boot_id()"
-
-
-@compiles(lease_clock, "postgresql")
-def _postgresql_lease_clock(element: Any, compiler: Any, **options: Any) -> str:
-    return "'database'"
-
-
 class larger(GenericFunction[float]):  # noqa: N801
     """The larger of two numbers."""
 
@@ -80,14 +60,11 @@ class larger(GenericFunction[float]):  # noqa: N801
     inherit_cache = True
 
 
-@compiles(larger, "sqlite")
-def _sqlite_larger(element: Any, compiler: Any, **options: Any) -> str:
-    return f"max({compiler.process(element.clauses, **options)})"
-
-
-@compiles(larger, "postgresql")
-def _postgresql_larger(element: Any, compiler: Any, **options: Any) -> str:
-    return f"greatest({compiler.process(element.clauses, **options)})"
+POSTGRESQL_NOW = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+spelt(database_now, sqlite="((julianday('now') - 2440587.5) * 86400.0)", postgresql=POSTGRESQL_NOW)
+spelt(lease_now, sqlite="seconds_since_boot()", postgresql=POSTGRESQL_NOW)
+spelt(lease_clock, sqlite="boot_id()", postgresql="'database'")
+spelt(larger, sqlite="max({})", postgresql="greatest({})")
 
 
 class Database:

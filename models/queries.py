@@ -18,10 +18,9 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
-from models.database import database_now
+from models.database import database_now, spelt
 from models.errors import NotFound
 from models.outlook import Line
 from models.questions import Question
@@ -45,15 +44,8 @@ class json_group_array(GenericFunction[Any]):  # noqa: N801
     inherit_cache = True
 
 
-@compiles(json_array, "postgresql")
-def _json_array(element: Any, compiler: Any, **options: Any) -> str:
-    return f"json_build_array({compiler.process(element.clauses, **options)})"
-
-
-@compiles(json_group_array, "postgresql")
-def _json_group_array(element: Any, compiler: Any, **options: Any) -> str:
-    return f"json_agg({compiler.process(element.clauses, **options)})"
-
+spelt(json_array, postgresql="json_build_array({})")
+spelt(json_group_array, postgresql="json_agg({})")
 
 # Statements are made once: SQLAlchemy takes longer to make one than SQLite takes to answer it.
 _jobs, _events = Job.__table__.c, Event.__table__.c
