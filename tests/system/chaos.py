@@ -395,7 +395,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=900, help="the most it injects faults for")
+    parser.add_argument("--seconds", type=float, default=1500, help="the most it injects faults for")
     parser.add_argument("--backend", choices=[*BACKENDS, "both"], default="both")
     asked = parser.parse_args()
     wrong = False
