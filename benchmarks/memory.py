@@ -7,7 +7,8 @@ from pathlib import Path
 from benchmarks.goals import GOALS
 from benchmarks.jobs import stacks
 from benchmarks.report import Table
-from tests.system.conftest import STACKS, Stack
+from tests.system.servers import BACKENDS
+from tests.system.stack import Stack
 
 PACKAGES = ("flask", "granian", "sqlalchemy")
 READ = ("", "/metrics", "/layers", "/gradients", "/events")
@@ -19,7 +20,7 @@ drivers of PostgreSQL and of Redis make the difference between the two services.
 def run(quick: bool) -> list[Table]:
     """In a quick run only the embedded service is started, and the example has two epochs."""
     rows = []
-    names = STACKS[:1] if quick else STACKS
+    names = list(BACKENDS)[:1] if quick else list(BACKENDS)
     with tempfile.TemporaryDirectory() as folder, stacks(Path(folder), names) as services:
         for name, service in services.items():
             before = megabytes(service)
