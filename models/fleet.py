@@ -5,20 +5,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, literal_column, select
 
 from models.database import database_now
 from models.outlook import remaining_seconds
+from models.questions import Question
 from models.states import HELD
 from models.tables import Job, Worker
 
 _jobs = Job.__table__.c
 _max_seconds = Job.definition["training"]["max_seconds"].as_float()
-HELD_JOBS = select(
-    *(_jobs.id, _jobs.owner, _jobs.worker, _jobs.device, _jobs.wanted_memory, _jobs.claimed_at),
-    *(_jobs.step, _jobs.steps, _jobs.seconds_per_step, _max_seconds.label("max_seconds")),
-).where(_jobs.status.in_(HELD))
-WORKERS = select(Worker.__table__, database_now().label("now")).order_by(Worker.id)
+HELD_JOBS = Question(
+    select(
+        *(_jobs.id, _jobs.owner, _jobs.worker, _jobs.device, _jobs.wanted_memory, _jobs.claimed_at),
+        *(_jobs.step, _jobs.steps, _jobs.seconds_per_step, _max_seconds.label("max_seconds")),
+    ).where(_jobs.status.in_(literal_column(f"'{status}'") for status in sorted(HELD)))
+)
+WORKERS = Question(select(Worker.__table__, database_now().label("now")).order_by(Worker.id))
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class Fleet:
 
 def read_fleet(connection: Connection, lease_seconds: float) -> Fleet:
     """Workers count as alive that were heard of within a lease."""
-    held = connection.execute(HELD_JOBS).all()
-    crews = [_crew(row, held, lease_seconds) for row in connection.execute(WORKERS)]
+    held = HELD_JOBS.all(connection)
+    crews = [_crew(row, held, lease_seconds) for row in WORKERS.all(connection)]
     return Fleet(crews, len(held))
 
 

@@ -33,7 +33,7 @@ def _worker(crew: Crew) -> dict[str, Any]:
         "heartbeat_at": rfc3339(row.heartbeat_at),
         "memory_bytes": row.memory_bytes,
         "device_memory_bytes": crew.memory,
-        "bfloat16": row.bfloat16,
+        "bfloat16": bool(row.bfloat16),
         "slots": [_slot(place) for place in crew.places],
     }
 
