@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.diagnosis.finding import Diagnosis
 from models.series import Summary
 
 
@@ -98,7 +99,7 @@ class EpochEnded:
     step: int
     """Steps taken so far."""
     metrics: dict[str, float | None]
-    """By the names of `models.tables.METRICS`; NaN and infinities as they are."""
+    """By the names of `models.metrics.METRICS`; NaN and infinities as they are."""
     best: bool
     """Whether no epoch before was better."""
     seconds: float
@@ -106,6 +107,52 @@ class EpochEnded:
     """Of the gradient statistics; None if no step of the epoch was sampled."""
     run: int = 0
     """Which restart, from 0."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is measured once, of the data as the network sees them. Reported when the data are prepared, and again where
+    something is added: the later names win."""
+
+    values: dict[str, Any]
+    """Any of: `rows` trained on; `constant_loss` and `validation_constant_loss` of the best constant predictor;
+    `input_mean`, `input_rms`, `feature_std_min`, `feature_std_max` (of features that vary), `input_nonfinite` (count);
+    `target_mean`, `target_rms`, `target_std` of a regression; `class_counts` of the training rows in the order of the
+    classes; `reference`: `{model: {"train_skill", "validation_skill"}}` of cheap models on the same data. None for
+    what is not finite."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """The first NaN or infinity of a run, found before it reached the weights."""
+
+    step: int
+    """Of the job, whose update was not applied."""
+    epoch: int
+    """Epochs completed before."""
+    place: str
+    """What was not finite first: `input`, `target`, `preactivation`, `activation`, `loss`, `gradient` or `weight`."""
+    layer: int | None
+    """Index of the layer."""
+    tensor: str | None
+    """Name of the parameter, for a gradient or a weight."""
+    kind: str
+    """`nan`, `+inf` or `-inf`."""
+    rows: list[int]
+    """Indices of the batch's rows in the data set, at most 1 000."""
+    action: str
+    """What the policy had done: `stop`, `continue` or `rollback_and_lower_rate`."""
+    checkpoint: str | None = None
+    """Name of the file kept from before, if there is one."""
+    count: int = 1
+    """Steps that were not finite, so far."""
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """What the job's numbers say so far; the last one of an attempt precedes its `Ended`."""
+
+    diagnosis: Diagnosis
 
 
 @dataclass(frozen=True)
@@ -136,5 +183,8 @@ Report = (
     | EpochEnded
     | Checkpointed
     | CheckpointFailed
+    | Facts
+    | Incident
+    | Diagnosed
     | Ended
 )

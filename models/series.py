@@ -20,12 +20,29 @@ STATISTICS = ("norm", "mean", "std", "max_abs", "zeros", "nonfinite", "weight_no
 (population) and `max_abs` of its elements; `zeros` the share of exact zeros; `nonfinite` the count of NaN and
 infinities; `weight_norm` the L2 norm of the weights after the step; `update_ratio` ||w_after - w_before|| /
 ||w_before||; `norm_clipped` the L2 norm after clipping."""
-LAYER_STATISTICS = ("gradient_rms", "preactivation_rms", "activation_rms", "gain")
+LAYER_STATISTICS = ("gradient_rms", "preactivation_rms", "activation_rms", "gain", "dead", "saturation")
 """Per hidden layer and sampled step, over the batch: root mean squares of dL/dz (of a residual layer dL/dy, its
-output), of the pre-activation z and of the activation; `gain` ||dL/dz of this layer|| / ||dL/dz of the next||."""
-SERIES: dict[str, tuple[str, ...]] = {"tensors": STATISTICS, "layers": LAYER_STATISTICS, "time": ("norm",)}
+output), of the pre-activation z and of the activation; `gain` ||dL/dz of this layer|| / ||dL/dz of the next||; `dead`
+the share of units (channels of a convolution) whose slope is nearly 0 on every row of the fixed probe batch, after the
+step; `saturation` the mean of phi'(z) / phi'(0). The last two are NaN where they have no meaning: `dead` is of relu,
+elu, selu, gelu and silu, `saturation` of sigmoid and tanh."""
+STEP_STATISTICS = ("loss", "rho", "loss_after", "predicted", "probe_gradient")
+"""Per sampled step: `loss` of its batch; `loss_after` on the same batch with the same dropout masks after the step;
+`predicted` the change that the gradient promised, g.dw; `rho` = (loss_after - loss) / predicted; `probe_gradient` the
+norm of the gradient on the probe batch, NaN where it is not measured."""
+FLIGHT_STATISTICS = ("loss", "gradient_norm", "nonfinite")
+"""Per step, sampled or not, of the last FLIGHT_STEPS before a fault: loss, norm of the whole gradient, and 1 where any
+of it was not finite."""
+FLIGHT_STEPS = 100
+SERIES: dict[str, tuple[str, ...]] = {
+    "tensors": STATISTICS,
+    "layers": LAYER_STATISTICS,
+    "time": ("norm",),
+    "steps": STEP_STATISTICS,
+    "flight": FLIGHT_STATISTICS,
+}
 """What is stored, and the statistics of each. A column is a parameter tensor, a hidden layer, or a time step of a
-direction of a recurrent layer (`time`: the norm of dL/dh_t)."""
+direction of a recurrent layer (`time`: the norm of dL/dh_t); `steps` and `flight` have one."""
 QUANTILES = ("p5", "median", "p95")
 
 MAGIC = b"DSC1"

@@ -18,24 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from models.metrics import METRICS
 from models.series import SUMMARIES
 from models.states import TERMINAL
-
-METRICS = (
-    "train_loss",
-    "validation_loss",
-    "train_accuracy",
-    "validation_accuracy",
-    "validation_macro_f1",
-    "validation_rmse",
-    "validation_mae",
-    "validation_r2",
-    "skill",
-    "validation_skill",
-    "learning_rate",
-)
-"""Columns of `epochs`, by the names of the contract; `learning_rate` is that of the epoch's last step."""
-
 
 QUEUED = "job.queued"
 """A job's first event."""

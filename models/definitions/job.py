@@ -8,6 +8,7 @@ from models.definitions.base import Several, Strict
 from models.definitions.data import Data
 from models.definitions.network import Network
 from models.definitions.training import Training
+from models.diagnosis.finding import Code
 
 Name = Annotated[str, Field(max_length=200)]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
@@ -49,6 +50,16 @@ class Resources(Strict):
         return "cuda" if self.gpus > 1 else self.device
 
 
+Policy = Literal["continue", "stop", "rollback_and_lower_rate"]
+
+
+class Repair(Strict):
+    """Remedies that are run without being asked for."""
+
+    max_jobs: Annotated[int, Field(ge=1, le=10)]
+    """At most so many jobs, each with the first remedy of the one before, until one has no fault."""
+
+
 class JobDefinition(Strict):
     """One network, its data and its training. Only `network` and `data` are required."""
 
@@ -66,5 +77,11 @@ class JobDefinition(Strict):
     """What is recorded on the way."""
     resources: Resources = Resources()
     """Device and threads."""
+    policies: dict[Code, Policy] = {}
+    """By finding, what to do when the job has it as a fault: `stop` ends the job as failed, `rollback_and_lower_rate`
+    goes back to the weights before it and on with a tenth of the learning rate. `nonfinite` is `stop` unless it is said
+    otherwise; with `continue` the update of such a step is left out. All others are `continue`."""
+    repair: Repair | None = None
+    """`null`: remedies are run when they are asked for."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Higher is claimed first; equals in order of arrival."""

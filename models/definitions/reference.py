@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from models.definitions import initial, layers, network, training
 from models.definitions.base import Strict
 from models.definitions.data import Data
-from models.definitions.job import Gradients, JobDefinition, Resources
+from models.definitions.job import Gradients, JobDefinition, Repair, Resources
+from models.diagnosis.finding import Code
 
 PAGE = Path(__file__).parents[2] / "docs" / "definitions.md"
 Schema = dict[str, Any]
@@ -31,6 +32,7 @@ SHARED: dict[str, tuple[Any, str]] = {
         "`maxout` is the larger of two affine maps of the input (Goodfellow et al. 2013), so it has twice the weights.",
     ),
     "Init": (initial.Init, "How weights begin: a name, or an object where it needs other parameters."),
+    "Code": (Code, "Findings of a diagnosis, in order of precedence ([Diagnosis](diagnosis.md))."),
     "RecurrentInit": (initial.RecurrentInit, "How recurrent weights begin: a name, or an object with a gain."),
 }
 """Types of several fields, and what they are."""
@@ -70,7 +72,7 @@ CHAPTERS: dict[str, tuple[type[Strict] | str, ...]] = {
         training.OneCycleSchedule,
         training.PlateauSchedule,
     ),
-    "Recording and resources": (Gradients, Resources),
+    "Recording, repairs and resources": (Gradients, Repair, "Code", Resources),
 }
 """In the order in which a newcomer reads."""
 
@@ -117,6 +119,7 @@ EXAMPLES: dict[type[Strict], Schema] = {
     training.OneCycleSchedule: {"kind": "one_cycle"},
     training.PlateauSchedule: {"kind": "plateau"},
     Gradients: {"every_steps": 10},
+    Repair: {"max_jobs": 2},
     Resources: {"device": "cpu"},
 }
 
@@ -205,10 +208,14 @@ WORDS: dict[str, Callable[[Schema], str]] = {
     "number": _number,
     "string": lambda schema: f"string of {_extent(schema, 'Length')} characters",
     "array": lambda schema: f"list of {_extent(schema, 'Items')} items, each {type_of(schema['items'])}",
-    "object": lambda schema: f"object with values {type_of(schema['additionalProperties'])}",
+    "object": lambda schema: f"object{_keys(schema)} with values {type_of(schema['additionalProperties'])}",
     "boolean": lambda _: "boolean",
     "null": lambda _: "`null`",
 }
+
+
+def _keys(schema: Schema) -> str:
+    return f" by {type_of(schema['propertyNames'])}" if "propertyNames" in schema else ""
 
 
 def _short(number: float) -> str:

@@ -15,9 +15,9 @@ from models import queries
 from models.architecture import architecture_of
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
+from models.metrics import METRICS
 from models.series import LAYER_STATISTICS, STATISTICS, Piece, Series, assemble, thin
 from models.shapes import HIDDEN_KINDS
-from models.tables import METRICS
 from models.time_axis import time_axis
 from service.api.jobs import JobPath
 from service.context import context

@@ -9,7 +9,7 @@ from models.definitions.job import JobDefinition
 from models.definitions.reference import CHAPTERS, EXAMPLES, PAGE, SHARED, reference, type_of
 
 SCHEMA = JobDefinition.model_json_schema()
-MODELS = {**SCHEMA["$defs"], "JobDefinition": SCHEMA}
+MODELS = {**{name: schema for name, schema in SCHEMA["$defs"].items() if "enum" not in schema}, "JobDefinition": SCHEMA}
 """All that can be reached from a job."""
 
 

@@ -1,0 +1,1 @@
+"""Numbers in, findings out: whether a network learned, why not, and what would help. Pure; no torch, no database."""
