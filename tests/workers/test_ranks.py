@@ -47,8 +47,8 @@ CASES: dict[str, dict[str, Any]] = {
                       "training": {"class_weights": [*map(float, range(1, 11))], "label_smoothing": 0.1}},
     "batch norm": {"network": {"family": "cnn", "blocks": [{"filters": 4}], "hidden": [8], "norm": "batch",
                                "bias": False}, "data": DIGITS},
-    "small batches": {"network": {"family": "dnn", "hidden": [16, 8], "norm": "batch"}, "data": DIGITS,
-                      "training": {"batch_size": 29}},
+    "small batches": {"network": {"family": "cnn", "blocks": [{"filters": 4}], "norm": "batch", "bias": False},
+                      "data": DIGITS, "training": {"batch_size": 29}},
     "pre-training": {"network": DNN, "data": DIGITS,
                      "training": {"pretraining": AUTOENCODER}},
 }  # fmt: skip
