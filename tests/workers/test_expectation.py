@@ -9,6 +9,7 @@ import torch
 from models.catalogue import DataShape
 from models.definitions.job import JobDefinition
 from models.expectation import expect
+from models.series import LAYER_STATISTICS
 from models.shapes import trace
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.networks import build
@@ -66,4 +67,4 @@ def measured(definition: JobDefinition, data: DataShape, seed: int) -> torch.Ten
     x, y = torch.randn(256, *data.input_shape), torch.randint(0, 10, (256,))
     with hidden.watching():
         torch.nn.functional.cross_entropy(network(x), y).backward()
-    return hidden.take()[-1]
+    return hidden.take()[LAYER_STATISTICS.index("gain")]

@@ -12,6 +12,7 @@ from torch.nn.functional import conv2d, linear, max_pool2d
 
 from models.catalogue import DataShape
 from models.definitions.network import Network
+from models.series import LAYER_STATISTICS
 from models.shapes import trace
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.networks import build
@@ -19,6 +20,7 @@ from workers.training.networks import build
 NETWORK: TypeAdapter[Any] = TypeAdapter(Network)
 TABLE = DataShape("table", "classification", 100, (5,), 3, ("a", "b", "c"))
 IMAGE = DataShape("image", "classification", 100, (2, 8, 8), 3, ("a", "b", "c"))
+DEAD, SATURATION = map(LAYER_STATISTICS.index, ("dead", "saturation"))
 TANH = {"kind": "dense", "width": 6, "activation": "tanh"}
 
 
@@ -34,8 +36,8 @@ def a_network(plain: dict[str, Any], data: DataShape) -> tuple[Any, HiddenLayers
     return network, HiddenLayers(network, trace(definition, data))
 
 
-Seen = dict[str, torch.Tensor]
-"""What a layer is measured by: z, a and y of its own forward pass."""
+Seen = dict[str, Any]
+"""What a layer is measured by: z, a and y of its own forward pass; and the activations `within` a block."""
 
 
 def dense(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
@@ -55,8 +57,10 @@ def convolution(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
 
 def block(layer: Any, x: torch.Tensor, residual: bool) -> Seen:
     """A residual block counts as one layer, which is measured by what it gives."""
-    y = x + dense(layer.body.dense_1, dense(layer.body.dense_0, x, False)["y"], False)["y"]
-    return {"z": y, "a": y, "y": y, "measured": y}
+    first = dense(layer.body.dense_0, x, False)["y"]
+    second = dense(layer.body.dense_1, first, False)["y"]
+    y = x + second
+    return {"z": y, "a": y, "y": y, "measured": y, "within": [first, second]}
 
 
 BY_HAND: dict[str, tuple[dict[str, Any], DataShape, dict[str, Any]]] = {
@@ -113,11 +117,14 @@ def test_they_equal_those_of_a_forward_pass_by_hand(name: str) -> None:
             [rms(layer["z"]) for layer in seen],
             [rms(layer["a"]) for layer in seen],
             [before / after for before, after in itertools.pairwise(norms)],
+            [0.5] * len(seen),
+            [min((1 - tanh.square()).mean().item() for tanh in layer.get("within", [layer["a"]])) for layer in seen],
         ],
         dtype=torch.float64,
     )
     assert len(hidden) == len(seen)
-    torch.testing.assert_close(hidden.take(), expected, rtol=1e-9, atol=0)
+    dead = torch.full((len(seen),), 0.5, dtype=torch.float64)
+    torch.testing.assert_close(hidden.take(dead), expected, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -136,7 +143,32 @@ def test_watching_changes_no_bit_of_three_steps(name: str) -> None:
             with hidden.watching() if watched else nullcontext():
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(network(x), y).backward()
-            assert not watched or hidden.take().isfinite().all()
+            assert not watched or hidden.take()[:DEAD].isfinite().all()
             optimizer.step()
         weights.append(network.state_dict())
     assert all(torch.equal(weights[0][tensor], weights[1][tensor]) for tensor in weights[0])
+
+
+SIGMOIDS = {"family": "dnn", "hidden": [7, 4], "activation": "sigmoid"}
+
+
+def test_the_saturation_of_a_sigmoid_is_the_mean_of_its_slope_over_a_quarter() -> None:
+    network, hidden = a_network(SIGMOIDS, TABLE)
+    x = 5 * torch.randn((20, 5), dtype=torch.float64)
+    with hidden.watching():
+        network(x).sum().backward()
+    z = linear(x, network.hidden_0.linear.weight, network.hidden_0.linear.bias)
+    after = linear(z.sigmoid(), network.hidden_1.linear.weight, network.hidden_1.linear.bias)
+    expected = torch.stack([(4 * z.sigmoid() * (1 - z.sigmoid())).mean() for z in (z, after)])
+    torch.testing.assert_close(hidden.take()[SATURATION], expected.detach(), rtol=1e-9, atol=0)
+    assert 0 < expected[0] < 0.6
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "maxout", "linear"])
+def test_what_has_no_two_flat_ends_has_no_saturation(activation: str) -> None:
+    network, hidden = a_network({"family": "dnn", "hidden": [7], "activation": activation}, TABLE)
+    with hidden.watching():
+        network(torch.randn((20, 5), dtype=torch.float64)).sum().backward()
+    measured = hidden.take()
+    assert measured[SATURATION].isnan().all()
+    assert measured[DEAD].isnan().all()

@@ -47,6 +47,8 @@ CASES: dict[str, dict[str, Any]] = {
                       "training": {"class_weights": [*map(float, range(1, 11))], "label_smoothing": 0.1}},
     "batch norm": {"network": {"family": "cnn", "blocks": [{"filters": 4}], "hidden": [8], "norm": "batch",
                                "bias": False}, "data": DIGITS},
+    "small batches": {"network": {"family": "cnn", "blocks": [{"filters": 4}], "norm": "batch", "bias": False},
+                      "data": DIGITS, "training": {"batch_size": 29}},
     "pre-training": {"network": DNN, "data": DIGITS,
                      "training": {"pretraining": AUTOENCODER}},
 }  # fmt: skip
@@ -107,7 +109,7 @@ def test_several_processes_train_what_one_does(folder: Path, name: str, processe
     assert len(metrics_of(reports)) == len(metrics_of(expected)) == 2
     for metrics, of_one in zip(metrics_of(reports), metrics_of(expected), strict=True):
         assert metrics == pytest.approx(of_one, rel=1e-5, abs=1e-5, nan_ok=True)
-    for series in ("tensors", "layers", "time"):
+    for series in ("tensors", "layers", "time", "steps"):
         steps, values = samples_of(reports, series)
         steps_of_one, values_of_one = samples_of(expected, series)
         assert steps == steps_of_one

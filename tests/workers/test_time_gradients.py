@@ -1,6 +1,8 @@
 """Gradients over time equal those of two twins: one steps torch's own cells by hand through the whole network, the
 other each layer in double from what it took in, and both leave the gradients to autograd."""
 
+import copy
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,6 +17,8 @@ from models.definitions.network import Network
 from models.reports import Report, Sampled
 from models.series import Chunk
 from models.shapes import trace
+from workers.training.descent import Descent
+from workers.training.losses import Loss
 from workers.training.networks import Recurrent, build
 from workers.training.parameters import FlatParameters
 from workers.training.recorder import Recorder
@@ -275,16 +279,18 @@ def test_a_sample_is_of_the_weights_before_the_step() -> None:
     definition = NETWORK.validate_python({"family": "rnn", "cell": "lstm", "hidden": 6})
     torch.manual_seed(5)
     network, x = build(definition, SEQUENCE), torch.randn(5, 7, 3)
-    expected, _ = measured_and_by_autograd(network, x)
+    expected, _ = measured_and_by_autograd(copy.deepcopy(network), x)
     reports: list[Report] = []
     parameters = FlatParameters(network)
-    recorder = Recorder(network, parameters, trace(definition, SEQUENCE), 1, 1, reports.append, Stopwatch())
+    descent = Descent(network, Loss("mse"), nullcontext)
+    recorder = Recorder(network, parameters, trace(definition, SEQUENCE), 1, 1, reports.append, Stopwatch(), descent)
     sample = recorder.step(0)
     with sample.watching():
-        network(x).square().mean().backward()
+        outputs = network(x)
+        outputs.square().mean().backward()
     sample.before_clipping()
     parameters.values.add_(1.0)
-    sample.after_step()
+    sample.after_step([(x, torch.zeros_like(outputs))])
     recorder.finish()
     (data,) = (report.data for report in reports if isinstance(report, Sampled) and report.series == "time")
     np.testing.assert_allclose(Chunk.decode(data).values.ravel(), expected.numpy().ravel(), rtol=1e-6)

@@ -22,6 +22,7 @@ from workers.datasets.arrays import load
 from workers.training.best import Best
 from workers.training.checkpoints import Checkpoints, Saver
 from workers.training.data import Prepared, prepare
+from workers.training.descent import Descent
 from workers.training.digest import weights_sha256
 from workers.training.graph import can_be_captured, graphed, pays
 from workers.training.loop import Loop
@@ -32,6 +33,7 @@ from workers.training.parameters import FlatParameters
 from workers.training.place import Place
 from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import Pretraining
+from workers.training.probe import build_probe
 from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
 from workers.training.schedules import Schedule
@@ -300,6 +302,8 @@ class Trainer:
         parameters = FlatParameters(self.network)
         self.ranks.same(parameters.values)
         optimizer = build_optimizer(training, parameters)
+        part, activations = self.data.training, gradients.activations
+        given = self.network, parameters, self.architecture, self.loss, part, training, self.autocast
         recorder = Recorder(
             self.network,
             parameters,
@@ -308,10 +312,13 @@ class Trainer:
             gradients.every_steps,
             self.report,
             self.stopwatch,
+            Descent(self.network, self.loss, self.autocast, self.ranks),
+            build_probe(*given, hidden_layers=activations),
             is_open=training.is_open,
             first_step=self.place.step - (saved["taken"] if saved else 0),
-            hidden_layers=gradients.activations,
+            hidden_layers=activations,
             over_time=gradients.time,
+            clips_values=training.clip is not None and training.clip.value is not None,
             ranks=self.ranks,
         )
         loop = Loop(

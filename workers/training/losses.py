@@ -1,6 +1,6 @@
 """The loss of a job: a mean over rows (and time steps, where each has a target), in float32."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from models.definitions.training import Training
 from models.losses import LossName
+from workers.training.metrics import vector
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,19 @@ class Loss:
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return FUNCTIONS[self.name](self, outputs.float(), targets, "mean")
 
-    def part(self, outputs: Tensor, targets: Tensor, whole: Tensor) -> Tensor:
+    def part(self, outputs: Tensor, targets: Tensor, whole: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
         """What these rows add to the loss of the batch with the targets `whole`; 0 for no rows."""
-        weights = whole.numel() if self.weights is None else self.weights[whole.flatten()].sum()
-        return FUNCTIONS[self.name](self, outputs.float(), targets, "sum") / weights
+        weights = whole.numel() if self.weights is None else self.weights.to(precision)[whole.flatten()].sum()
+        return FUNCTIONS[self.name](self, outputs.to(precision), targets, "sum") / weights
 
     def weight(self, targets: Tensor) -> Tensor | int:
         """What a batch's mean weighs among others: its rows, or the sum of their classes' weights."""
         return len(targets) if self.weights is None else self.weights[targets.flatten()].sum()
+
+    def shares(self, targets: Sequence[Tensor]) -> Tensor:
+        """Of each batch in the mean over all rows of a step: float64 [batches]."""
+        weights = vector([self.weight(y) for y in targets], targets[0].device)
+        return weights / weights.sum()
 
 
 def build_loss(training: Training, name: LossName, y: Tensor, classes: int) -> Loss:
@@ -58,20 +64,19 @@ def class_weights(training: Training, y: Tensor, classes: int) -> Tensor | None:
 def _cross_entropy(loss: Loss, logits: Tensor, classes: Tensor, reduction: str) -> Tensor:
     """In nats."""
     rows, truth = logits.flatten(0, -2), classes.flatten()
-    return functional.cross_entropy(
-        rows, truth, weight=loss.weights, label_smoothing=loss.smoothing, reduction=reduction
-    )
+    weights = None if loss.weights is None else loss.weights.to(rows.dtype)
+    return functional.cross_entropy(rows, truth, weight=weights, label_smoothing=loss.smoothing, reduction=reduction)
 
 
 def _binary_cross_entropy(loss: Loss, logits: Tensor, classes: Tensor, reduction: str) -> Tensor:
     """In nats; a smoothed target is 1 - smoothing / 2 for its class."""
     flat, truth = logits.flatten(), classes.flatten()
-    smoothed = truth.float()
+    smoothed = truth.to(flat.dtype)
     if loss.smoothing:
         smoothed = smoothed * (1 - loss.smoothing) + loss.smoothing / 2
     if loss.weights is None:
         return functional.binary_cross_entropy_with_logits(flat, smoothed, reduction=reduction)
-    weights = loss.weights[truth]
+    weights = loss.weights.to(flat.dtype)[truth]
     total = functional.binary_cross_entropy_with_logits(flat, smoothed, weight=weights, reduction="sum")
     return total / weights.sum() if reduction == "mean" else total
 

@@ -15,8 +15,11 @@ from models.series import Chunk, Summary, summarise
 from models.shapes import Architecture
 from models.time_axis import time_axis
 from workers.training.cadence import cadence
+from workers.training.descent import Descent
 from workers.training.hidden_layers import HiddenLayers
 from workers.training.parameters import FlatParameters
+from workers.training.parts import Batch
+from workers.training.probe import Probe
 from workers.training.ranks import ALONE, Ranks
 from workers.training.state import State
 from workers.training.statistics import CHUNK_SAMPLES, GradientStatistics
@@ -36,7 +39,7 @@ class Step:
 
     def before_clipping(self) -> None: ...
     def after_clipping(self) -> None: ...
-    def after_step(self) -> None: ...
+    def after_step(self, batches: list[Batch]) -> None: ...
 
 
 NOTHING: AbstractContextManager[None] = nullcontext()
@@ -55,14 +58,19 @@ class Recorder:
         every_steps: int | Literal["auto"],
         report: Callable[[Report], None],
         stopwatch: Stopwatch,
+        descent: Descent,
+        probe: Probe | None = None,
         is_open: bool = False,
         first_step: int = 0,
         hidden_layers: bool = True,
         over_time: bool = True,
+        clips_values: bool = False,
         ranks: Ranks = ALONE,
     ) -> None:
-        """`first_step`: steps that the job took before this run, which the steps reported count on from."""
-        self.statistics = GradientStatistics(parameters)
+        """`first_step`: steps that the job took before this run, which the steps reported count on from.
+        `clips_values`: whether gradients are clipped value by value."""
+        self.statistics = GradientStatistics(parameters, keeps_gradients=clips_values)
+        self.descent, self.probe = descent, probe
         hidden_layers = hidden_layers and bool(architecture.hidden)
         self.hidden_layers = HiddenLayers(network, architecture, ranks) if hidden_layers else None
         axis = time_axis(architecture) if over_time else None
@@ -76,6 +84,7 @@ class Recorder:
         self._tensors = Collected("tensors", report)
         self._layers = Collected("layers", report)
         self._time = Collected("time", report)
+        self._of_steps = Collected("steps", report)
         self._epoch: list[NDArray[np.float32]] = []
         """What was sampled in the epoch under way."""
         self._flushed_at = time.monotonic()
@@ -89,8 +98,9 @@ class Recorder:
         self._time_taken_at = own if over_time else self._time_taken_at
         return Sample(self, step, over_time)
 
-    def keep(self, step: int, hidden: Tensor | None, over_time: Tensor | None) -> None:
+    def keep(self, step: int, of_step: Tensor, hidden: Tensor | None, over_time: Tensor | None) -> None:
         """Takes what a sample measured besides the tensors."""
+        self._of_steps.add(step, of_step.view(-1, 1))
         if hidden is not None:
             self._layers.add(step, hidden)
         if over_time is not None:
@@ -112,6 +122,13 @@ class Recorder:
         self._take()
         self._flush()
 
+    def pending(self) -> dict[str, Chunk]:
+        """What was sampled and is not reported yet, by series. It stays as it is."""
+        waiting = {collected.series: collected.chunk() for collected in self._collected}
+        if len(self.statistics):
+            waiting["tensors"] = joined(waiting["tensors"], self.statistics.chunk())
+        return {series: chunk for series, chunk in waiting.items() if chunk is not None}
+
     def state(self) -> State:
         """Reports what was sampled so far: no chunk reaches across a checkpoint."""
         self.finish()
@@ -122,8 +139,12 @@ class Recorder:
         self._time_taken_at = state["time_taken_at"]
         self._epoch = [] if state["epoch"] is None else [state["epoch"].numpy()]
 
+    @property
+    def _collected(self) -> tuple["Collected", ...]:
+        return self._tensors, self._layers, self._time, self._of_steps
+
     def _flush(self) -> None:
-        for collected in (self._tensors, self._layers, self._time):
+        for collected in self._collected:
             collected.flush()
         self._flushed_at = time.monotonic()
 
@@ -146,8 +167,8 @@ class Sample(Step):
 
     def watching(self) -> AbstractContextManager[None]:
         recorder = self._recorder
-        watched = [watch.watching() for watch in (recorder.hidden_layers, self._time) if watch]
-        return _together(watched, recorder.stopwatch) if watched else NOTHING
+        watched = [watch.watching() for watch in (recorder.hidden_layers, self._time, recorder.descent) if watch]
+        return _together(watched, recorder.stopwatch)
 
     def before_clipping(self) -> None:
         with self._recorder.stopwatch("statistics"):
@@ -159,12 +180,15 @@ class Sample(Step):
         with self._recorder.stopwatch("statistics"):
             self._recorder.statistics.after_clipping()
 
-    def after_step(self) -> None:
+    def after_step(self, batches: list[Batch]) -> None:
         recorder = self._recorder
         with recorder.stopwatch("statistics"):
+            descent = recorder.descent.take(batches, recorder.statistics.promised())
             recorder.statistics.after_step(self._step)
-            hidden = recorder.hidden_layers.take() if recorder.hidden_layers else None
-            recorder.keep(self._step, hidden, self._over_time)
+            # Last, for it overwrites the gradients.
+            dead, gradient = recorder.probe.take() if recorder.probe else (None, torch.full_like(descent[0], torch.nan))
+            hidden = recorder.hidden_layers.take(dead) if recorder.hidden_layers else None
+            recorder.keep(self._step, torch.cat([descent, gradient[None]]), hidden, self._over_time)
 
 
 @contextmanager
@@ -176,11 +200,18 @@ def _together(watched: Sequence[AbstractContextManager[None]], stopwatch: Stopwa
         yield
 
 
+def joined(first: Chunk | None, then: Chunk) -> Chunk:
+    """The samples of two chunks of a series."""
+    if first is None:
+        return then
+    return Chunk(np.concatenate([first.steps, then.steps]), np.concatenate([first.values, then.values]))
+
+
 class Collected:
     """Samples of one series that wait for a chunk to be full, those of a device there."""
 
     def __init__(self, series: str, report: Callable[[Report], None]) -> None:
-        self._series = series
+        self.series = series
         self._report = report
         self._steps: list[int] = []
         self._values: list[NDArray[np.float32]] = []
@@ -199,15 +230,20 @@ class Collected:
         self._flush_if_full()
 
     def flush(self) -> None:
+        if chunk := self.chunk():
+            steps = chunk.steps
+            self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), chunk.encode(), self.series))
+            self._steps, self._values, self._waiting = [], [], []
+
+    def chunk(self) -> Chunk | None:
+        """What waits, in one transfer; None if nothing does."""
         if not self._steps:
-            return
+            return None
+        values = list(self._values)
         if self._waiting:
             with np.errstate(over="ignore"):
-                self._values.append(torch.stack(self._waiting).cpu().numpy().astype(np.float32))
-        steps, values = np.array(self._steps, np.int64), np.concatenate(self._values)
-        data = Chunk(steps, values).encode()
-        self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), data, self._series))
-        self._steps, self._values, self._waiting = [], [], []
+                values.append(torch.stack(self._waiting).cpu().numpy().astype(np.float32))
+        return Chunk(np.array(self._steps, np.int64), np.concatenate(values))
 
     def _flush_if_full(self) -> None:
         if len(self._steps) >= CHUNK_SAMPLES:

@@ -28,8 +28,10 @@ class SharedNorm(nn.Module):
             self.register_buffer(name, buffer)
         assert norm.momentum is not None
         self.eps, self.momentum = norm.eps, norm.momentum
+        self.track_running_stats = True
+        """As in torch: whether what training sees moves the kept mean and variance."""
         self._axis = -1 if isinstance(norm, RowNorm) else 1
-        self._ranks = ranks
+        self.ranks = ranks
 
     def forward(self, x: Tensor) -> Tensor:
         axis = self._axis % x.dim()
@@ -46,10 +48,11 @@ class SharedNorm(nn.Module):
     def _moments(self, x: Tensor, others: list[int], shape: list[int]) -> tuple[Tensor, Tensor]:
         """Two passes, for a mean of squares less the square of the mean cancels."""
         rows = x.new_full((1,), x.numel() // len(self.weight))
-        total = _sum(torch.cat([x.sum(others), rows]), self._ranks)
+        total = _sum(torch.cat([x.sum(others), rows]), self.ranks)
         rows, mean = total[-1].detach(), total[:-1] / total[-1].detach()
-        variance = _sum((x - mean.view(shape)).square().sum(others), self._ranks) / rows
-        self._keep(mean.detach(), variance.detach() * rows / (rows - 1))
+        variance = _sum((x - mean.view(shape)).square().sum(others), self.ranks) / rows
+        if self.track_running_stats:
+            self._keep(mean.detach(), variance.detach() * rows / (rows - 1))
         return mean, variance
 
     @torch.no_grad()

@@ -4,6 +4,7 @@
     clip()
     statistics.after_clipping()
     optimizer.step()
+    statistics.promised()
     statistics.after_step(step)
 
 Squares of float32 gradients underflow: 4096 gradients of 1e-24 have a norm of exactly 0 in float32, not in double.
@@ -38,14 +39,22 @@ class Ring(Protocol):
     def read_clipped(self, row: int) -> None: ...
     def keep_weights(self) -> None: ...
     def read_updates(self, row: int) -> None: ...
+    def kept_weights(self) -> Tensor: ...
+    def norms(self, row: int) -> Tensor:
+        """float64 [before and after clipping, tensors], on the device."""
+        ...
+
     def rows(self, count: int) -> NDArray[np.float64]: ...
 
 
 class GradientStatistics:
     """Measures the parameters of a network; columns are in the order of `parameters.names`."""
 
-    def __init__(self, parameters: FlatParameters) -> None:
+    def __init__(self, parameters: FlatParameters, keeps_gradients: bool = False) -> None:
+        """`keeps_gradients`: whether clipping turns them, so that the direction before it has to be kept."""
         self.names = parameters.names
+        self._parameters = parameters
+        self._kept_gradients = torch.empty_like(parameters.gradients) if keeps_gradients else None
         self._steps: list[int] = []
         self._ring: Ring = (CompiledRing if native.takes(parameters.values) else TorchRing)(parameters)
 
@@ -53,10 +62,28 @@ class GradientStatistics:
         """Reads the gradients, and keeps the weights."""
         self._ring.read_gradients(len(self))
         self._ring.keep_weights()
+        if self._kept_gradients is not None:
+            self._kept_gradients.copy_(self._parameters.gradients)
 
     def after_clipping(self) -> None:
         """Reads the norms again, for clipping has changed them."""
         self._ring.read_clipped(len(self))
+
+    @torch.no_grad()
+    def promised(self) -> Tensor:
+        """The change of the loss that the gradient promised for the step taken, g.dw: float64, on the device.
+
+        g is the gradient before clipping. Where clipping made it shorter, that is undone by the ratio of the norms.
+        """
+        parameters, kept = self._parameters, self._kept_gradients
+        gradients = parameters.gradients if kept is None else kept
+        total = inner_product(gradients, self._ring.kept_weights(), parameters.values)
+        return total if kept is not None else total * self._shortened()
+
+    def _shortened(self) -> Tensor:
+        """Norm of the gradient before / after clipping; 1 where it is 0."""
+        norms = self._ring.norms(len(self)).square().sum(1).sqrt()
+        return torch.where(norms[0] == norms[1], 1.0, norms[0] / norms[1])
 
     def after_step(self, step: int) -> None:
         """Compares the weights with what they were. The sample is complete."""
@@ -69,11 +96,27 @@ class GradientStatistics:
 
     def take(self) -> Chunk:
         """All samples since the last call, in one transfer."""
-        with np.errstate(over="ignore"):
-            values = self._ring.rows(len(self)).astype(np.float32)
-        chunk = Chunk(np.array(self._steps, np.int64), values)
+        chunk = self.chunk()
         self._steps = []
         return chunk
+
+    def chunk(self) -> Chunk:
+        """The same, and they stay."""
+        with np.errstate(over="ignore"):
+            values = self._ring.rows(len(self)).astype(np.float32)
+        return Chunk(np.array(self._steps, np.int64), values)
+
+
+DOT_VALUES = 2**16
+"""Values at once of an inner product: in double they stay in the cache of a CPU."""
+DOT_VALUES_ON_DEVICE = 2**24
+
+
+def inner_product(gradients: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """gradients . (after - before) in double, of flat vectors in float32."""
+    at_once = DOT_VALUES if gradients.device.type == "cpu" else DOT_VALUES_ON_DEVICE
+    stretches = zip(*(torch.split(vector, at_once) for vector in (gradients, before, after)), strict=True)
+    return torch.stack([g.double() @ (new.double() - old.double()) for g, old, new in stretches]).sum()
 
 
 class CompiledRing:
@@ -107,6 +150,12 @@ class CompiledRing:
     def read_updates(self, row: int) -> None:
         of, place = self._weights, self._place(row, OF_UPDATES.start)
         self._library.update_statistics(of.pointers, self._kept_weights.pointers, of.sizes, of.count, place)
+
+    def kept_weights(self) -> Tensor:
+        return self._before
+
+    def norms(self, row: int) -> Tensor:
+        return torch.from_numpy(self._samples[row, [0, CLIPPED]])
 
     def rows(self, count: int) -> NDArray[np.float64]:
         return self._samples[:count]
@@ -158,6 +207,12 @@ class TorchRing:
         moved, length = (self._sums(of.square()).sqrt() for of in (after - before, before))
         ratio = torch.where(moved == 0, torch.zeros_like(moved), moved / length)
         self._samples[row, OF_UPDATES] = torch.stack([self._sums(after.square()).sqrt(), ratio])
+
+    def kept_weights(self) -> Tensor:
+        return self._before
+
+    def norms(self, row: int) -> Tensor:
+        return self._samples[row, ::CLIPPED]
 
     def rows(self, count: int) -> NDArray[np.float64]:
         values: NDArray[np.float64] = self._samples[:count].cpu().numpy()

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from models.definitions.training import Clip
 from workers.training.losses import Loss
-from workers.training.metrics import vector
 from workers.training.optimizers import Optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
 from workers.training.parts import Batch
@@ -47,7 +46,7 @@ class EagerStep:
             clip_gradients(self.clip, self.parameters.gradients)
             sample.after_clipping()
         self.optimizer.step()
-        sample.after_step()
+        sample.after_step(batches)
 
     def backward(self, batches: list[Batch], see: See) -> None:
         """Adds up the gradients of all batches."""
@@ -62,8 +61,7 @@ class EagerStep:
         """Of each batch in the mean over all rows of a step; None where the step has one batch."""
         if len(batches) == 1:
             return [None]
-        weights = vector([self.loss.weight(y) for _, y in batches], batches[0][1].device)
-        return list((weights / weights.sum()).float())
+        return list(self.loss.shares([y for _, y in batches]).float())
 
 
 @dataclass(frozen=True)
