@@ -112,6 +112,13 @@ class Recorder:
         self._take()
         self._flush()
 
+    def pending(self) -> dict[str, Chunk]:
+        """What was sampled and is not reported yet, by series. It stays as it is."""
+        waiting = {collected.series: collected.chunk() for collected in self._collected}
+        if len(self.statistics):
+            waiting["tensors"] = joined(waiting["tensors"], self.statistics.chunk())
+        return {series: chunk for series, chunk in waiting.items() if chunk is not None}
+
     def state(self) -> State:
         """Reports what was sampled so far: no chunk reaches across a checkpoint."""
         self.finish()
@@ -122,8 +129,12 @@ class Recorder:
         self._time_taken_at = state["time_taken_at"]
         self._epoch = [] if state["epoch"] is None else [state["epoch"].numpy()]
 
+    @property
+    def _collected(self) -> tuple["Collected", ...]:
+        return self._tensors, self._layers, self._time
+
     def _flush(self) -> None:
-        for collected in (self._tensors, self._layers, self._time):
+        for collected in self._collected:
             collected.flush()
         self._flushed_at = time.monotonic()
 
@@ -176,11 +187,18 @@ def _together(watched: Sequence[AbstractContextManager[None]], stopwatch: Stopwa
         yield
 
 
+def joined(first: Chunk | None, then: Chunk) -> Chunk:
+    """The samples of two chunks of a series."""
+    if first is None:
+        return then
+    return Chunk(np.concatenate([first.steps, then.steps]), np.concatenate([first.values, then.values]))
+
+
 class Collected:
     """Samples of one series that wait for a chunk to be full, those of a device there."""
 
     def __init__(self, series: str, report: Callable[[Report], None]) -> None:
-        self._series = series
+        self.series = series
         self._report = report
         self._steps: list[int] = []
         self._values: list[NDArray[np.float32]] = []
@@ -199,15 +217,20 @@ class Collected:
         self._flush_if_full()
 
     def flush(self) -> None:
+        if chunk := self.chunk():
+            steps = chunk.steps
+            self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), chunk.encode(), self.series))
+            self._steps, self._values, self._waiting = [], [], []
+
+    def chunk(self) -> Chunk | None:
+        """What waits, in one transfer; None if nothing does."""
         if not self._steps:
-            return
+            return None
+        values = list(self._values)
         if self._waiting:
             with np.errstate(over="ignore"):
-                self._values.append(torch.stack(self._waiting).cpu().numpy().astype(np.float32))
-        steps, values = np.array(self._steps, np.int64), np.concatenate(self._values)
-        data = Chunk(steps, values).encode()
-        self._report(Sampled(int(steps[0]), int(steps[-1]), len(steps), data, self._series))
-        self._steps, self._values, self._waiting = [], [], []
+                values.append(torch.stack(self._waiting).cpu().numpy().astype(np.float32))
+        return Chunk(np.array(self._steps, np.int64), np.concatenate(values))
 
     def _flush_if_full(self) -> None:
         if len(self._steps) >= CHUNK_SAMPLES:

@@ -67,12 +67,15 @@ class GradientStatistics:
         """Samples in the ring; it has to be taken when there are CHUNK_SAMPLES."""
         return len(self._steps)
 
-    def take(self) -> Chunk:
-        """All samples since the last call, in one transfer."""
+    def chunk(self) -> Chunk:
+        """All samples since the last `take`, in one transfer."""
         with np.errstate(over="ignore"):
             values = self._ring.rows(len(self)).astype(np.float32)
-        chunk = Chunk(np.array(self._steps, np.int64), values)
-        self._steps = []
+        return Chunk(np.array(self._steps, np.int64), values)
+
+    def take(self) -> Chunk:
+        """Those, and begins anew."""
+        chunk, self._steps = self.chunk(), []
         return chunk
 
 
