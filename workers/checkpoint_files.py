@@ -16,7 +16,7 @@ from models.claims import Claim
 from models.database import database_now
 from models.reports import Checkpointed, Report
 from models.tables import Job
-from workers.training.checkpoints import Checkpoints
+from workers.training.checkpoints import KEPT, Checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class CheckpointFiles:
         return Checkpoints(self.folder, claim.attempt, every_seconds, claim.checkpoint)
 
     def collect(self, reports: Sequence[Report]) -> None:
-        """Removes all but the newest of those that the reports name: its pointer has moved."""
+        """Removes all but the newest of those that the reports name, for its pointer has moved, and those kept."""
         names = [report.name for report in reports if isinstance(report, Checkpointed)]
         if not names:
             return
@@ -40,7 +40,7 @@ class CheckpointFiles:
         for path in self.folder.iterdir():
             # A torn one is left by a runner that was killed; what is newer is being written, and may be renamed by now.
             with suppress(FileNotFoundError):
-                if path.name != names[-1] and path.stat().st_mtime_ns <= newest:
+                if path.name != names[-1] and not path.name.startswith(KEPT) and path.stat().st_mtime_ns <= newest:
                     path.unlink()
 
 

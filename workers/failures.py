@@ -28,6 +28,12 @@ def error_of(exception: Exception) -> dict[str, object]:
     return error("training_error", "Training stopped with an error", detail, "infrastructure", retryable=False)
 
 
+def stopped_by_policy(code: str, detail: str) -> dict[str, object]:
+    """The `error` of a job that has a finding for which its policy is to stop."""
+    title = "A policy stopped the job for what was found" if code != "nonfinite" else "A number was not finite"
+    return error(code, title, detail, "numeric", retryable=False)
+
+
 def is_out_of_memory(exception: Exception) -> bool:
     if isinstance(exception, torch.OutOfMemoryError | MemoryError):
         return True

@@ -77,7 +77,7 @@ class JobDefinition(Strict):
     """What is recorded on the way."""
     resources: Resources = Resources()
     """Device and threads."""
-    policies: dict[Code, Policy] = {}
+    policies: dict[Annotated[Code, Field(strict=False)], Policy] = {}
     """By finding, what to do when the job has it as a fault: `stop` ends the job as failed, `rollback_and_lower_rate`
     goes back to the weights before it and on with a tenth of the learning rate. `nonfinite` is `stop` unless it is said
     otherwise; with `continue` the update of such a step is left out. All others are `continue`."""

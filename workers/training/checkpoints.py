@@ -17,6 +17,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,11 @@ from workers.training.state import State
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Of the state in a file; raised when the parts of a training change what they keep."""
+
+KEPT = "kept-"
+"""Begins the name of a file that stays for as long as the folder does."""
 
 LEAST_SECONDS = 1.0
 """Of training, before the first: to take so much again costs about as much as to write it down, and a worker that has
@@ -60,7 +64,19 @@ class Checkpoints:
             return None
         return state
 
-    def write(self, state: State, label: str) -> tuple[str, int]:
+    def keep(self, name: str) -> str:
+        """Gives a file a second name, under which it stays.
+
+        Raises:
+            OSError
+        """
+        kept = f"{KEPT}{name}"
+        with suppress(FileExistsError):
+            os.link(self.folder / name, self.folder / kept)
+        _sync(self.folder)
+        return kept
+
+    def write(self, state: State, label: str, prefix: str = "") -> tuple[str, int]:
         """The file's name, which has the attempt and this label, and its size in bytes.
 
         Raises:
@@ -68,7 +84,7 @@ class Checkpoints:
         """
         import torch  # noqa: PLC0415
 
-        path = self.folder / f"{self.attempt}-{label}.pt"
+        path = self.folder / f"{prefix}{self.attempt}-{label}.pt"
         temporary = path.with_suffix(".tmp")
         self._make_folder()
         try:
@@ -98,6 +114,7 @@ class Saver:
         self._report = report
         self._since = time.monotonic()
         self._count = 0
+        self._last = checkpoints.resume_from
 
     def is_due(self, epoch_ended: bool) -> bool:
         """First at the end of an epoch or after FIRST_SECONDS, then by time alone."""
@@ -116,8 +133,25 @@ class Saver:
             log.warning("step %s: no checkpoint could be written", step, exc_info=True)
             self._report(CheckpointFailed(step, f"{type(problem).__name__}: {problem}"[:500]))
         else:
+            self._last = name
             self._report(Checkpointed(name, step, epoch, size, time.monotonic() - started))
         self._since = time.monotonic()
+
+    def keep_last(self) -> str | None:
+        """Keeps the last checkpoint beside those that come; its name then, None where there is none."""
+        try:
+            return self._checkpoints.keep(self._last) if self._last else None
+        except OSError:
+            log.warning("the checkpoint %s cannot be kept", self._last, exc_info=True)
+            return None
+
+    def keep(self, state: State, step: int) -> str | None:
+        """Writes one that is kept, and that no attempt goes on from; its name, None where it cannot be written."""
+        try:
+            return self._checkpoints.write(state, str(step), KEPT)[0]
+        except (OSError, RuntimeError, MemoryError):
+            log.warning("step %s: no checkpoint could be written", step, exc_info=True)
+            return None
 
 
 def _read(path: Path) -> State:

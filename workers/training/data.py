@@ -47,7 +47,7 @@ def prepare(
     def part(rows: Indices, targets_of: Indices) -> Part:
         truth = rows_of(y, targets_of, targets).to(device)
         if resident:
-            return Resident(y=truth, x=rows_of(x, rows, inputs, told=told).to(device))
+            return Resident(y=truth, x=rows_of(x, rows, inputs, told=told).to(device), rows=rows)
         return Mapped(y=truth, source=x, rows=rows, scale=inputs)
 
     trained = part(training, mislabelled(data, training))

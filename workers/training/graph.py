@@ -158,7 +158,8 @@ class GraphedStep:
         """All that a step writes."""
         parameters, optimizer = self.eager.parameters, self.eager.optimizer
         buffers = self.eager.network.buffers()
-        return [parameters.values, parameters.gradients, *optimizer.vectors.values(), optimizer.steps, *buffers]
+        written = [parameters.values, parameters.gradients, *optimizer.vectors.values(), optimizer.steps, *buffers]
+        return [*written, *self.eager.guard.tensors()]
 
 
 class Captured:

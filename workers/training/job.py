@@ -14,17 +14,24 @@ from torch import nn
 from models.budget import batches_per_epoch, epochs_of, steps_of, steps_per_epoch
 from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
+from models.diagnosis.diagnose import diagnose
+from models.diagnosis.finding import Code
 from models.expansion import has_batch_norm
 from models.losses import loss_name, with_logits
 from models.reports import Built, Ended, Report, Resumed
 from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
+from workers.failures import stopped_by_policy
 from workers.training.best import Best
 from workers.training.checkpoints import Checkpoints, Saver
 from workers.training.data import Prepared, prepare
 from workers.training.descent import Descent
 from workers.training.digest import weights_sha256
+from workers.training.flight import FlightRecorder
 from workers.training.graph import can_be_captured, graphed, pays
+from workers.training.guard import Guard, guard_of
+from workers.training.incidents import Failure, Incidents
+from workers.training.insight import Insight, Judge
 from workers.training.loop import Loop
 from workers.training.losses import Loss, build_loss, constant_loss
 from workers.training.networks import build
@@ -34,8 +41,9 @@ from workers.training.place import Place
 from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import Pretraining
 from workers.training.probe import build_probe
-from workers.training.ranks import ALONE, Ranks
+from workers.training.ranks import ALONE, RankLost, Ranks
 from workers.training.recorder import Recorder
+from workers.training.rescue import Rescue
 from workers.training.schedules import Schedule
 from workers.training.shared_norm import share_norms
 from workers.training.state import State
@@ -53,6 +61,7 @@ def train_job(
     resident_bytes: float = math.inf,
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
+    judge: Judge = diagnose,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
@@ -67,12 +76,21 @@ def train_job(
         if checkpoints and checkpoints.attempt > 1:
             report(_resumed(saved))
         job = Trainer.prepare(
-            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved, ranks
+            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved, ranks, judge
         )
-    outcome = job.run()
+    try:
+        outcome = job.run()
+    except RankLost:  # the attempt is lost, and not the job
+        raise
+    except Exception:
+        job.insight.end_job("failed")
+        raise
+    if outcome not in ("paused", "left"):
+        job.insight.end_job(outcome)
     spent = timings(stopwatch, job.place.step), statistics_cost(stopwatch)
     if outcome != "succeeded":
-        report(Ended(outcome, *spent, None, job.runs))
+        error = stopped_by_policy(job.failure.code, job.failure.detail) if job.failure else None
+        report(Ended(outcome, *spent, error, job.runs))
         return
     assert job.network is not None
     reason = reason_of(job.stopped, definition.training)
@@ -117,8 +135,13 @@ class Trainer:
     started: float = field(default_factory=time.monotonic)
     """The runs of this attempt."""
     out_of_time: Callable[[], bool] = lambda: False
+    judge: Judge = diagnose
+    """The rules."""
+    failure: Failure | None = None
+    """If a policy ended the job."""
 
     def __post_init__(self) -> None:
+        self.insight = self.report = Insight(self.definition, self.report, self.judge)
         self.wanted = self.ranks.asking(self._wanted)
 
     @classmethod
@@ -134,6 +157,7 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
         saved: State | None = None,
         ranks: Ranks = ALONE,
+        judge: Judge = diagnose,
     ) -> "Trainer":
         """Everything up to the first run, or to where an earlier attempt `saved` its state."""
         place = Place()
@@ -157,7 +181,7 @@ class Trainer:
         allow_tf32(training.precision)
         saver = Saver(checkpoints, report) if checkpoints else None
         common = definition, shape, architecture, prepared, loss, device, autocast, report, asked, stopwatch
-        trainer = cls(*common, saver=saver, place=place, ranks=ranks)
+        trainer = cls(*common, saver=saver, place=place, ranks=ranks, judge=judge)
         if saved:
             trainer.restore(saved)
         return trainer
@@ -221,11 +245,16 @@ class Trainer:
             if left:
                 return left
         loop = self.loop(seed, saved=under_way.get("loop"))
+        self.insight.begin_run(self.steps, loop.recorder.pending, goes_on="loop" in under_way)
         # What was loaded is not held while the run goes on.
         under_way.clear()
         self.stopped = loop.run()
-        result = {"run": run, "seed": seed, "epochs": loop.ended, "stopped": self.stopped}
-        self.runs.append(result | {"best": self.best.run_metrics, "pretraining": self.pretrained})
+        self.failure = loop.failure
+        result = {"run": run, "seed": seed, "first_step": loop.first_step, "epochs": loop.ended}
+        best = {"stopped": self.stopped, "best": self.best.run_metrics, "pretraining": self.pretrained}
+        self.runs.append(result | best)
+        if loop.left not in ("paused", "left"):
+            self.insight.end_run(self.best.run_loss, loop.flight.tell, is_only=training.restarts == 1)
         return loop.left
 
     def rest(self, under_way: Callable[[], State], epoch_ended: bool = False) -> str | None:
@@ -259,10 +288,12 @@ class Trainer:
             "seconds": self.stopwatch.state(),
             "spent": self.spent + time.monotonic() - self.started,
             "under_way": under_way,
+            "insight": self.insight.state(),
         }
 
     def restore(self, state: State) -> None:
         """All but the place, which was needed before there was a trainer."""
+        self.insight.restore(state["insight"])
         self.best.restore(state["best"], self.device)
         self.stopwatch.restore(state["seconds"])
         self.runs, self.pretrained, self.spent, self.under_way = (
@@ -304,6 +335,7 @@ class Trainer:
         optimizer = build_optimizer(training, parameters)
         part, activations = self.data.training, gradients.activations
         given = self.network, parameters, self.architecture, self.loss, part, training, self.autocast
+        first_step = self.place.step - (saved["taken"] if saved else 0)
         recorder = Recorder(
             self.network,
             parameters,
@@ -315,11 +347,26 @@ class Trainer:
             Descent(self.network, self.loss, self.autocast, self.ranks),
             build_probe(*given, hidden_layers=activations),
             is_open=training.is_open,
-            first_step=self.place.step - (saved["taken"] if saved else 0),
+            first_step=first_step,
             hidden_layers=activations,
             over_time=gradients.time,
             clips_values=training.clip is not None and training.clip.value is not None,
             ranks=self.ranks,
+        )
+        policy = self.definition.policies.get(Code.NONFINITE, "stop")
+        guard = guard_of(self.network, parameters, goes_on=policy == "continue")
+        eager, step = self.step_function(parameters, optimizer, guard, captures)
+        rescue = Rescue(self.network, optimizer, "rollback_and_lower_rate" in self.definition.policies.values())
+        flight = FlightRecorder(guard, first_step, self.report)
+        incidents = Incidents(
+            policy,
+            eager,
+            self.architecture,
+            rescue,
+            flight,
+            self.report,
+            lambda: self._keep_checkpoint(lambda: {"loop": loop.state()}),
+            self.ranks,
         )
         loop = Loop(
             training=training,
@@ -328,9 +375,14 @@ class Trainer:
             network=self.network,
             loss=self.loss,
             optimizer=optimizer,
-            step=self.step_function(parameters, optimizer, captures),
+            step=step,
             schedule=Schedule(training, self.steps, self.steps_per_epoch),
             recorder=recorder,
+            guard=guard,
+            flight=flight,
+            incidents=incidents,
+            rescue=rescue,
+            insight=self.insight,
             stopper=Stopper(training, self.steps, self.out_of_time),
             best=self.best,
             constants=_constants(self.data, self.loss),
@@ -349,19 +401,32 @@ class Trainer:
             loop.restore(saved)
         return loop
 
-    def step_function(self, parameters: FlatParameters, optimizer: Optimizer, captures: bool | None) -> StepFunction:
-        """What takes the steps of a run."""
+    def step_function(
+        self, parameters: FlatParameters, optimizer: Optimizer, guard: Guard, captures: bool | None
+    ) -> tuple[EagerStep, StepFunction]:
+        """What takes the steps of a run: operation by operation, and as it does."""
         training = self.definition.training
         assert self.network is not None
-        given = (self.network, self.loss, parameters, optimizer, training.clip, self.autocast)
+        given = (self.network, self.loss, parameters, optimizer, training.clip, self.autocast, guard)
         if self.ranks.size > 1:
-            return SharedStep(*given, self.ranks)
+            shared = SharedStep(*given, self.ranks)
+            return shared, shared
         eager = EagerStep(*given)
         rows = min(training.batch_size, len(self.data.training))
         captures = pays(self.architecture, rows, self.steps) if captures is None else captures
         if captures and can_be_captured(training, self.network, self.device):
-            return graphed(eager, rows, training.deterministic)
-        return eager
+            return eager, graphed(eager, rows, training.deterministic)
+        return eager, eager
+
+    def _keep_checkpoint(self, under_way: Callable[[], State]) -> str | None:
+        """Keeps the last checkpoint, or where there is none yet what the job is now; gives its name. All ranks have
+        their part in the state."""
+        with self.stopwatch.apart("saving"):
+            last = self.saver.keep_last() if self.saver else None
+            if not self.ranks.agreed(self.saver is not None and last is None):
+                return self.ranks.agreed(last)
+            state = self.state(under_way())
+            return self.ranks.agreed(self.saver.keep(state, self.place.step) if self.saver else None)
 
     def _pretraining_step(self, state: Callable[[], State]) -> str | None:
         """Why it was the last, if so: the job's outcome, or that its seconds are over."""

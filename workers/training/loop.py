@@ -10,10 +10,15 @@ from torch import nn
 
 from models.catalogue import DataShape
 from models.definitions.training import Training
+from models.diagnosis.finding import Finding
 from models.reports import EpochEnded, Report
 from workers.training.best import Best
 from workers.training.data import Prepared
 from workers.training.epoch import Epoch
+from workers.training.flight import FlightRecorder
+from workers.training.guard import Guard
+from workers.training.incidents import Failure, Incidents, Scene
+from workers.training.insight import Insight
 from workers.training.losses import Loss
 from workers.training.metrics import MeanLoss, meter, skill
 from workers.training.optimizers import Optimizer
@@ -21,7 +26,8 @@ from workers.training.parts import Batch
 from workers.training.place import Place
 from workers.training.randomness import random_state, restore_random_state
 from workers.training.ranks import ALONE, Ranks
-from workers.training.recorder import Recorder
+from workers.training.recorder import UNSAMPLED, Recorder
+from workers.training.rescue import Rescue
 from workers.training.schedules import Schedule
 from workers.training.state import State
 from workers.training.step import StepFunction
@@ -45,6 +51,11 @@ class Loop:
     step: StepFunction
     schedule: Schedule
     recorder: Recorder
+    guard: Guard
+    flight: FlightRecorder
+    incidents: Incidents
+    rescue: Rescue
+    insight: Insight
     stopper: Stopper
     best: Best
     constants: dict[str, float]
@@ -76,9 +87,16 @@ class Loop:
     """One that an earlier attempt began."""
     left: str | None = None
     """Why the loop is left before its end."""
+    failure: Failure | None = None
+    """If a policy ends the job."""
 
     def __post_init__(self) -> None:
         self.order = torch.Generator().manual_seed(self.seed)
+        device = self.data.training.device
+        draws = any(isinstance(module, nn.Dropout) for module in self.network.modules())
+        self.remembers = draws and device.type == "cpu"
+        """Whether the random state before each step is kept, for the step to be taken once more."""
+        self.rescue.keep(self.place.step)
 
     def run(self) -> str | None:
         """Trains until the budget is used up or something stops it: gives what did, None for all epochs."""
@@ -92,14 +110,19 @@ class Loop:
                 metrics = self.train_epoch()
             if metrics is None:
                 return self.left
+            if self.failure:
+                self._end_failed(metrics)
+                return None
             with self.stopwatch("evaluating"):
                 measured = self.validate()
             if measured is None:
                 return self.left
             metrics = self.ranks.agreed(metrics | measured)
             self._end_epoch(metrics)
-            if reason := self.stopper.after_epoch(metrics, self.taken):
-                return reason
+            self._judge_epoch()
+            reason = self.stopper.after_epoch(metrics, self.taken)
+            if reason or self.failure:
+                return reason if not self.failure else None
             if self.ended < self.epochs and self.leaves(epoch_ended=True):
                 return self.left
         return None
@@ -112,13 +135,27 @@ class Loop:
         for batches in self.steps_of_epoch(epoch.steps):
             if epoch.steps and self.stopper.out_of_budget(self.taken):
                 break
-            self.optimizer.rate = self.schedule.rate(self.taken)
-            self.step(batches, self.recorder.step(self.place.step), epoch.see)
+            self.optimizer.rate = self.schedule.rate(self.taken) * self.rescue.factor
+            sample = self.recorder.step(self.place.step)
+            drawn_from = random_state(self.data.training.device) if self.remembers else None
+            self.step(batches, sample, epoch.see)
+            self.guard.record()
             self.taken += 1
             epoch.steps += 1
             self.place.take_step(self.report)
+            if self.guard.tripped:
+                self.meet_incident(epoch, drawn_from)
+            if sample is not UNSAMPLED and not self.failure:
+                self.act_upon(self.insight.after_sample())
+            if self.failure:
+                break
             if self.leaves():
                 return None
+        if not self.failure:
+            self.guard.look()
+            if self.guard.tripped:
+                self.meet_incident(epoch)
+        self.incidents.end_epoch()
         return epoch.metrics(self.constants["training"]) | {"learning_rate": self.optimizer.rate}
 
     def new_epoch(self) -> Epoch:
@@ -135,6 +172,52 @@ class Loop:
         while step := list(islice(batches, self.training.accumulate)):
             yield step
 
+    @property
+    def first_step(self) -> int:
+        """Of the run, by the job's count."""
+        return self.place.step - self.taken
+
+    def meet_incident(self, epoch: Epoch, drawn_from: State | None = None) -> None:
+        """A step of this epoch was not finite; its update was not applied."""
+        assert self.guard.first is not None
+        # Where a policy goes on, only the first is looked into.
+        in_epoch = max(0, self.guard.first - (self.taken - epoch.steps))
+        part, size = self.data.training, self.training.batch_size
+        order = torch.Generator()
+        order.set_state(epoch.order)
+        rows = torch.randperm(len(part), generator=order)[: self.batches * size]
+        rows = rows[in_epoch * self.training.accumulate * size :][: self.training.accumulate * size]
+        places = rows.tolist() if part.rows is None else part.rows[rows.numpy()].tolist()
+        step, epoch_before = self.first_step + self.guard.first, self.place.epoch
+
+        def batches() -> list[Batch]:
+            return list(self.ranks.batches(part, rows, size, self.training.accumulate))
+
+        self.failure = self.incidents.meet(Scene(step, epoch_before, batches, places, drawn_from))
+
+    def act_upon(self, finding: Finding | None) -> None:
+        """What a diagnosis has found, as the policy for it says."""
+        if not self.insight.policies:
+            return
+        finding = self.ranks.agreed(finding)
+        if finding is None:
+            return
+        if self.insight.policies[finding.code] == "rollback_and_lower_rate" and self.rescue.is_left:
+            self.recorder.finish()
+            self.rescue.go_back(self.first_step if finding.first_step is None else finding.first_step)
+            self.guard.clear()
+            self.insight.begin_anew()
+        else:
+            self.failure = Failure(finding.code.value, finding.explanation)
+
+    def _judge_epoch(self) -> None:
+        """After it is reported: its diagnosis, and what that asks for; where nothing is wrong, its end is kept."""
+        self.act_upon(self.insight.after_epoch())
+        if self.failure:
+            self.left = "failed"
+        elif self.rescue.is_wanted and bool(self.optimizer.values.isfinite().all()):
+            self.rescue.keep(self.place.step)
+
     def leaves(self, epoch_ended: bool = False) -> bool:
         """Whether the loop ends here, between two steps, for it was asked to."""
         self.left = self.rest(self.state, epoch_ended)
@@ -144,6 +227,10 @@ class Loop:
         """Between two steps. What was sampled so far is reported first."""
         return {
             "recorder": self.recorder.state(),
+            "guard": self.ranks.each(self.guard.state()),
+            "flight": self.flight.state(),
+            "incidents": self.incidents.state(),
+            "rescue": self.rescue.state(),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
@@ -158,6 +245,9 @@ class Loop:
     def restore(self, state: State) -> None:
         """Of a loop that is as it was made."""
         self.recorder.restore(state["recorder"])
+        self.guard.restore(self.ranks.mine(state["guard"]))
+        for name in ("flight", "incidents", "rescue"):
+            getattr(self, name).restore(state[name])
         self.network.load_state_dict(state["network"])
         self.optimizer.restore(state["optimizer"])
         self.schedule.restore(state["schedule"])
@@ -193,6 +283,15 @@ class Loop:
         metrics = {f"validation_{name}": value for name, value in judged.metrics().items()}
         return {"validation_loss": loss, **metrics, "validation_skill": skill(loss, self.constants["validation"])}
 
+    def _end_failed(self, metrics: dict[str, float | None]) -> None:
+        """The epoch in which a policy ended the job: reported as far as it came, not validated, and never the best."""
+        names: list[str] = []
+        if self.data.validation is not None:
+            judged = meter(self.shape, self.data.target, self.data.training.device, self.ranks)
+            names = [f"validation_{name}" for name in ("loss", *judged.metrics(), "skill")]
+        self.left = "failed"
+        self._end_epoch(self.ranks.agreed(metrics | dict.fromkeys(names)))
+
     def _end_epoch(self, metrics: dict[str, float | None]) -> None:
         assert self.epoch is not None
         seconds, self.epoch = self.epoch.seconds, None
@@ -202,7 +301,7 @@ class Loop:
         watched = metrics.get("validation_loss", metrics["train_loss"])
         if watched is not None:
             self.schedule.end_epoch(watched)
-        is_best = self.best.see(watched, self.network, self.place.metrics)
+        is_best = not self.failure and self.best.see(watched, self.network, self.place.metrics)
         place = self.place
         summary = self.recorder.end_epoch()
         self.report(EpochEnded(place.epoch, place.step, metrics, is_best, seconds, summary, place.run))

@@ -46,6 +46,15 @@ class Optimizer:
     def step(self) -> None:
         raise NotImplementedError
 
+    def step_unless(self, masked: Tensor) -> None:
+        """The step, but where `masked` (a float32 scalar of the device) is 1: then all stays as it is. Nothing waits
+        for it. Here by copies, which are put back; fused kernels look at it themselves."""
+        written = [self.values, *self.vectors.values()]
+        before = [tensor.clone() for tensor in written]
+        self.step()
+        for tensor, kept in zip(written, before, strict=True):
+            tensor.copy_(torch.where(masked > 0, kept, tensor))
+
     def state(self) -> State:
         return {"rate": self.rate, "steps": self.steps, **self.vectors}
 
@@ -70,6 +79,9 @@ class SgdStep(Optimizer):
         self.momentum, self.nesterov = definition.momentum, definition.nesterov
 
     def step(self) -> None:
+        self.step_unless(None)
+
+    def step_unless(self, masked: Tensor | None) -> None:
         torch._fused_sgd_(
             [self.values],
             [self.gradients],
@@ -81,6 +93,7 @@ class SgdStep(Optimizer):
             nesterov=self.nesterov,
             maximize=False,
             is_first_step=False,
+            found_inf=masked,
         )
 
 
@@ -91,6 +104,9 @@ class AdamStep(Optimizer):
     kernel: ClassVar[Callable[..., object]] = staticmethod(torch._fused_adam_)
 
     def step(self) -> None:
+        self.step_unless(None)
+
+    def step_unless(self, masked: Tensor | None) -> None:
         self.steps += 1
         self.kernel(
             [self.values],
@@ -106,7 +122,10 @@ class AdamStep(Optimizer):
             eps=EPSILON,
             amsgrad=False,
             maximize=False,
+            found_inf=masked,
         )
+        if masked is not None:
+            self.steps -= masked
 
 
 class AdamWStep(AdamStep):

@@ -35,6 +35,8 @@ class Part(ABC):
 
     y: Tensor
     """int64 [rows] for classes; float32 [rows, outputs] or [rows, time, outputs], scaled, for a regression."""
+    rows: Indices | None = None
+    """Where its rows are in the data set, if that is known."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -71,7 +73,6 @@ class Mapped(Part):
     source: NDArray[Any]
     """All rows of the data set, in their own units."""
     rows: Indices
-    """Those of this part."""
     scale: Scale | None
 
     def batches(self, order: Tensor, size: int, steps: int) -> Iterator[Batch]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from models.definitions.training import Clip
+from workers.training.guard import Guard
 from workers.training.losses import Loss
 from workers.training.optimizers import Optimizer, clip_gradients
 from workers.training.parameters import FlatParameters
@@ -36,16 +37,19 @@ class EagerStep:
     clip: Clip | None
     autocast: Callable[[], AbstractContextManager[None]]
     """Around the forward pass: in which precision it computes."""
+    guard: Guard
 
     def __call__(self, batches: list[Batch], sample: Step, see: See) -> None:
         self.parameters.zero_gradients()
+        self.guard.begin()
         with sample.watching():
             self.backward(batches, see)
         sample.before_clipping()
-        if self.clip:
-            clip_gradients(self.clip, self.parameters.gradients)
-            sample.after_clipping()
-        self.optimizer.step()
+        if self.guard.passes():
+            if self.clip:
+                clip_gradients(self.clip, self.parameters.gradients)
+                sample.after_clipping()
+            self.guard.update(self.optimizer)
         sample.after_step(batches)
 
     def backward(self, batches: list[Batch], see: See) -> None:
@@ -55,6 +59,7 @@ class EagerStep:
                 outputs = self.network(x)
             loss = self.loss(outputs, y)
             loss.backward(share)  # type: ignore[no-untyped-call]
+            self.guard.add(loss, share)
             see(outputs, loss, y)
 
     def shares(self, batches: list[Batch]) -> list[Tensor | None]:
@@ -77,6 +82,9 @@ class SharedStep(EagerStep):
                 outputs = self.network(x)
             part = self.loss.part(outputs, y, whole)
             part.backward(share)  # type: ignore[no-untyped-call]
+            self.guard.add(part, share)
+            # A loss that overflowed may have a finite gradient: this tells all ranks, and adds 0 where it did not.
+            self.parameters.gradients[:1] += part.detach() * 0
             if len(y):
                 # By rows, as the epoch's mean adds it up, the parts of all ranks come to the loss of the batch.
                 see(outputs, part * (len(whole) / len(y)), y)
