@@ -60,19 +60,20 @@ def width_of(definition: Plain) -> int:
 def is_plain(definition: Plain) -> bool:
     """Neither norm nor shortcuts help the gradient."""
     network = network_of(definition)
-    return network["family"] in ("dnn", "cnn") and network["norm"] == "none" and not network.get("residual")
+    bare = network.get("norm") == "none" and not network.get("residual")
+    return bare and network["family"] in ("dnn", "cnn")
 
 
 def is_feed_forward(definition: Plain) -> bool:
-    return network_of(definition)["family"] in ("dnn", "cnn")
+    return str(network_of(definition)["family"]) in ("dnn", "cnn")
 
 
 def is_sequential(definition: Plain) -> bool:
-    return network_of(definition)["family"] == "sequential"
+    return str(network_of(definition)["family"]) == "sequential"
 
 
 def is_recurrent(definition: Plain) -> bool:
-    return network_of(definition)["family"] == "rnn"
+    return str(network_of(definition)["family"]) == "rnn"
 
 
 def activation_of(definition: Plain) -> str:
@@ -88,7 +89,7 @@ def is_regression(definition: Plain) -> bool:
 
 def training_rows(definition: Plain) -> float:
     data = definition["data"]
-    return data.get("rows") or 0.8 * (ROWS.get(data["dataset"]) or data["parameters"]["rows"])  # type: ignore[no-any-return]
+    return data.get("rows") or 0.8 * (ROWS.get(data["dataset"]) or data["parameters"]["rows"])
 
 
 def rate_times(low: float, high: float) -> Callable[[Plain, Random], Changes]:
