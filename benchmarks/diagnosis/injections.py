@@ -161,8 +161,8 @@ INJECTIONS: dict[str, Injection] = {
         3,
     ),
     "large_init": Injection(
-        lambda _, d: is_plain(d) and depth_of(d) >= 2,
-        whole_init(normal(3, 8)),
+        lambda _, d: is_plain(d) and depth_of(d) >= 3,
+        whole_init(normal(4, 12)),
         ("exploding_depth", "saturated"),
         3,
     ),
@@ -201,10 +201,12 @@ INJECTIONS: dict[str, Injection] = {
         2.5,
     ),
     "batch_one": Injection(
-        lambda _, d: training_rows(d) <= 200 and is_feed_forward(d) and network_of(d)["norm"] != "batch",
+        lambda _, d: (
+            training_rows(d) <= 200 and is_feed_forward(d) and depth_of(d) <= 12 and network_of(d)["norm"] != "batch"
+        ),
         lambda d, rng: {
             "/training/batch_size": 1,
-            "/training/max_steps": 1600,
+            "/training/max_steps": 1000,
             "/training/optimizer/learning_rate": min(d["training"]["optimizer"]["learning_rate"] * 3, 1.0),
         },
         ("batch_too_small", "learning_rate_too_high"),
@@ -230,7 +232,7 @@ INJECTIONS: dict[str, Injection] = {
         lambda *_: True,
         lambda *_: {"/data/label_noise": 1.0},
         ("no_signal", "overfit", "low_signal"),
-        0.6,
+        0.4,
         repairable=False,
     ),
     "short_budget": Injection(
@@ -246,14 +248,20 @@ INJECTIONS: dict[str, Injection] = {
         2,
     ),
     "vanishing_recurrence": Injection(
-        lambda _, d: is_recurrent(d),
+        lambda cell, _: cell.family == "rnn",
         lambda _, rng: {"/network/recurrent_init": {"kind": "orthogonal", "gain": between(rng, 0.05, 0.3)}},
+        ("vanishing_time",),
+        2,
+    ),
+    "closed_gates": Injection(
+        lambda cell, _: cell.family == "lstm" and cell.dataset in ("adding", "copy_memory"),
+        lambda _, rng: {"/network/forget_bias": -between(rng, 3, 7)},
         ("vanishing_time",),
         2,
     ),
     "recurrent_gain": Injection(
         lambda _, d: is_recurrent(d),
-        lambda _, rng: {"/network/recurrent_init": {"kind": "orthogonal", "gain": between(rng, 1.8, 4)}},
+        lambda _, rng: {"/network/recurrent_init": {"kind": "orthogonal", "gain": between(rng, 1.9, 5)}},
         ("exploding_time", "saturated"),
         2,
     ),
