@@ -44,7 +44,9 @@ bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .
 	@.venv-peers/bin/python -m benchmarks
 bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing
 	@.venv-peers/bin/python -m benchmarks --quick
+zoo: $(INSTALLED) ## How well sick jobs are diagnosed and repaired: an hour or two, goes on where it stopped; writes docs/diagnosis.md
+	@$(BIN)/python -m benchmarks.diagnosis --write
 soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
 	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick soak-queue
+.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick zoo soak-queue

@@ -1,0 +1,229 @@
+"""Jobs that should train well, drawn at random within sensible ranges: the controls.
+
+A recipe is a cell; its jobs differ in width, depth, activation, norm, optimizer, rate, batch size and data. Budgets are
+small, so that a job takes about half a second on one core.
+"""
+
+import math
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from benchmarks.diagnosis.case import Cell
+
+Plain = dict[str, Any]
+
+DEPTHS = {"shallow": (1, 3), "middle": (4, 8), "deep": (9, 16), "very_deep": (17, 30), "extreme": (31, 42)}
+"""Hidden layers of a dense network."""
+BLOCKS = {"shallow": (2, 3), "middle": (4, 7), "deep": (8, 16)}
+"""Blocks of a convolutional one."""
+LENGTHS = {"short": (6, 10), "long": (14, 24), "fixed": (0, 0)}
+"""Time steps of a sequence; `fixed`: those of the data."""
+
+
+def log_uniform(rng: Random, low: float, high: float) -> float:
+    """Two significant digits, so that definitions stay readable."""
+    return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.2g}")
+
+
+def between(rng: Random, low: float, high: float) -> float:
+    return round(rng.uniform(low, high), 3)
+
+
+TABLES: dict[str, Callable[[Random], Plain]] = {
+    "iris": lambda _: {},
+    "wine": lambda _: {},
+    "breast_cancer": lambda rng: {"rows": rng.choice((200, 300, 400))},
+    "diabetes": lambda _: {},
+    "digits": lambda rng: {"rows": rng.randrange(500, 1000, 50)},
+    "digits_rows": lambda rng: {"rows": rng.randrange(500, 900, 50)},
+    "xor": lambda rng: {"parameters": {"rows": rng.randrange(200, 400, 20), "noise": between(rng, 0.05, 0.15)}},
+    "circles": lambda rng: {
+        "parameters": {
+            "rows": rng.randrange(200, 400, 20),
+            "noise": between(rng, 0.04, 0.1),
+            "factor": between(rng, 0.3, 0.55),
+        }
+    },
+    "blobs": lambda rng: {
+        "parameters": {
+            "rows": rng.randrange(200, 400, 20),
+            "classes": rng.randint(3, 6),
+            "features": rng.randint(3, 12),
+            "seed": rng.randrange(1000),
+        }
+    },
+    "spirals": lambda rng: {
+        "parameters": {
+            "rows": rng.randrange(300, 500, 20),
+            "arms": rng.randint(2, 3),
+            "turns": between(rng, 0.4, 0.8),
+        }
+    },
+    "sine": lambda rng: {"parameters": {"rows": rng.randrange(300, 500, 20), "length": rng.randint(12, 24)}},
+    "patterns": lambda rng: {
+        "parameters": {"rows": rng.randrange(400, 500, 20), "channels": rng.randint(1, 2), "shift": False, "noise": 0.2}
+    },
+    "signals": lambda rng: {"parameters": {"rows": rng.randrange(500, 640, 20), "noise": 0.1, "length": 48}},
+    "spectrograms": lambda rng: {
+        "parameters": {"rows": rng.randrange(400, 500, 20), "bands": 12, "length": 16, "noise": 0.1}
+    },
+}
+ROWS = {"iris": 150, "wine": 178, "breast_cancer": 569, "diabetes": 442, "digits": 1797, "digits_rows": 1797}
+HARD = ("spirals", "digits", "digits_rows", "sine", "signals", "patterns", "spectrograms")
+"""Of these sets it takes more steps."""
+SMALL = ("iris", "diabetes")
+"""Of these sets it takes few, before a network begins to over-fit."""
+TINY = ("iris", "wine")
+"""Of these sets a fifth is too few rows to judge by."""
+
+
+def a_base(cell: Cell, rng: Random) -> Plain:
+    """One control of a cell."""
+    if cell.family in ("rnn", "lstm", "gru"):
+        return _recurrent(cell, rng)
+    data = {"dataset": cell.dataset, "seed": rng.randrange(100), **TABLES[cell.dataset](rng)}
+    if cell.dataset in TINY:
+        data["validation"] = 0.3
+    if cell.family in ("cnn", "residual_cnn"):
+        depth = rng.randint(*BLOCKS[cell.depth])
+        network = _convolutional(cell, rng, depth)
+    else:
+        depth = rng.randint(*DEPTHS[cell.depth])
+        network = _dense(cell, rng, depth)
+    return {"network": network, "data": data, "training": _training(cell, rng, data, network, depth)}
+
+
+def _activation(rng: Random, depth: int) -> str:
+    common = ["relu"] * 6 + ["tanh"] * 3 + ["gelu", "silu", "elu", "leaky_relu"]
+    return rng.choice(common + ["sigmoid"] * 2 if depth == 1 else common)
+
+
+def _norm(rng: Random, residual: bool, depth: int) -> str:
+    plain = 0.3 if residual and depth > 12 else 0.65
+    return "none" if rng.random() < plain else rng.choice(("batch", "layer"))
+
+
+def _dense(cell: Cell, rng: Random, depth: int) -> Plain:
+    residual = cell.family == "residual_mlp"
+    narrowest = 16 if depth <= 3 else 24 if depth <= 8 else 48
+    width = round(log_uniform(rng, narrowest, 256 if depth <= 3 else 128 if depth <= 8 else 80))
+    activation, norm = _activation(rng, depth), _norm(rng, residual, depth)
+    if cell.family == "sequential":
+        one = {"kind": "dense", "width": width, "activation": activation, "norm": norm}
+        flat: list[Plain] = [{"kind": "pooling"}] if cell.dataset == "digits" else []
+        return {"family": "sequential", "layers": flat + [dict(one) for _ in range(depth)]}
+    network = {"family": "dnn", "hidden": [width] * depth, "activation": activation, "norm": norm}
+    return network | ({"residual": True} if residual else {})
+
+
+def _convolutional(cell: Cell, rng: Random, depth: int) -> Plain:
+    residual = cell.family == "residual_cnn"
+    filters = rng.choice((8, 12, 16) if depth <= 7 else (8, 12))
+    kernel = 5 if cell.dataset in ("signals", "patterns") else 3
+    pools = {0} if cell.dataset == "digits" else {0, 1} if depth <= 3 else {0, 2}
+    blocks = [
+        {"filters": filters, "kernel": kernel if index == 0 else 3} | ({"pool": "max"} if index in pools else {})
+        for index in range(depth)
+    ]
+    network = {
+        "family": "cnn",
+        "blocks": blocks,
+        "activation": rng.choice(("relu", "relu", "relu", "gelu", "leaky_relu", "tanh")),
+        "norm": rng.choice(("batch", "layer")) if residual else _norm(rng, residual, depth),
+        "pooling": "max" if cell.dataset == "patterns" else "flatten",
+    }
+    return network | ({"residual": True} if residual else {})
+
+
+def _training(cell: Cell, rng: Random, data: Plain, network: Plain, depth: int) -> Plain:
+    kinds = ("adam", "adam", "momentum") if cell.dataset in HARD or depth > 8 else ("adam", "momentum", "sgd")
+    kind = rng.choice(kinds)
+    milder = (3 / max(depth, 3)) ** 0.7
+    plain_deep = depth > 8 and network.get("norm") == "none"
+    range_ = {"adam": (0.003, 0.01), "momentum": (0.01, 0.04), "sgd": (0.05, 0.2)}[kind]
+    rate = float(f"{log_uniform(rng, *range_) * milder * (0.5 if plain_deep else 1):.2g}")
+    optimizer = {"kind": "adam" if kind == "adam" else "sgd", "learning_rate": rate}
+    if kind == "momentum":
+        optimizer["momentum"] = 0.9
+    batch = rng.choice((16, 32, 64))
+    rows = data.get("rows") or 0.8 * (ROWS.get(cell.dataset) or data["parameters"]["rows"])
+    steps = rng.randint(*((350, 500) if cell.dataset in HARD else (100, 180) if cell.dataset in SMALL else (220, 350)))
+    steps = round(steps * (1.5 if kind == "sgd" else 1) * (1.6 if cell.dataset == "spirals" else 1))
+    if cell.family.endswith("cnn"):
+        batch, steps = rng.choice((16, 32)), round(steps * (0.5 if depth < 8 else 0.7))
+    return {"epochs": max(round(steps / math.ceil(rows / batch)), 8), "batch_size": batch, "optimizer": optimizer}
+
+
+SEQUENCES: dict[str, Callable[[int], Plain]] = {
+    "adding": lambda length: {"parameters": {"length": length, "rows": 1000}},
+    "copy_memory": lambda length: {"parameters": {"length": length, "rows": 400}},
+    "sine": lambda length: {"parameters": {"length": length, "rows": 400}},
+    "digits_rows": lambda _: {"rows": 600},
+    "lookahead": lambda length: {"parameters": {"length": length, "rows": 300, "lag": 2}},
+}
+EPOCHS = {"adding": 22, "copy_memory": 20, "sine": 20, "digits_rows": 14, "lookahead": 25}
+
+
+def _recurrent(cell: Cell, rng: Random) -> Plain:
+    length = rng.randint(*LENGTHS[cell.depth])
+    network: Plain = {"family": "rnn", "cell": cell.family, "hidden": rng.choice((16, 24, 32, 48))}
+    if cell.family == "rnn":
+        length = min(length, 15)
+        network["hidden"] = rng.choice((32, 48))
+        network["recurrent_init"] = "orthogonal"
+    if cell.family == "lstm":
+        network["forget_bias"] = 1.0 if length <= 10 else 3.0
+    if cell.dataset == "copy_memory":
+        network["embedding"] = {"size": 8}
+    if cell.dataset == "lookahead":
+        network |= {"readout": "each", "bidirectional": True}
+    elif cell.dataset in ("sine", "digits_rows"):
+        network |= rng.choice(({}, {"bidirectional": True}, {"layers": 2}))
+    low, high = (0.002, 0.005) if cell.family == "rnn" else (0.008, 0.02)
+    training = {
+        "epochs": EPOCHS[cell.dataset] * (2 if cell.dataset == "copy_memory" and cell.family == "rnn" else 1),
+        "batch_size": 32 if cell.dataset == "adding" and cell.family != "rnn" else rng.choice((16, 32)),
+        "optimizer": {"kind": "adam", "learning_rate": log_uniform(rng, low, high)},
+        "clip": {"norm": 1.0},
+    }
+    data = {"dataset": cell.dataset, "seed": rng.randrange(100), **SEQUENCES[cell.dataset](length)}
+    return {"network": network, "data": data, "training": training}
+
+
+HOPELESS = {("diabetes", "deep"), ("diabetes", "very_deep"), ("digits", "very_deep")}
+"""A plain network of this depth learns little of this set in a budget of seconds."""
+MLPS = ("iris", "wine", "breast_cancer", "diabetes", "xor", "circles", "blobs", "spirals", "digits", "sine")
+CELLS: tuple[Cell, ...] = (
+    *(
+        Cell(name, "mlp", depth)
+        for name in MLPS
+        for depth in ("shallow", "middle", "deep", "very_deep")
+        if (name, depth) not in HOPELESS
+    ),
+    *(
+        Cell(name, "residual_mlp", depth)
+        for name in ("xor", "wine", "breast_cancer", "circles", "blobs", "digits")
+        for depth in ("middle", "deep", "very_deep", "extreme")
+    ),
+    *(
+        Cell(name, "sequential", depth)
+        for name in ("iris", "wine", "breast_cancer", "circles", "blobs", "digits")
+        for depth in ("shallow", "middle")
+    ),
+    *(
+        Cell(name, "cnn", depth)
+        for name in ("digits", "patterns", "signals", "spectrograms")
+        for depth in ("shallow", "middle", "deep")
+    ),
+    *(Cell(name, "residual_cnn", "deep") for name in ("digits", "patterns", "signals", "spectrograms")),
+    *(
+        Cell(name, family, length)
+        for family in ("rnn", "lstm", "gru")
+        for name in ("adding", "copy_memory", "sine")
+        for length in ("short", "long")
+    ),
+    *(Cell("digits_rows", family, "fixed") for family in ("rnn", "lstm", "gru")),
+    *(Cell("lookahead", family, "short") for family in ("rnn", "lstm", "gru")),
+)
+"""All there is; a cell's half is decided by its name."""
