@@ -23,9 +23,9 @@ infinities; `weight_norm` the L2 norm of the weights after the step; `update_rat
 LAYER_STATISTICS = ("gradient_rms", "preactivation_rms", "activation_rms", "gain", "dead", "saturation")
 """Per hidden layer and sampled step, over the batch: root mean squares of dL/dz (of a residual layer dL/dy, its
 output), of the pre-activation z and of the activation; `gain` ||dL/dz of this layer|| / ||dL/dz of the next||; `dead`
-the share of units (channels of a convolution) whose slope is nearly 0 on every row of the fixed probe batch, after the
-step; `saturation` the mean of phi'(z) / phi'(0). The last two are NaN where they have no meaning: `dead` is of relu,
-elu, selu, gelu and silu, `saturation` of sigmoid and tanh."""
+the share of units (channels of a convolution) whose slope is nearly 0 on every row of the fixed probe batch;
+`saturation` the mean of phi'(z) / phi'(0). The last two are NaN where they have no meaning: `dead` is of relu, elu,
+selu, gelu and silu, `saturation` of sigmoid and tanh."""
 STEP_STATISTICS = ("loss", "rho", "loss_after", "predicted", "probe_gradient")
 """Per sampled step: `loss` of its batch; `loss_after` on the same batch with the same dropout masks after the step;
 `predicted` the change that the gradient promised, g.dw; `rho` = (loss_after - loss) / predicted; `probe_gradient` the

@@ -1,9 +1,9 @@
-"""A fixed batch that is asked after each sampled step: which units no row of it reaches, and its gradient.
+"""A fixed batch that is asked at each sampled step: which units no row of it reaches, and its gradient.
 
 A unit is dead where the slope of its activation is nearly 0 on every row: rows like these cannot move its weights. The
 rows are the first of the training part, always the same, so that a share that rises is a matter of the weights; they
 pass without dropout, and batch norm takes the statistics of the batch, as in training. Nothing that training depends on
-is touched; the gradients are overwritten, for every step begins by zeroing them.
+is touched; `gradient_norm` overwrites the gradients, for every step begins by zeroing them.
 """
 
 from collections.abc import Callable, Iterator
@@ -86,27 +86,42 @@ class Probe:
         self._nan = torch.full((), torch.nan, dtype=torch.float64, device=y.device)
         self._dead: dict[nn.Module, Tensor] = {}
 
-    def take(self) -> tuple[Tensor | None, Tensor]:
-        """The share of dead units of each hidden layer, float64 [layers], NaN where it has no meaning and of a block
-        the largest within; and the norm of the gradient, NaN where it is not taken. On the device."""
-        with self._asking(), torch.set_grad_enabled(self._takes_gradient):
-            with self._autocast():
-                outputs = self._network(self._x)
-            gradient = self._gradient_norm(outputs) if self._takes_gradient else self._nan
-        dead = [torch.stack([self._dead[layer] for layer in layers] or [self._nan]).amax() for layers in self._units]
-        self._dead.clear()
-        return torch.stack(dead) if dead else None, gradient
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for unmoved in (self._unmoved.norms(), self._unmoved.no_dropout(), self._unmoved.alone()):
-                stack.enter_context(unmoved)
+    def dead(self) -> Tensor | None:
+        """The share of dead units of each hidden layer, float64 [layers], on the device; NaN where it has no meaning,
+        of a block the largest within. None where no unit can die."""
+        if not any(self._units):
+            return None
+        with self._asking() as stack, torch.no_grad():
             for layers in self._units:
                 for layer in layers:
                     handle = layer.activation.register_forward_pre_hook(self._seeing(layer))
                     stack.callback(handle.remove)
-            yield
+            self._forward()
+        dead = [torch.stack([self._dead[layer] for layer in layers] or [self._nan]).amax() for layers in self._units]
+        self._dead.clear()
+        return torch.stack(dead)
+
+    def gradient_norm(self) -> Tensor:
+        """Of the loss of the batch, float64 on the device; NaN where it is not taken."""
+        if not self._takes_gradient:
+            return self._nan
+        with self._asking():
+            self._parameters.zero_gradients()
+            self._loss(self._forward(), self._y).backward()  # type: ignore[no-untyped-call]
+        norm: Tensor = torch.linalg.vector_norm(self._parameters.gradients, dtype=torch.float64)
+        return norm
+
+    def _forward(self) -> Tensor:
+        with self._autocast():
+            outputs: Tensor = self._network(self._x)
+        return outputs
+
+    @contextmanager
+    def _asking(self) -> Iterator[ExitStack]:
+        with ExitStack() as stack:
+            for unmoved in (self._unmoved.norms(), self._unmoved.no_dropout(), self._unmoved.alone()):
+                stack.enter_context(unmoved)
+            yield stack
 
     def _seeing(self, layer: Dense | Convolution) -> Callable[[nn.Module, Any], None]:
         axis = 1 if isinstance(layer, Convolution) else -1
@@ -115,12 +130,6 @@ class Probe:
             self._dead[layer] = dead_units(inputs[0].detach(), axis, FLAT_BELOW[type(activation)])
 
         return see
-
-    def _gradient_norm(self, outputs: Tensor) -> Tensor:
-        self._parameters.zero_gradients()
-        self._loss(outputs, self._y).backward()  # type: ignore[no-untyped-call]
-        norm: Tensor = torch.linalg.vector_norm(self._parameters.gradients, dtype=torch.float64)
-        return norm
 
 
 def dead_units(inputs: Tensor, axis: int, flat_below: float) -> Tensor:

@@ -164,6 +164,7 @@ class Sample(Step):
         self._step = step
         self._time = recorder.time_gradients if over_time else None
         self._over_time: Tensor | None = None
+        self._dead: Tensor | None = None
 
     def watching(self) -> AbstractContextManager[None]:
         recorder = self._recorder
@@ -173,8 +174,9 @@ class Sample(Step):
     def before_clipping(self) -> None:
         with self._recorder.stopwatch("statistics"):
             self._recorder.statistics.before_clipping()
-            # Not after the step: what comes back through time comes through the weights of the pass.
+            # Not after the step: both are of the weights of the pass.
             self._over_time = self._time.take() if self._time else None
+            self._dead = self._recorder.probe.dead() if self._recorder.probe else None
 
     def after_clipping(self) -> None:
         with self._recorder.stopwatch("statistics"):
@@ -186,8 +188,8 @@ class Sample(Step):
             descent = recorder.descent.take(batches, recorder.statistics.promised())
             recorder.statistics.after_step(self._step)
             # Last, for it overwrites the gradients.
-            dead, gradient = recorder.probe.take() if recorder.probe else (None, torch.full_like(descent[0], torch.nan))
-            hidden = recorder.hidden_layers.take(dead) if recorder.hidden_layers else None
+            gradient = recorder.probe.gradient_norm() if recorder.probe else torch.full_like(descent[0], torch.nan)
+            hidden = recorder.hidden_layers.take(self._dead) if recorder.hidden_layers else None
             recorder.keep(self._step, torch.cat([descent, gradient[None]]), hidden, self._over_time)
 
 
