@@ -25,6 +25,7 @@ from models.reports import (
     CheckpointFailed,
     Ended,
     EpochEnded,
+    Facts,
     FirstStep,
     Progress,
     Report,
@@ -245,7 +246,7 @@ def test_an_attempt_says_first_where_it_goes_on_and_takes_no_first_step_again(fo
     jobs = Jobs(a_job(epochs=3), folder, tmp_path)
     assert jobs.attempt(at(7, "pause")) == "paused"
     kinds = types_of(jobs.record.reports)
-    assert kinds[:2] == [Built, FirstStep]
+    assert kinds[:3] == [Built, Facts, FirstStep]
     assert kinds[-2:] == [Checkpointed, Ended]
     *_, written, end = jobs.record.reports
     assert isinstance(written, Checkpointed)

@@ -115,9 +115,10 @@ def test_several_processes_train_what_one_does(folder: Path, name: str, processe
         assert steps == steps_of_one
         finite = np.isfinite(values_of_one)  # the first step of a bias of 0 is infinitely large beside it
         assert (np.isfinite(values) == finite).all()
+        tolerance = 1e-3 if series == "steps" else 1e-5  # rho divides a difference of losses that are nearly equal
         scale = np.abs(values_of_one).max(axis=(0, 2), keepdims=True, where=finite, initial=1e-9)
         np.testing.assert_allclose(np.where(finite, values, 0) / scale, np.where(finite, values_of_one, 0) / scale,
-                                   rtol=1e-5, atol=1e-5)  # fmt: skip
+                                   rtol=tolerance, atol=tolerance)  # fmt: skip
 
 
 @cache

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from workers.training.checkpoints import Checkpoints, Saver
 from workers.training.data import Prepared, prepare
 from workers.training.descent import Descent
 from workers.training.digest import weights_sha256
+from workers.training.facts import facts
 from workers.training.flight import FlightRecorder
 from workers.training.graph import can_be_captured, graphed, pays
 from workers.training.guard import Guard, guard_of
@@ -194,6 +196,7 @@ class Trainer:
             ends_at = self.started + training.max_seconds - self.spent
             self.out_of_time = self.ranks.asking(lambda: time.monotonic() >= ends_at)
         self.report(Built(layer_rows(self.architecture), training.restarts * (self.steps + self.pretraining_steps)))
+        self.report(facts(self.data, self.shape, self.constants))
         for run in range(self.place.run, training.restarts):
             if outcome := self.run_once(run):
                 return outcome
@@ -208,6 +211,12 @@ class Trainer:
     @property
     def batch_norm(self) -> bool:
         return has_batch_norm(self.definition.network)
+
+    @cached_property
+    def constants(self) -> dict[str, float]:
+        """Loss of the best constant predictor on `training`, and on `validation` where there is that."""
+        parts = {"training": self.data.training, "validation": self.data.validation}
+        return {name: constant_loss(self.loss, part.y) for name, part in parts.items() if part is not None}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -385,7 +394,7 @@ class Trainer:
             insight=self.insight,
             stopper=Stopper(training, self.steps, self.out_of_time),
             best=self.best,
-            constants=_constants(self.data, self.loss),
+            constants=self.constants,
             epochs=epochs_of(training, self.steps_per_epoch),
             steps=self.steps,
             batches=self.batches_per_epoch,
@@ -441,11 +450,6 @@ def _resumed(saved: State | None) -> Resumed:
         return Resumed(0, 0, None, None)
     place = saved["place"]
     return Resumed(place["step"], place["epoch"], place["metrics"], saved["best"]["metrics"])
-
-
-def _constants(prepared: Prepared, loss: Loss) -> dict[str, float]:
-    parts = {"training": prepared.training, "validation": prepared.validation}
-    return {name: constant_loss(loss, part.y) for name, part in parts.items() if part is not None}
 
 
 def layer_rows(architecture: Architecture) -> list[dict[str, object]]:
