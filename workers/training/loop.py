@@ -151,12 +151,13 @@ class Loop:
                 break
             if self.leaves():
                 return None
-        if not self.failure:
-            self.guard.look()
-            if self.guard.tripped:
-                self.meet_incident(epoch)
+        metrics = epoch.metrics(self.constants["training"]) | {"learning_rate": self.optimizer.rate}
+        # Not before: this waits for the device.
+        self.guard.look()
+        if self.guard.tripped and not self.failure:
+            self.meet_incident(epoch)
         self.incidents.end_epoch()
-        return epoch.metrics(self.constants["training"]) | {"learning_rate": self.optimizer.rate}
+        return metrics
 
     def new_epoch(self) -> Epoch:
         return Epoch(self.shape, self.order, self.data.training.device, self.ranks)
