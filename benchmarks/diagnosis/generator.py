@@ -10,8 +10,10 @@ from random import Random
 from typing import Any
 
 from benchmarks.diagnosis.case import Case, Cell, value_at
-from benchmarks.diagnosis.injections import INJECTIONS, Changes
-from benchmarks.diagnosis.recipes import CELLS, a_base
+from benchmarks.diagnosis.cells import CELLS
+from benchmarks.diagnosis.changes import Changes
+from benchmarks.diagnosis.injections import INJECTIONS
+from benchmarks.diagnosis.recipes import a_base
 
 BASES = 3
 """Controls of a cell."""
