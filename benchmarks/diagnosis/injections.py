@@ -121,7 +121,7 @@ INJECTIONS: dict[str, Injection] = {
         3,
     ),
     "overfitting": Injection(
-        lambda cell, d: cell.dataset != "diabetes" and cell.family in ("mlp", "residual_mlp", "sequential"),
+        lambda cell, d: "cnn" not in cell.family and not is_recurrent(d) and depth_of(d) <= 16 and not is_regression(d),
         overfitting,
         ("overfit",),
         1,
