@@ -42,6 +42,8 @@ class Case:
     """Codes that are right as first cause."""
     pointers: tuple[str, ...] = ()
     """What was changed of the control: JSON Pointers."""
+    before: tuple[Any, ...] = ()
+    """Its values there; None where there was none."""
     layer: int | None = None
     """Where the fault is, if it is in one layer."""
     control: str | None = None
@@ -60,6 +62,15 @@ class Case:
     def seeded(self, seed: int) -> dict[str, Any]:
         """The definition with another training seed; the data stay the same."""
         return with_seed(self.definition, seed)
+
+
+def value_at(definition: Any, pointer: str) -> Any:
+    """By JSON Pointer; None where there is nothing."""
+    for part in pointer.lstrip("/").split("/"):
+        definition = definition[int(part)] if isinstance(definition, list) else definition.get(part)
+        if definition is None:
+            return None
+    return definition
 
 
 def with_seed(definition: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from benchmarks.diagnosis.case import Case, Cell
-from benchmarks.diagnosis.injections import INJECTIONS, Changes
-from benchmarks.diagnosis.recipes import CELLS, a_base
+from benchmarks.diagnosis.case import Case, Cell, value_at
+from benchmarks.diagnosis.cells import CELLS
+from benchmarks.diagnosis.changes import Changes
+from benchmarks.diagnosis.injections import INJECTIONS
+from benchmarks.diagnosis.recipes import a_base
 
 BASES = 3
 """Controls of a cell."""
@@ -77,6 +79,7 @@ def injected(control: Case, names: tuple[str, ...], rng: Random) -> Case:
         injections=names,
         expected=frozenset(code for kind in kinds for code in kind.expected),
         pointers=tuple(changes),
+        before=tuple(value_at(control.definition, pointer) for pointer in changes),
         layer=next((int(path.split("/")[3]) for path in changes if path.startswith("/network/layers/")), None),
         control=control.id if all(kind.control for kind in kinds) else None,
         repairable=all(kind.repairable for kind in kinds),

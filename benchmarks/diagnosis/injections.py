@@ -5,19 +5,34 @@ An injection gives the changes as values by JSON Pointer, so that a job differs 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from benchmarks.diagnosis.case import Cell
-from benchmarks.diagnosis.recipes import ROWS, between, log_uniform
-from models.catalogue import shape_of_data
-from models.definitions.job import JobDefinition
+from benchmarks.diagnosis.changes import (
+    Change,
+    biased,
+    constant,
+    layer_init,
+    normal,
+    overfitting,
+    rate_times,
+    whole_init,
+)
+from benchmarks.diagnosis.data import between
+from benchmarks.diagnosis.traits import (
+    RECTIFIERS,
+    activation_of,
+    depth_of,
+    is_feed_forward,
+    is_plain,
+    is_recurrent,
+    is_regression,
+    is_sequential,
+    network_of,
+    training_rows,
+)
 
 Plain = dict[str, Any]
-Changes = dict[str, Any]
-"""By JSON Pointer of the definition."""
-
-RECTIFIERS = ("relu", "gelu", "silu", "elu")
 
 
 @dataclass(frozen=True)
@@ -25,120 +40,13 @@ class Injection:
     """One kind of fault."""
 
     applies: Callable[[Cell, Plain], bool]
-    change: Callable[[Plain, Random], Changes]
+    change: Change
     expected: tuple[str, ...]
     weight: float = 1.0
     """How often, against the others that apply."""
     control: bool = True
     """False: its own best epoch is its control."""
     repairable: bool = True
-
-
-def network_of(definition: Plain) -> Plain:
-    network: Plain = definition["network"]
-    return network
-
-
-def depth_of(definition: Plain) -> int:
-    """Hidden layers that have weights."""
-    network = network_of(definition)
-    for name in ("hidden", "blocks", "layers"):
-        if isinstance(network.get(name), list):
-            return len([one for one in network[name] if not isinstance(one, dict) or one.get("kind") != "pooling"])
-    return int(network.get("layers", 1))
-
-
-def width_of(definition: Plain) -> int:
-    network = network_of(definition)
-    if network["family"] == "cnn":
-        return int(network["blocks"][1]["filters"]) * 9
-    if network["family"] == "sequential":
-        return int(network["layers"][-1]["width"])
-    return int(network["hidden"][0])
-
-
-def is_plain(definition: Plain) -> bool:
-    """Neither norm nor shortcuts help the gradient."""
-    network = network_of(definition)
-    bare = network.get("norm") == "none" and not network.get("residual")
-    return bare and network["family"] in ("dnn", "cnn")
-
-
-def is_feed_forward(definition: Plain) -> bool:
-    return str(network_of(definition)["family"]) in ("dnn", "cnn")
-
-
-def is_sequential(definition: Plain) -> bool:
-    return str(network_of(definition)["family"]) == "sequential"
-
-
-def is_recurrent(definition: Plain) -> bool:
-    return str(network_of(definition)["family"]) == "rnn"
-
-
-def activation_of(definition: Plain) -> str:
-    network = network_of(definition)
-    if network["family"] == "sequential":
-        return str(network["layers"][-1]["activation"])
-    return str(network.get("activation", "none"))
-
-
-def is_regression(definition: Plain) -> bool:
-    return shape_of_data(JobDefinition.model_validate(definition).data).task == "regression"
-
-
-def training_rows(definition: Plain) -> float:
-    data = definition["data"]
-    return data.get("rows") or 0.8 * (ROWS.get(data["dataset"]) or data["parameters"]["rows"])
-
-
-def rate_times(low: float, high: float) -> Callable[[Plain, Random], Changes]:
-    def change(definition: Plain, rng: Random) -> Changes:
-        rate = definition["training"]["optimizer"]["learning_rate"]
-        return {"/training/optimizer/learning_rate": float(f"{rate * log_uniform(rng, low, high):.2g}")}
-
-    return change
-
-
-def whole_init(value: Callable[[Plain, Random], Any]) -> Callable[[Plain, Random], Changes]:
-    return lambda definition, rng: {"/network/init": value(definition, rng)}
-
-
-def layer_init(value: Callable[[Plain, Random], Any]) -> Callable[[Plain, Random], Changes]:
-    """Of one layer of a sequential network."""
-
-    def change(definition: Plain, rng: Random) -> Changes:
-        layers = network_of(definition)["layers"]
-        places = [index for index, layer in enumerate(layers) if layer["kind"] == "dense"]
-        return {f"/network/layers/{rng.choice(places)}/init": value(definition, rng)}
-
-    return change
-
-
-def normal(low: float, high: float) -> Callable[[Plain, Random], Any]:
-    """A deviation so many times that of LeCun."""
-    return lambda definition, rng: {
-        "kind": "normal",
-        "std": float(f"{log_uniform(rng, low, high) / width_of(definition) ** 0.5:.2g}"),
-    }
-
-
-def biased(definition: Plain, rng: Random) -> Any:
-    return {"kind": "auto", "bias": -round(log_uniform(rng, 6, 15), 1)}
-
-
-def constant(definition: Plain, rng: Random) -> Any:
-    return rng.choice(("zeros", {"kind": "constant", "value": log_uniform(rng, 0.01, 0.3)}))
-
-
-def overfitting(definition: Plain, rng: Random) -> Changes:
-    epochs = rng.randrange(120, 200, 10)
-    return {
-        "/data/rows": rng.randrange(60, 101, 5),
-        "/data/label_noise": between(rng, 0.2, 0.4),
-        "/training/epochs": epochs,
-        "/training/batch_size": 32,
-    }
 
 
 INJECTIONS: dict[str, Injection] = {
@@ -213,7 +121,7 @@ INJECTIONS: dict[str, Injection] = {
         3,
     ),
     "overfitting": Injection(
-        lambda cell, d: cell.dataset != "diabetes" and cell.family in ("mlp", "residual_mlp", "sequential"),
+        lambda cell, d: "cnn" not in cell.family and not is_recurrent(d) and depth_of(d) <= 16 and not is_regression(d),
         overfitting,
         ("overfit",),
         1,

@@ -5,11 +5,11 @@ small, so that a job takes about half a second on one core.
 """
 
 import math
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from benchmarks.diagnosis.case import Cell
+from benchmarks.diagnosis.data import EPOCHS, HARD, ROWS, SEQUENCES, SMALL, TABLES, TINY, log_uniform
 
 Plain = dict[str, Any]
 
@@ -19,63 +19,6 @@ BLOCKS = {"shallow": (2, 3), "middle": (4, 7), "deep": (8, 16)}
 """Blocks of a convolutional one."""
 LENGTHS = {"short": (6, 10), "long": (14, 24), "fixed": (0, 0)}
 """Time steps of a sequence; `fixed`: those of the data."""
-
-
-def log_uniform(rng: Random, low: float, high: float) -> float:
-    """Two significant digits, so that definitions stay readable."""
-    return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.2g}")
-
-
-def between(rng: Random, low: float, high: float) -> float:
-    return round(rng.uniform(low, high), 3)
-
-
-TABLES: dict[str, Callable[[Random], Plain]] = {
-    "iris": lambda _: {},
-    "wine": lambda _: {},
-    "breast_cancer": lambda rng: {"rows": rng.choice((200, 300, 400))},
-    "diabetes": lambda _: {},
-    "digits": lambda rng: {"rows": rng.randrange(500, 1000, 50)},
-    "digits_rows": lambda rng: {"rows": rng.randrange(500, 900, 50)},
-    "xor": lambda rng: {"parameters": {"rows": rng.randrange(200, 400, 20), "noise": between(rng, 0.05, 0.15)}},
-    "circles": lambda rng: {
-        "parameters": {
-            "rows": rng.randrange(200, 400, 20),
-            "noise": between(rng, 0.04, 0.1),
-            "factor": between(rng, 0.3, 0.55),
-        }
-    },
-    "blobs": lambda rng: {
-        "parameters": {
-            "rows": rng.randrange(200, 400, 20),
-            "classes": rng.randint(3, 6),
-            "features": rng.randint(3, 12),
-            "seed": rng.randrange(1000),
-        }
-    },
-    "spirals": lambda rng: {
-        "parameters": {
-            "rows": rng.randrange(300, 500, 20),
-            "arms": rng.randint(2, 3),
-            "turns": between(rng, 0.4, 0.8),
-        }
-    },
-    "sine": lambda rng: {"parameters": {"rows": rng.randrange(300, 500, 20), "length": rng.randint(12, 24)}},
-    "patterns": lambda rng: {
-        "parameters": {"rows": rng.randrange(400, 500, 20), "channels": rng.randint(1, 2), "shift": False, "noise": 0.2}
-    },
-    "signals": lambda rng: {"parameters": {"rows": rng.randrange(500, 640, 20), "noise": 0.1, "length": 48}},
-    "spectrograms": lambda rng: {
-        "parameters": {"rows": rng.randrange(400, 500, 20), "bands": 12, "length": 16, "noise": 0.1}
-    },
-}
-ROWS = {"iris": 150, "wine": 178, "breast_cancer": 569, "diabetes": 442, "digits": 1797, "digits_rows": 1797}
-HARD = ("spirals", "digits", "digits_rows", "sine", "signals", "patterns", "spectrograms")
-"""Of these sets it takes more steps."""
-SMALL = ("iris", "diabetes")
-"""Of these sets it takes few, before a network begins to over-fit."""
-TINY = ("iris", "wine")
-"""Of these sets a fifth is too few rows to judge by."""
 
 
 def a_base(cell: Cell, rng: Random) -> Plain:
@@ -155,16 +98,6 @@ def _training(cell: Cell, rng: Random, data: Plain, network: Plain, depth: int) 
     return {"epochs": max(round(steps / math.ceil(rows / batch)), 8), "batch_size": batch, "optimizer": optimizer}
 
 
-SEQUENCES: dict[str, Callable[[int], Plain]] = {
-    "adding": lambda length: {"parameters": {"length": length, "rows": 1000}},
-    "copy_memory": lambda length: {"parameters": {"length": length, "rows": 400}},
-    "sine": lambda length: {"parameters": {"length": length, "rows": 400}},
-    "digits_rows": lambda _: {"rows": 600},
-    "lookahead": lambda length: {"parameters": {"length": length, "rows": 300, "lag": 2}},
-}
-EPOCHS = {"adding": 22, "copy_memory": 20, "sine": 20, "digits_rows": 14, "lookahead": 25}
-
-
 def _recurrent(cell: Cell, rng: Random) -> Plain:
     length = rng.randint(*LENGTHS[cell.depth])
     network: Plain = {"family": "rnn", "cell": cell.family, "hidden": rng.choice((16, 24, 32, 48))}
@@ -189,41 +122,3 @@ def _recurrent(cell: Cell, rng: Random) -> Plain:
     }
     data = {"dataset": cell.dataset, "seed": rng.randrange(100), **SEQUENCES[cell.dataset](length)}
     return {"network": network, "data": data, "training": training}
-
-
-HOPELESS = {("diabetes", "deep"), ("diabetes", "very_deep"), ("digits", "very_deep")}
-"""A plain network of this depth learns little of this set in a budget of seconds."""
-MLPS = ("iris", "wine", "breast_cancer", "diabetes", "xor", "circles", "blobs", "spirals", "digits", "sine")
-CELLS: tuple[Cell, ...] = (
-    *(
-        Cell(name, "mlp", depth)
-        for name in MLPS
-        for depth in ("shallow", "middle", "deep", "very_deep")
-        if (name, depth) not in HOPELESS
-    ),
-    *(
-        Cell(name, "residual_mlp", depth)
-        for name in ("xor", "wine", "breast_cancer", "circles", "blobs", "digits")
-        for depth in ("middle", "deep", "very_deep", "extreme")
-    ),
-    *(
-        Cell(name, "sequential", depth)
-        for name in ("iris", "wine", "breast_cancer", "circles", "blobs", "digits")
-        for depth in ("shallow", "middle")
-    ),
-    *(
-        Cell(name, "cnn", depth)
-        for name in ("digits", "patterns", "signals", "spectrograms")
-        for depth in ("shallow", "middle", "deep")
-    ),
-    *(Cell(name, "residual_cnn", "deep") for name in ("digits", "patterns", "signals", "spectrograms")),
-    *(
-        Cell(name, family, length)
-        for family in ("rnn", "lstm", "gru")
-        for name in ("adding", "copy_memory", "sine")
-        for length in ("short", "long")
-    ),
-    *(Cell("digits_rows", family, "fixed") for family in ("rnn", "lstm", "gru")),
-    *(Cell("lookahead", family, "short") for family in ("rnn", "lstm", "gru")),
-)
-"""All there is; a cell's half is decided by its name."""

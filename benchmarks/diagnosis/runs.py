@@ -82,7 +82,7 @@ def run(definition: Plain, datasets: Path) -> Record:
     except Exception as stopped:  # whatever ends a job is its outcome
         error = f"{type(stopped).__name__}: {stopped}"
     if ended and ended[-1].outcome != "succeeded":
-        error = f"{ended[-1].outcome} after {MOST_SECONDS:.0f} s"
+        error = f"{ended[-1].outcome} after {time.monotonic() - started:.0f} s: {ended[-1].error}"
     names = ("step", *METRICS)
     epochs = {name: [epoch.get(name, float("nan")) for epoch in gathering.epochs] for name in names}
     outcome = Outcome(

@@ -62,7 +62,7 @@ def _row(judged: Judged, runs: Runs, repaired: Mapping[str, Mapping[str, Repaire
     record = runs.get(definition, evidence=True)
     evidence = record.evidence(definition)
     done = {name: cases[judged.case.id] for name, cases in repaired.items() if judged.case.id in cases}
-    return Row(judged, {name: said_by(name, evidence) for name in SYSTEMS}, done, record.outcome.cost)
+    return Row(judged, {name: said_by(name, judged.case, evidence) for name in SYSTEMS}, done, record.outcome.cost)
 
 
 def share(hits: Iterable[bool]) -> str:
@@ -174,3 +174,4 @@ def mistakes(rows: Sequence[Row]) -> Iterable[str]:
             skill = f"{median(row.judged.final):.2f} of {median(row.judged.control):.2f}"
             said = f"{', '.join(row.said[OURS].symptoms) or '-'} for {', '.join(sorted(case.expected)) or '-'}"
             yield f"{name}: {case.id} skill {skill}: {said}{f' tried {tried}' if tried else ''}"
+            yield from (f"    {reason}" for reason in row.said[OURS].reasons[:1])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.diagnosis.case import Case, Cell
+from benchmarks.diagnosis.case import Case, Cell, value_at
 from benchmarks.diagnosis.chance import mann_whitney, wilson
 from benchmarks.diagnosis.generator import changed, zoo
 from benchmarks.diagnosis.labels import Label, label_of
@@ -15,10 +15,11 @@ from benchmarks.diagnosis.outcome import LOST, Outcome
 from benchmarks.diagnosis.peers import PEERS
 from benchmarks.diagnosis.remedies import REPAIRERS, admitted
 from benchmarks.diagnosis.runs import ROOM, key_of, read
+from benchmarks.diagnosis.said import said_by_us, undoes
 from models.admission import admit
 from models.architecture import architecture_of
 from models.diagnosis.evidence import Evidence, Gathering
-from models.diagnosis.finding import Diagnosis
+from models.diagnosis.finding import Code, Diagnosis, Finding, Remedy, Severity
 from models.reports import EpochEnded, Sampled
 from models.series import SERIES, Chunk
 
@@ -48,8 +49,8 @@ def test_an_injected_job_differs_from_its_control_by_the_injection_alone() -> No
             continue
         control = BY_ID[case.control]
         assert case.definition != control.definition
-        undone = {pointer: _at(case.definition, pointer) for pointer in case.pointers}
-        assert changed(control.definition, undone) == case.definition
+        changes = {pointer: value_at(case.definition, pointer) for pointer in case.pointers}
+        assert changed(control.definition, changes) == case.definition
 
 
 def test_two_faults_at_once_are_in_the_scored_half_alone() -> None:
@@ -60,7 +61,7 @@ def test_the_layer_of_a_fault_is_that_of_the_architecture() -> None:
     case = next(case for case in CASES if case.layer is not None and "digits" in case.id)
     layers = architecture_of(read(case.definition)).layers
     assert layers[case.layer or 0].kind == "dense"
-    assert "init" in _at(case.definition, f"/network/layers/{case.layer}")
+    assert "init" in value_at(case.definition, f"/network/layers/{case.layer}")
 
 
 def test_a_seed_changes_the_training_and_not_the_data() -> None:
@@ -174,7 +175,19 @@ def test_the_half_is_decided_by_the_cell() -> None:
     assert Case("a", cell, {}).half == Case("b", cell, {"x": 1}).half == cell.half
 
 
-def _at(definition: Any, pointer: str) -> Any:
-    for part in pointer.lstrip("/").split("/"):
-        definition = definition[int(part)] if isinstance(definition, list) else definition[part]
-    return definition
+@pytest.mark.parametrize(
+    ("injection", "patch", "expected"),
+    [
+        ("rate_high", [{"op": "replace", "path": "/training/optimizer/learning_rate", "value": 0.01}], True),
+        ("rate_high", [{"op": "replace", "path": "/training/optimizer/learning_rate", "value": 1000.0}], False),
+        ("rate_high", [{"op": "replace", "path": "/training/clip", "value": {"norm": 1.0}}], False),
+        ("constant_init", [{"op": "replace", "path": "/network/init", "value": "he"}], True),
+    ],
+)
+def test_a_cause_is_right_too_if_its_remedy_takes_the_injection_back(
+    injection: str, patch: list[dict[str, Any]], expected: bool
+) -> None:
+    case = next(case for case in CASES if case.injections == (injection,))
+    finding = Finding(Code.PLATEAU, Severity.FAULT, "", (), remedies=(Remedy("r", tuple(patch), ""),))
+    assert undoes(case, finding) is expected
+    assert said_by_us(case, Diagnosis((finding,), 0.0, True)).right(case) is expected
