@@ -13,6 +13,7 @@ from models.catalogue import DataShape
 from models.reports import Facts
 from workers.training.data import Prepared
 from workers.training.parts import Part
+from workers.training.probe import rows_of_probe
 from workers.training.scale import FEATURE_AXES, Moments, moments, target_axes
 
 MOST_ROWS = 20_000
@@ -22,12 +23,13 @@ MOST_VALUES = 2**24
 ROWS_AT_ONCE = 256
 
 
-def facts(data: Prepared, shape: DataShape, constants: dict[str, float]) -> Facts:
+def facts(data: Prepared, shape: DataShape, constants: dict[str, float], batch_size: int) -> Facts:
     """`constants`: loss of the best constant predictor on `training`, and on `validation` where there is that."""
     values: dict[str, Any] = {
         "rows": len(data.training),
         "constant_loss": constants["training"],
         "validation_constant_loss": constants.get("validation"),
+        "probe_rows": rows_of_probe(data.training, batch_size),
         **of_inputs(data.training, shape),
         **of_targets(data.training, shape),
     }

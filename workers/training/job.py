@@ -196,7 +196,7 @@ class Trainer:
             ends_at = self.started + training.max_seconds - self.spent
             self.out_of_time = self.ranks.asking(lambda: time.monotonic() >= ends_at)
         self.report(Built(layer_rows(self.architecture), training.restarts * (self.steps + self.pretraining_steps)))
-        self.report(facts(self.data, self.shape, self.constants))
+        self.report(facts(self.data, self.shape, self.constants, training.batch_size))
         for run in range(self.place.run, training.restarts):
             if outcome := self.run_once(run):
                 return outcome

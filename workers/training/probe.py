@@ -34,8 +34,12 @@ FLAT_BELOW: dict[type[nn.Module], float] = {nn.ReLU: 0.0, nn.GELU: -3.0, nn.SiLU
 
 def probe_rows(part: Part, batch_size: int) -> Batch:
     """The first rows of a part, in its own order."""
-    rows = min(MOST_ROWS, len(part), max(FEWEST_ROWS, batch_size))
+    rows = rows_of_probe(part, batch_size)
     return next(part.batches(torch.arange(rows), rows, 1))
+
+
+def rows_of_probe(part: Part, batch_size: int) -> int:
+    return min(MOST_ROWS, len(part), max(FEWEST_ROWS, batch_size))
 
 
 def build_probe(
