@@ -38,6 +38,7 @@ from workers.training.pretraining import Pretraining
 from workers.training.probe import build_probe
 from workers.training.ranks import ALONE, Ranks
 from workers.training.recorder import Recorder
+from workers.training.reference import Skills, reference_skills
 from workers.training.schedules import Schedule
 from workers.training.shared_norm import share_norms
 from workers.training.state import State
@@ -193,6 +194,10 @@ class Trainer:
         """Loss of the best constant predictor on `training`, and on `validation` where there is that."""
         parts = {"training": self.data.training, "validation": self.data.validation}
         return {name: constant_loss(self.loss, part.y) for name, part in parts.items() if part is not None}
+
+    def reference(self) -> dict[str, Skills]:
+        """What cheap models make of the same data; it takes up to a second."""
+        return reference_skills(self.data, self.shape)
 
     @property
     def steps_per_epoch(self) -> int:
