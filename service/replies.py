@@ -223,11 +223,13 @@ class LayersReply(Reply):
 
 class ColumnReply(Reply):
     index: int
-    """Of the parameter tensor as in `layers`, of the hidden layer among all of them, or of the direction."""
-    layer: int
+    """Of the parameter tensor as in `layers`, of the hidden layer among all of them, or of the direction; 0 of a
+    step."""
+    layer: int | None
+    """None of what is measured of a step as a whole."""
     name: str
     kind: str
-    """`weight` or `bias`, or the kind of the layer."""
+    """`weight` or `bias`, the kind of the layer, or `step`."""
 
 
 class GradientsReply(Reply):

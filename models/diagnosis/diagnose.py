@@ -1,5 +1,6 @@
 """From evidence to a diagnosis: every rule in turn; the first finding is the cause, later ones follow from it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -50,6 +51,16 @@ REMAINING = (slow, plateau)
 """Only where nothing above explains a failure."""
 INDEPENDENT = {Code.OVERFIT, Code.LOW_SIGNAL, Code.WRONG_OUTPUT, Code.UNNORMALISED_INPUT, Code.UNNORMALISED_TARGET}
 """Findings that do not follow from others."""
+
+
+def wants_reference(evidence: Evidence) -> bool:
+    """Whether it is worth asking what cheap models do on the same data: not of a job that learned well."""
+    last = [float(evidence.epochs[name][-1]) for name in SKILLS if len(evidence.epochs[name])]
+    return not last or not all(skill >= WELL for skill in last if not math.isnan(skill))
+
+
+SKILLS = ("skill", "validation_skill")
+WELL = 0.9
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from models.architecture import architecture_of
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
 from models.metrics import METRICS
-from models.series import LAYER_STATISTICS, STATISTICS, Piece, Series, assemble, thin
+from models.series import LAYER_STATISTICS, STATISTICS, STEP_STATISTICS, Piece, Series, assemble, thin
 from models.shapes import HIDDEN_KINDS
 from models.time_axis import time_axis
 from service.api.jobs import JobPath
@@ -51,7 +51,8 @@ class StepsQuery(Query):
 class GradientsQuery(StepsQuery):
     statistic: str = "norm"
     """Of each parameter tensor: norm mean std max_abs zeros nonfinite weight_norm update_ratio norm_clipped; of each
-    hidden layer: gradient_rms preactivation_rms activation_rms gain."""
+    hidden layer: gradient_rms preactivation_rms activation_rms gain dead saturation; of the step as a whole: loss rho
+    loss_after predicted probe_gradient."""
 
 
 @api.get(
@@ -86,21 +87,21 @@ def get_layers(path: JobPath, query: Query) -> Response:
 
 @api.get(
     "/v1/jobs/<job_id>/gradients",
-    summary="Gradient statistics by sampled step and tensor",
+    summary="Gradient statistics by sampled step and tensor, hidden layer or step",
     responses=answers(200, GradientsReply, 404, 406, 422),
 )
 def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
     """As `application/json`, or as `text/csv` where `Accept` prefers it: a row for each step, a column for each tensor
-    or hidden layer."""
-    _chosen(query.statistic, (*STATISTICS, *LAYER_STATISTICS), "statistic", "statistic")
-    series, columns_of = ("tensors", _tensors) if query.statistic in STATISTICS else ("layers", _hidden_layers)
+    or hidden layer, or one of the step as a whole, which no choice of layers leaves out."""
+    _chosen(query.statistic, list(COLUMNS), "statistic", "statistic")
+    series, columns_of = COLUMNS[query.statistic]
     form = _accepted()
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.owner)
         layers = queries.layer_rows(connection, path.job_id)
         pieces = queries.pieces(connection, path.job_id, series, query.statistic, query.from_step, query.to_step)
     wanted = _wanted(layers, query.layers)
-    columns = [column for column in columns_of(layers) if column["layer"] in wanted]
+    columns = [column for column in columns_of(layers) if column["layer"] in wanted | {None}]
     values = _assembled(pieces, [column["index"] for column in columns], query)
     if form == "text/csv":
         return Response(_csv(columns, values), mimetype="text/csv")
@@ -197,6 +198,19 @@ def _hidden_layers(layers: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         {"index": index, "layer": layer.index, "name": layer.name, "kind": layer.kind}
         for index, layer in enumerate(hidden)
     ]
+
+
+def _step(layers: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """The one column of what is measured of a whole step."""
+    return [{"index": 0, "layer": None, "name": "step", "kind": "step"}]
+
+
+COLUMNS: dict[str, tuple[str, Callable[[Sequence[Row[Any]]], list[dict[str, Any]]]]] = {
+    **dict.fromkeys(STATISTICS, ("tensors", _tensors)),
+    **dict.fromkeys(LAYER_STATISTICS, ("layers", _hidden_layers)),
+    **dict.fromkeys(STEP_STATISTICS, ("steps", _step)),
+}
+"""Of each statistic the series that has it, and what its columns are."""
 
 
 def _accepted() -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.database import Database
-from models.series import LAYER_STATISTICS, STATISTICS
+from models.series import LAYER_STATISTICS, STATISTICS, STEP_STATISTICS
 from models.workers import alive, registered
 from tests.conftest import free_port
 from tests.system.servers import Embedded, Production, die_with_parent
@@ -285,7 +285,7 @@ def result_of(stack: Stack, job_id: str) -> dict[str, Any]:
     found["progress"] = {name: job["progress"][name] for name in ("epoch", "step")}
     found["weights_sha256"] = job.get("weights_sha256")
     found["epochs"] = stack.client.get(f"/v1/jobs/{job_id}/metrics").json()
-    for statistic in (*STATISTICS, *LAYER_STATISTICS):
+    for statistic in (*STATISTICS, *LAYER_STATISTICS, *STEP_STATISTICS):
         reply = stack.client.get(f"/v1/jobs/{job_id}/gradients", params={"statistic": statistic})
         found[statistic] = reply.json()
     found["time"] = stack.client.get(f"/v1/jobs/{job_id}/gradients/time").json()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models.series import STEP_STATISTICS
 from tests.system.conftest import Stack
 
 SMALL: dict[str, Any] = {
@@ -92,6 +93,32 @@ def test_gradients_as_csv_are_those_of_the_json(stack: Stack, job: dict[str, Any
     assert [[float(value) for value in row[1:]] for row in rows] == shown["values"]
     assert shown["steps"]
     assert all(2 <= step <= 30 for step in shown["steps"])
+
+
+def test_what_is_measured_of_a_step_as_a_whole_is_one_column(stack: Stack, job: dict[str, Any]) -> None:
+    url, found = f"/v1/jobs/{job['id']}/gradients", {}
+    for statistic in STEP_STATISTICS:
+        found[statistic] = stack.client.get(url, params={"statistic": statistic, "layers": "output"}).json()
+        assert found[statistic]["layers"] == [{"index": 0, "layer": None, "name": "step", "kind": "step"}]
+        assert found[statistic]["steps"] == found["loss"]["steps"] != []
+    numbers = {name: [value for (value,) in series["values"]] for name, series in found.items()}
+    for before, rho, after, predicted in zip(
+        *(numbers[name] for name in ("loss", "rho", "loss_after", "predicted")), strict=True
+    ):
+        assert before + rho * predicted == pytest.approx(after, rel=1e-5)
+    reply = stack.client.get(url, params={"statistic": "rho"}, headers={"Accept": "text/csv"})
+    assert reply.text.splitlines()[0] == "step,step"
+
+
+@pytest.mark.parametrize(("statistic", "is_measured"), [("dead", True), ("saturation", False)])
+def test_a_statistic_is_null_for_layers_that_it_has_no_meaning_of(
+    stack: Stack, job: dict[str, Any], statistic: str, is_measured: bool
+) -> None:
+    """The one hidden layer is of relu."""
+    shown = stack.client.get(f"/v1/jobs/{job['id']}/gradients", params={"statistic": statistic}).json()
+    assert [column["name"] for column in shown["layers"]] == ["hidden_0"]
+    assert shown["steps"]
+    assert all((value is not None and 0 <= value <= 1) is is_measured for (value,) in shown["values"])
 
 
 def test_layers_carry_the_latest_statistics_of_their_tensors(stack: Stack, job: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.definitions.job import JobDefinition
-from models.reports import EpochEnded, Report
+from models.reports import EpochEnded, Report, Sampled
 from workers.training.job import Trainer
 from workers.training.recorder import UNSAMPLED, Recorder
 from workers.training.stopwatch import Stopwatch
@@ -63,3 +63,24 @@ def result(name: str, gradients: dict[str, Any], folder: Path) -> Result:
     assert trainer.network is not None
     metrics = [report.metrics for report in reports if isinstance(report, EpochEnded)]
     return trainer.network.state_dict(), metrics, torch.get_rng_state()
+
+
+def test_what_waits_to_be_reported_can_be_read_and_stays(folder: Path) -> None:
+    network, data, _ = JOBS["dnn with dropout"]
+    plain = {"network": network, "data": data, "training": {"epochs": 2}, "gradients": {"every_steps": 1}}
+    reports: list[Report] = []
+    device = torch.device("cpu")
+    trainer = Trainer.prepare(
+        JobDefinition.model_validate(plain), folder, device, reports.append, lambda: None, Stopwatch()
+    )
+    trainer.network = trainer.build_network()
+    loop = trainer.loop(seed=0)
+    loop.train_epoch()
+    waiting, again = loop.recorder.pending(), loop.recorder.pending()
+    assert not any(isinstance(report, Sampled) for report in reports)
+    assert waiting.keys() == {"tensors", "layers", "steps"}
+    loop.recorder.finish()
+    reported = {report.series: report.data for report in reports if isinstance(report, Sampled)}
+    assert {series: chunk.encode() for series, chunk in waiting.items()} == reported
+    assert {series: chunk.encode() for series, chunk in again.items()} == reported
+    assert loop.recorder.pending() == {}

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from models.definitions.job import JobDefinition, Policy
-from models.diagnosis.diagnose import diagnose
+from models.diagnosis.diagnose import diagnose, wants_reference
 from models.diagnosis.evidence import Evidence, Gathering
 from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
 from models.reports import Diagnosed, Facts, Incident, Report, Sampled
@@ -36,8 +36,6 @@ FIRST_LOOK = 3
 """Sampled steps of a run before it."""
 LEAST_SECONDS, MOST_SHARE = 1.0, 0.02
 """Between two looks at ends of epochs, and of the time of training that they may take together."""
-FAILED_SKILL = 0.5
-"""Below it a job has not learned, and it is worth asking whether anything would have."""
 
 Judge = Callable[[Evidence], Diagnosis]
 Pending = Callable[[], dict[str, Chunk]]
@@ -50,13 +48,19 @@ def nothing_pending() -> dict[str, Chunk]:
 class Insight:
     """Sees every report of a job, and hands it on."""
 
-    def __init__(self, definition: JobDefinition, report: Callable[[Report], None], judge: Judge = diagnose) -> None:
+    def __init__(
+        self,
+        definition: JobDefinition,
+        report: Callable[[Report], None],
+        judge: Judge = diagnose,
+        reference: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
+        """`reference`: how cheap models do on the same data, for the fact `reference`."""
         self._definition, self._report, self._judge = definition, report, judge
         others = {code: policy for code, policy in definition.policies.items() if code != Code.NONFINITE}
         self.policies: dict[Code, Policy] = {code: policy for code, policy in others.items() if policy != "continue"}
         """Those that a diagnosis has to be made for."""
-        self.reference: Callable[[], dict[str, Any]] | None = None
-        """How cheap models do on the same data, for the fact `reference`."""
+        self._reference = reference
         self._facts: dict[str, Any] = {}
         self._gathering: Gathering | None = None
         """Of the run under way."""
@@ -122,8 +126,8 @@ class Insight:
             return
         self._gathering.facts = self._gathering.facts | self._facts
         diagnosis = self._look(complete=True, tells=False)
-        if outcome == "succeeded" and self.reference and diagnosis and _has_failed(diagnosis):
-            self(Facts({"reference": self.reference()}))
+        if outcome == "succeeded" and self._reference and wants_reference(self._evidence(self._gathering, True)):
+            self(Facts({"reference": self._reference()}))
             diagnosis = self._look(complete=True, tells=False)
         if self._is_at_fault(diagnosis) and self._flight():
             diagnosis = self._look(complete=True, tells=False)
@@ -203,10 +207,6 @@ class Insight:
         gathering = Gathering(self._definition)
         gathering.restore(unpacked(state))
         return gathering
-
-
-def _has_failed(diagnosis: Diagnosis) -> bool:
-    return diagnosis.skill is None or not diagnosis.skill >= FAILED_SKILL
 
 
 def packed(state: dict[str, Any]) -> State:

@@ -45,6 +45,7 @@ from workers.training.pretraining import Pretraining
 from workers.training.probe import build_probe
 from workers.training.ranks import ALONE, RankLost, Ranks
 from workers.training.recorder import Recorder
+from workers.training.reference import Skills, reference_skills
 from workers.training.rescue import Rescue
 from workers.training.schedules import Schedule
 from workers.training.shared_norm import share_norms
@@ -143,7 +144,7 @@ class Trainer:
     """If a policy ended the job."""
 
     def __post_init__(self) -> None:
-        self.insight = self.report = Insight(self.definition, self.report, self.judge)
+        self.insight = self.report = Insight(self.definition, self.report, self.judge, self.reference)
         self.wanted = self.ranks.asking(self._wanted)
 
     @classmethod
@@ -217,6 +218,10 @@ class Trainer:
         """Loss of the best constant predictor on `training`, and on `validation` where there is that."""
         parts = {"training": self.data.training, "validation": self.data.validation}
         return {name: constant_loss(self.loss, part.y) for name, part in parts.items() if part is not None}
+
+    def reference(self) -> dict[str, Skills]:
+        """What cheap models make of the same data; it takes up to a second."""
+        return reference_skills(self.data, self.shape)
 
     @property
     def steps_per_epoch(self) -> int:
