@@ -115,7 +115,8 @@ class Facts:
     something is added: the later names win."""
 
     values: dict[str, Any]
-    """Any of: `rows` trained on; `probe_rows` of the probe batch; `constant_loss` and `validation_constant_loss` of the best constant predictor;
+    """Any of: `rows` trained on; `probe_rows` of the probe batch;
+    `constant_loss` and `validation_constant_loss` of the best constant predictor;
     `input_mean`, `input_rms`, `feature_std_min`, `feature_std_max` (of features that vary), `input_nonfinite` (count);
     `target_mean`, `target_rms`, `target_std` of a regression; `class_counts` of the training rows in the order of the
     classes; `reference`: `{model: {"train_skill", "validation_skill"}}` of cheap models on the same data. None for

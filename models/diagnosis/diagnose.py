@@ -36,14 +36,14 @@ RULES: tuple[Callable[[Reading], Finding | None], ...] = (
     learning_rate_too_high,
     vanishing_depth,
     vanishing_time,
-    batch_too_small,
     dying_units,
     saturated_later,
+    no_signal,
+    low_signal,
+    batch_too_small,
     overfit,
     class_imbalance,
     stalled,
-    no_signal,
-    low_signal,
     nonfinite,
 )
 """In order of precedence: what stands before the first step, then what training does, then what comes of it."""

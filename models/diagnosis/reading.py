@@ -44,12 +44,15 @@ class Reading:
     @cached_property
     def diverged(self) -> bool:
         """Whether its numbers are no numbers any more."""
-        losses = self.evidence.epochs["train_loss"]
-        return self.evidence.incident is not None or (len(losses) > 0 and not math.isfinite(losses[-1]))
+        epochs = self.evidence.epochs
+        ends = [epochs[name][-1:] for name in ("train_loss", "validation_loss")]
+        has_validation = self.evidence.definition.data.validation is not None
+        broken = [bool((~np.isfinite(end)).any()) for end in (ends if has_validation else ends[:1])]
+        return self.evidence.incident is not None or any(broken)
 
     @cached_property
     def skill(self) -> float | None:
-        """On the training rows, of the last epochs; None before the first one is over."""
+        """On the training rows, in the end; None before the first epoch is over."""
         return self._last("skill")
 
     @cached_property
@@ -81,6 +84,15 @@ class Reading:
         return self.reference is not None and (self.learned or 0.0) < self.reference - at.BELOW_REFERENCE
 
     @cached_property
+    def fails_on_new_rows(self) -> bool:
+        """Whether it fits its training rows, and neither its validation rows nor what cheap models get of them."""
+        skill, validation = self.skill, self._last("validation_skill")
+        if self.failed or skill is None or validation is None or validation >= at.FAILED_SKILL:
+            return False
+        behind = self.reference is None or validation < self.reference - at.BELOW_REFERENCE
+        return behind and validation < skill - at.GENERALISATION_GAP
+
+    @cached_property
     def data_give_no_more(self) -> bool:
         """Whether it learned little, and as much as cheap models that found something."""
         if self.diverged or self.learned is None or self.reference is None:
@@ -99,9 +111,20 @@ class Reading:
         return None if self.decided else Severity.WARNING
 
     @property
+    def outcome_severity(self) -> Severity | None:
+        """Likewise, of causes that also show in a network that fits its training rows and no others."""
+        return Severity.FAULT if self.decided and self.fails_on_new_rows else self.severity
+
+    @property
     def mild_severity(self) -> Severity:
         """Likewise, of what is worth a warning in a job that learned well, too."""
-        return self.severity or Severity.WARNING
+        return self.outcome_severity or Severity.WARNING
+
+    @cached_property
+    def is_noisy(self) -> bool:
+        """Whether the training loss still goes up and down from epoch to epoch in the second half."""
+        skills = self.progress[len(self.progress) // 2 :]
+        return self.diverged or (len(skills) > 2 and float(np.std(np.diff(skills))) > at.NOISY_SKILL)
 
     @cached_property
     def progress(self) -> Numbers:
@@ -109,10 +132,10 @@ class Reading:
         return self.evidence.epochs["skill"]
 
     def _last(self, name: str) -> float | None:
-        """The median of the last three epochs of a metric."""
+        """A metric in the end: of the last epoch, or of the last three if that is better, for one may be unlucky."""
         values = self.evidence.epochs[name][-3:]
         values = values[np.isfinite(values)]
-        return float(np.median(values)) if len(values) else None
+        return max(float(values[-1]), float(np.median(values))) if len(values) else None
 
     # Loss
 

@@ -7,6 +7,8 @@ FAILED_SKILL = 0.5
 for every loss and every data set."""
 BELOW_REFERENCE = 0.15
 """A network that much behind the best of a few cheap models on the same data has failed whatever its skill is."""
+GENERALISATION_GAP = 0.3
+"""Skill on training rows less that on validation rows, from which on they are two things."""
 NEAR_REFERENCE = 0.1
 """One that is at most that much behind has learned what there is to learn."""
 INFORMATIVE = 0.1
@@ -45,8 +47,8 @@ GAIN_HIGH, GAIN_LOW = 1.6, 0.6
 2017); the usual inits lie between .75 and 1.2, PyTorch's own at .41 for ReLU (He et al. 2015 with a = sqrt(5))."""
 LOST_DEPTH = 1e-2
 """What is left of the gradient at the first layer, that of the last layer taken as 1."""
-LOST_ALTOGETHER = 1e-6
-"""Below this the first layers do not move in any number of steps, and no other cause need be asked for."""
+LOST_ALTOGETHER = 1e-3
+"""Below this the gradient counts as lost (mean_field.LOST), and no cause that would look like it need be asked for."""
 GROWN_DEPTH = 1e4
 """Residual layers without a norm may each be under GAIN_HIGH, and grow by this over the depth."""
 LARGE_LOSS = 3.0
@@ -91,5 +93,9 @@ EARLY_MINIMUM = 0.7
 """Share of the epochs before which the lowest one lies."""
 MORE_BUDGET = 5.0
 """A slow job would have learned within so many times its budget, at the pace it has."""
+NOISY_SKILL = 0.02
+"""Deviation of the differences of training skill between epochs."""
+SKILL_LOST = 0.3
+"""On validation rows since the best epoch: a harm whatever the accuracy says."""
 OSCILLATING = 0.2
 """Share of epochs in which the training loss rises by a tenth of the best constant's or more."""

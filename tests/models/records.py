@@ -36,7 +36,7 @@ HEALTHY: dict[str, dict[str, float]] = {
                "saturation": 0.7},
     "time": {"norm": 0.1},
     "steps": {"loss": 0.7, "rho": 0.8, "loss_after": 0.69, "predicted": -0.01, "probe_gradient": float("nan")},
-    "flight": {},
+    "flight": {"loss": 0.7, "gradient_norm": 0.5},
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def _columns(architecture: Architecture) -> dict[str, int]:
         "layers": len(architecture.hidden),
         "time": len(axis.layers) * len(axis.time_steps) if axis else 0,
         "steps": 1,
-        "flight": 0,
+        "flight": 1,
     }
 
 

@@ -15,6 +15,7 @@ SIGMOID = {"family": "dnn", "hidden": [16] * 6, "activation": "sigmoid"}
 TANH = {"family": "dnn", "hidden": [16] * 6, "activation": "tanh"}
 RAW = {"dataset": "xor", "normalise": "none"}
 NOTHING_BETTER = {"reference": {"nearest": {"train_skill": 0.03, "validation_skill": 0.02}}}
+NOISY = FAILING | {"skill": np.resize([0.0, 0.1], EPOCHS)}
 LITTLE_BETTER = {"reference": {"ridge": {"train_skill": 0.45, "validation_skill": 0.42}}}
 IMBALANCED = {"class_counts": [300, 20]}
 RISING = {"validation_loss": np.r_[np.linspace(0.69, 0.3, 8), np.linspace(0.31, 0.6, 12)],
@@ -85,8 +86,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         FAILS | {"steps__rho": 0.999, "tensors__update_ratio": 3e-4},
     ),
     "batch_too_small": (
-        FAILS | {"training": {"batch_size": 1}, "facts": {"probe_rows": 64}, "steps__probe_gradient": 0.5},
-        FAILS | {"training": {"batch_size": 1}, "facts": {"probe_rows": 64}, "steps__probe_gradient": 1.4},
+        {"epochs": NOISY, "training": {"batch_size": 1}, "facts": {"probe_rows": 64}, "steps__probe_gradient": 0.5},
+        {"epochs": NOISY, "training": {"batch_size": 1}, "facts": {"probe_rows": 64}, "steps__probe_gradient": 1.4},
     ),
     "dying_units": (
         FAILS | {"layers__dead": from_sample(8, 0.2, 0.95)},

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Remedy
+from models.diagnosis.finding import Code, Finding, Remedy, Severity
 from models.diagnosis.reading import Numbers, Reading, median, single
 from models.expectation import activations_of
 
@@ -39,6 +39,8 @@ def slow(reading: Reading) -> Finding | None:
     slope, error = _slope(reading)
     if severity is None or math.isnan(slope) or not slope < -at.STANDARD_ERRORS * error:
         return None
+    if (reading.learned or 0.0) >= at.FAILED_SKILL:
+        severity = Severity.WARNING  # it learns, and is only not there yet
     needed = _epochs_needed(reading, slope)
     epochs = len(reading.evidence.epochs["train_loss"])
     if not needed <= at.MORE_BUDGET * epochs:
@@ -92,10 +94,15 @@ def _quicker(reading: Reading, budget: float) -> tuple[Remedy, ...]:
 def _slope(reading: Reading) -> tuple[float, float]:
     """Of the log of the training loss, an epoch, over the last third; and its standard error."""
     losses = reading.evidence.epochs["train_loss"]
+    share = 1.0
+    if 0 < len(losses) < FEWEST_EPOCHS:  # then by the steps that were sampled
+        steps = reading.of_steps("loss")
+        losses, share = steps, len(steps) / len(losses)
     losses = losses[-max(len(losses) // 3, FEWEST_EPOCHS) :]
     if len(losses) < FEWEST_EPOCHS or not (np.isfinite(losses).all() and (losses > 0).all()):
         return math.nan, math.nan
-    return regression(np.log(losses))
+    slope, error = regression(np.log(losses))
+    return slope * share, error * share
 
 
 def regression(values: Numbers) -> tuple[float, float]:

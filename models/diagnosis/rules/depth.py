@@ -67,7 +67,7 @@ def _vanishing(reading: Reading, lost: float) -> Finding | None:
     if severity is None or math.isnan(product):
         return None
     low = gain < at.GAIN_LOW or product < at.LOST_DEPTH**2
-    if not (low and product < lost and seen_in(reading.products < at.LOST_DEPTH)):
+    if not (low and product < lost and seen_in(reading.products[np.isfinite(reading.products)] < at.LOST_DEPTH)):
         return None
     percent = f"{100 * gain:.2g} %"
     budget = depth_budget(gain)

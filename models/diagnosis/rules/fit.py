@@ -20,14 +20,15 @@ def overfit(reading: Reading) -> Finding | None:
     if len(losses) < FEWEST_EPOCHS or not constant or not np.isfinite(losses).all():
         return None
     best = int(losses.argmin())
-    lowest, last = float(losses[best]), float(np.median(losses[-3:]))
+    lowest, last = float(losses[best]), min(float(losses[-1]), float(np.median(losses[-3:])))
     rise = last - lowest
     risen = last > at.RISEN * lowest and rise > at.RISEN_CONSTANT * constant
     early = best + 1 < at.EARLY_MINIMUM * len(losses)
     if not (risen and early and rise > at.STANDARD_ERRORS * _scatter(losses) and _training_fell(reading, best)):
         return None
     definition = reading.evidence.definition
-    severity = Severity.FAULT if reading.decided and _metric_fell(reading) else Severity.WARNING
+    harm = rise > at.SKILL_LOST * constant or _metric_fell(reading)
+    severity = Severity.FAULT if reading.decided and harm else Severity.WARNING
     explanation = (
         f"The validation loss was lowest in epoch {best + 1}, {lowest:.3g}, and has risen to {last:.3g} in epoch "
     )

@@ -63,9 +63,8 @@ def dead_at_init(reading: Reading) -> Finding | None:
 
 def _at_init(reading: Reading) -> Severity:
     """What stands before the first step is a fault at once, and a warning in a job that learned all the same."""
-    recovered = reading.decided and reading.severity is None
-    learns = reading.learned is not None and reading.learned >= at.FAILED_SKILL
-    return Severity.WARNING if recovered or learns else Severity.FAULT
+    learned = reading.learned is not None and reading.learned >= at.FAILED_SKILL
+    return Severity.WARNING if learned and reading.outcome_severity is not Severity.FAULT else Severity.FAULT
 
 
 def _is_constant(layer: Layer) -> bool:

@@ -5,41 +5,104 @@ quadratic it is 1 - dw'H dw / (2 |g.dw|), whatever the optimizer: 1 for a step s
 it, 0.5 for one that ends at the minimum, below 0 for one that ends higher than it began.
 """
 
+import math
+
 import numpy as np
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Severity
+from models.diagnosis.finding import Code, Finding, Measured, Severity
 from models.diagnosis.reading import Reading, measured, median, single
 
 
 def learning_rate_too_high(reading: Reading) -> Finding | None:
-    severity = reading.severity
+    severity = reading.outcome_severity
     if severity is None and _oscillates(reading):
         severity = Severity.WARNING
     rho = reading.rho
-    if severity is None or not len(rho):
+    if severity is None:
         return None
+    if not len(rho):
+        return _blown_up(reading)
     negative = float((rho < 0).mean())
     low = median(rho) < at.RHO_LOW
     often = negative > at.RHO_NEGATIVE_SHARE and (len(rho) >= at.MANY_SAMPLES or reading.diverged)
     at_once = reading.failed and bool((rho[: at.INIT_SAMPLES] < 0).any())
     if not (low or often or at_once):
-        return None
+        return _drove_away(reading) or _blown_up(reading)
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
     explanation += f"samples; healthy: 0.6 to 1), and {100 * negative:.0f} % of the steps raise it: they overshoot."
+    evidence = (
+        measured("rho", rho, at.RHO_LOW),
+        single("negative_rho", negative, at.RHO_NEGATIVE_SHARE),
+        single("update_ratio", _largest_update(reading)),
+    )
+    return _too_high(reading, severity, explanation, evidence)
+
+
+def _drove_away(reading: Reading) -> Finding | None:
+    """Units that were responsive at first, and fell silent or saturated while updates were long: from then on there is
+    no gradient that could overshoot."""
+    silent = runs_away(reading.of_layers("dead") >= at.DEAD)
+    flat = runs_away(reading.of_layers("saturation") < at.SATURATED)
+    samples = [sample for sample in (silent, flat) if sample is not None]
+    if not samples or not reading.failed or reading.severity is None:
+        return None
+    since = min(samples)
+    step = int(reading.hidden_steps[since])
+    ratios = reading.update_ratios[reading.evidence.samples["tensors"].steps < max(step, 1)]
+    largest = float(np.nanmax(np.where(np.isfinite(ratios), ratios, np.nan))) if ratios.size else math.nan
+    if not largest > at.UPDATE_LARGE:
+        return None
+    explanation = (
+        f"Updates of up to {100 * largest:.2g} % of the weights in a step (usual: 0.1 %) drove units to where "
+    )
+    explanation += f"they do not respond any more, by step {step}."
+    evidence = (single("update_ratio", largest, at.UPDATE_LARGE),)
+    return _too_high(reading, reading.severity, explanation, evidence, since)
+
+
+def runs_away(holds: np.ndarray) -> int | None:
+    """The first sample from which on something holds in a layer for good, though it did not at first."""
+    if len(holds) < 2:
+        return None
+    for_good = np.logical_and.accumulate(holds[::-1])[::-1]
+    firsts = [int(np.argmax(column)) for column in for_good.T if column.any() and not column[0]]
+    return min(firsts, default=None)
+
+
+def _blown_up(reading: Reading) -> Finding | None:
+    """Loss and gradient were finite at first, and grew from step to step until they were not."""
+    incident = reading.evidence.incident
+    flight = reading.evidence.samples["flight"]
+    if incident is None or incident.place in ("input", "target") or len(flight) < 2 or reading.severity is None:
+        return None
+    norms = flight.of("gradient_norm")[:-1, 0]
+    first, largest = float(norms[0]), float(np.nanmax(norms))
+    if not (math.isfinite(first) and largest > GROWN * max(first, 1e-300)):
+        return None
+    explanation = (
+        f"The gradient grew {largest / max(first, 1e-300):.1g} times in the last {len(norms)} steps before step "
+    )
+    explanation += f"{incident.step}, where it was not finite any more: each step made the next one larger."
+    return _too_high(reading, reading.severity, explanation, (single("gradient_growth", largest / first, GROWN),))
+
+
+GROWN = 10.0
+"""Times; gradients of a loss that falls do not grow so much."""
+
+
+def _too_high(
+    reading: Reading, severity: Severity, explanation: str, evidence: tuple[Measured, ...], sample: int = 0
+) -> Finding:
     definition = reading.evidence.definition
-    ratio = _largest_update(reading)
+    steps = reading.evidence.samples["steps"].steps
     return Finding(
         Code.LEARNING_RATE_TOO_HIGH,
         severity,
         explanation,
-        (
-            measured("rho", rho, at.RHO_LOW),
-            single("negative_rho", negative, at.RHO_NEGATIVE_SHARE),
-            single("update_ratio", ratio),
-        ),
-        first_step=int(reading.evidence.samples["steps"].steps[0]),
+        evidence,
+        first_step=int(steps[min(sample, len(steps) - 1)]) if len(steps) else None,
         remedies=remedies.offered(
             remedies.lower_rate(definition, shorter(reading)),
             remedies.clip(definition, median(reading.gradient_norms)),
@@ -51,6 +114,8 @@ def learning_rate_too_high(reading: Reading) -> Finding | None:
 def shorter(reading: Reading) -> float:
     """By what to multiply the rate: 1 - rho is proportional to it, and so is the update; rho should come to RHO_AIM,
     updates to a usual length."""
+    if not len(reading.rho):
+        return 0.1
     worst = float(np.quantile(reading.rho[: 2 * at.MANY_SAMPLES], 0.25))
     by_rho = (1 - RHO_AIM) / max(1 - worst, 1e-9)
     by_update = 3 * at.UPDATE_USUAL / max(_largest_update(reading), 1e-12)
@@ -91,8 +156,9 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
 def batch_too_small(reading: Reading) -> Finding | None:
     """Norms of the gradient of two batch sizes give its noise scale tr(Sigma) / |G|^2 (McCandlish et al. 2018, appendix
     A.1): the batch size at which signal and noise are equal."""
-    severity = reading.severity
-    if severity is None or (len(reading.rho) and median(reading.rho) < at.RHO_LOW):
+    severity = reading.outcome_severity
+    overshoots = len(reading.rho) > 0 and median(reading.rho) < at.RHO_LOW
+    if severity is None or overshoots or not reading.is_noisy:
         return None
     scale = noise_scale(reading)
     training = reading.evidence.definition.training
@@ -127,7 +193,11 @@ def noise_scale(reading: Reading) -> float | None:
     rows = float(reading.evidence.facts.get("probe_rows") or 0)
     if rows <= size:
         return None
-    told = np.isfinite(large) & np.isfinite(small)
+    # Where a network has settled, every gradient is noise.
+    early = np.arange(len(small)) < max(len(small) // 3, 1)
+    told = np.isfinite(large) & np.isfinite(small) & early
+    if not told.any():
+        return None
     big, little = float(large[told].mean()), float(small[told].mean())
     noise = (little - big) / (1 / size - 1 / rows)
     signal = (rows * big - size * little) / (rows - size)
