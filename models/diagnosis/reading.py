@@ -166,10 +166,11 @@ class Reading:
 
     @cached_property
     def rho(self) -> Numbers:
-        """[samples] of those in which the loss promised to move by more than it rounds."""
+        """[samples] of those whose gradient promised a fall, and one that is more than rounding: momentum may well carry
+        a step uphill."""
         rho, predicted, loss = (self.of_steps(name) for name in ("rho", "predicted", "loss"))
         with np.errstate(invalid="ignore"):
-            told = np.isfinite(rho) & (np.abs(predicted) > 1e-7 * np.abs(loss))
+            told = np.isfinite(rho) & (predicted < -at.ROUNDING * np.abs(loss))
         return rho[told]
 
     @cached_property

@@ -70,6 +70,10 @@ GROWN_TIME = 10.0
 RHO_LOW = 0.5
 """The step ends at the minimum along it: for a quadratic rho = 1 - dw'H dw / (2 |g.dw|), and healthy jobs have 0.60 to
 0.99. At 0 the loss does not fall at all, below it rises."""
+RHO_AT_ONCE, RHO_MEDIOCRE = 0.2, 0.8
+"""Of the first steps of a job that failed; and in the median of one whose updates are large."""
+ROUNDING = 1e-6
+"""Of the loss, below which a promised change says nothing of a sum of float32 outputs."""
 RHO_NEGATIVE_SHARE = 0.05
 RHO_LINEAR = 0.95
 """The loss is a straight line over the whole step: it could be much longer."""

@@ -26,9 +26,10 @@ def learning_rate_too_high(reading: Reading) -> Finding | None:
         return _blown_up(reading)
     negative = float((rho < 0).mean())
     low = median(rho) < at.RHO_LOW
-    often = negative > at.RHO_NEGATIVE_SHARE and (len(rho) >= at.MANY_SAMPLES or reading.diverged)
-    at_once = reading.failed and bool((rho[: at.INIT_SAMPLES] < 0).any())
-    if not (low or often or at_once):
+    often = negative > at.RHO_NEGATIVE_SHARE and ((rho < 0).sum() > 1 or reading.diverged)
+    large = _largest_update(reading) > at.UPDATE_LARGE and median(rho) < at.RHO_MEDIOCRE
+    at_once = bool((rho[: at.INIT_SAMPLES] < at.RHO_AT_ONCE).any())
+    if not (low or often or (reading.failed and (large or at_once))):
         return _drove_away(reading) or _blown_up(reading)
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
     explanation += f"samples; healthy: 0.6 to 1), and {100 * negative:.0f} % of the steps raise it: they overshoot."
