@@ -161,6 +161,12 @@ INJECTIONS: dict[str, Injection] = {
         ("vanishing_time",),
         2,
     ),
+    "plain_cell": Injection(
+        lambda cell, _: cell.family == "gru" and cell.dataset in ("adding", "copy_memory"),
+        lambda *_: {"/network/cell": "rnn"},
+        ("vanishing_time",),
+        3,
+    ),
     "closed_gates": Injection(
         lambda cell, _: cell.family == "lstm" and cell.dataset in ("adding", "copy_memory"),
         lambda _, rng: {"/network/forget_bias": -between(rng, 3, 7)},
