@@ -112,11 +112,7 @@ INJECTIONS: dict[str, Injection] = {
         lambda _, d: (
             training_rows(d) <= 200 and is_feed_forward(d) and depth_of(d) <= 12 and network_of(d)["norm"] != "batch"
         ),
-        lambda d, rng: {
-            "/training/batch_size": 1,
-            "/training/max_steps": 1000,
-            "/training/optimizer/learning_rate": min(d["training"]["optimizer"]["learning_rate"] * 3, 1.0),
-        },
+        lambda d, rng: {"/training/batch_size": 1, "/training/max_steps": 1000, **rate_times(4, 10)(d, rng)},
         ("batch_too_small", "learning_rate_too_high"),
         3,
     ),
@@ -160,6 +156,12 @@ INJECTIONS: dict[str, Injection] = {
         lambda _, rng: {"/network/recurrent_init": {"kind": "orthogonal", "gain": between(rng, 0.05, 0.3)}},
         ("vanishing_time",),
         2,
+    ),
+    "plain_cell": Injection(
+        lambda cell, _: cell.family == "gru" and cell.dataset in ("adding", "copy_memory"),
+        lambda *_: {"/network/cell": "rnn"},
+        ("vanishing_time",),
+        3,
     ),
     "closed_gates": Injection(
         lambda cell, _: cell.family == "lstm" and cell.dataset in ("adding", "copy_memory"),

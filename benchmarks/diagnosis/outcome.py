@@ -14,7 +14,7 @@ class Outcome:
     epochs: dict[str, list[float]]
     """By the names of `models.metrics.METRICS`, one number an epoch; NaN where there is none."""
     seconds: float
-    """Of training, everything included."""
+    """Of the processor, everything included."""
     steps: int
     """Planned."""
     error: str | None = None

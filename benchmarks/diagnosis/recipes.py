@@ -17,8 +17,8 @@ DEPTHS = {"shallow": (1, 3), "middle": (4, 8), "deep": (9, 16), "very_deep": (17
 """Hidden layers of a dense network."""
 BLOCKS = {"shallow": (2, 3), "middle": (4, 7), "deep": (8, 16)}
 """Blocks of a convolutional one."""
-LENGTHS = {"short": (6, 10), "long": (14, 24), "fixed": (0, 0)}
-"""Time steps of a sequence; `fixed`: those of the data."""
+LENGTHS = {"short": (6, 10), "long": (14, 24), "longer": (22, 32), "fixed": (0, 0)}
+"""Time steps of a sequence; `fixed`: those of the data, `longer`: of the copy problem, for gates."""
 
 
 def a_base(cell: Cell, rng: Random) -> Plain:
@@ -99,24 +99,25 @@ def _training(cell: Cell, rng: Random, data: Plain, network: Plain, depth: int) 
 
 
 def _recurrent(cell: Cell, rng: Random) -> Plain:
-    length = rng.randint(*LENGTHS[cell.depth])
+    is_plain, is_copying = cell.family == "rnn", cell.dataset == "copy_memory"
+    length = rng.randint(*LENGTHS["longer" if is_copying and cell.depth == "long" else cell.depth])
     network: Plain = {"family": "rnn", "cell": cell.family, "hidden": rng.choice((16, 24, 32, 48))}
-    if cell.family == "rnn":
-        length = min(length, 15)
-        network["hidden"] = rng.choice((32, 48))
-        network["recurrent_init"] = "orthogonal"
+    if is_plain:
+        length = min(length, rng.randint(11, 13))
+        network |= {"hidden": rng.choice((32, 48)), "recurrent_init": "orthogonal"}
     if cell.family == "lstm":
         network["forget_bias"] = 1.0 if length <= 10 else 3.0
-    if cell.dataset == "copy_memory":
+    if is_copying:
         network["embedding"] = {"size": 8}
     if cell.dataset == "lookahead":
         network |= {"readout": "each", "bidirectional": True}
     elif cell.dataset in ("sine", "digits_rows"):
         network |= rng.choice(({}, {"bidirectional": True}, {"layers": 2}))
-    low, high = (0.002, 0.005) if cell.family == "rnn" else (0.008, 0.02)
+    low, high = (0.003, 0.007) if is_plain else (0.008, 0.02)
+    batch = rng.choice((16, 32))
     training = {
-        "epochs": EPOCHS[cell.dataset] * (2 if cell.dataset == "copy_memory" and cell.family == "rnn" else 1),
-        "batch_size": 32 if cell.dataset == "adding" and cell.family != "rnn" else rng.choice((16, 32)),
+        "epochs": EPOCHS[cell.dataset] + (10 if is_copying and is_plain else 0),
+        "batch_size": 16 if is_copying and is_plain else 32 if cell.dataset == "adding" and not is_plain else batch,
         "optimizer": {"kind": "adam", "learning_rate": log_uniform(rng, low, high)},
         "clip": {"norm": 1.0},
     }

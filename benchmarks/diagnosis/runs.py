@@ -31,6 +31,7 @@ RECORDING = "2"
 """Raise it when other evidence is recorded: only the runs whose evidence is asked for are made again."""
 FOLDER = Path(__file__).parents[2] / "var" / "zoo"
 MOST_SECONDS = 30.0
+"""Of the processor, as all seconds of a run: others may be at work beside it."""
 ROOM = Capacity(memory_bytes=2**36)
 Plain = dict[str, Any]
 
@@ -63,7 +64,7 @@ def run(definition: Plain, datasets: Path) -> Record:
     from workers.training.job import train_job
 
     admitted = read(definition)
-    gathering, started = Gathering(admitted), time.monotonic()
+    gathering, started = Gathering(admitted), time.process_time()
     ended: list[Ended] = []
 
     def report(report: Report) -> None:
@@ -74,7 +75,7 @@ def run(definition: Plain, datasets: Path) -> Record:
             ended.append(report)
 
     def asked() -> str | None:
-        return "cancel" if time.monotonic() - started > MOST_SECONDS else None
+        return "cancel" if time.process_time() - started > MOST_SECONDS else None
 
     error = None
     try:
@@ -82,12 +83,12 @@ def run(definition: Plain, datasets: Path) -> Record:
     except Exception as stopped:  # whatever ends a job is its outcome
         error = f"{type(stopped).__name__}: {stopped}"
     if ended and ended[-1].outcome != "succeeded":
-        error = f"{ended[-1].outcome} after {time.monotonic() - started:.0f} s: {ended[-1].error}"
+        error = f"{ended[-1].outcome} after {time.process_time() - started:.0f} s: {ended[-1].error}"
     names = ("step", *METRICS)
     epochs = {name: [epoch.get(name, float("nan")) for epoch in gathering.epochs] for name in names}
     outcome = Outcome(
         epochs,
-        time.monotonic() - started,
+        time.process_time() - started,
         gathering.planned_steps or 0,
         error,
         ended[-1].statistics_cost if ended else float("nan"),

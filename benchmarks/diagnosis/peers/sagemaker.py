@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks.diagnosis.peers.alarm import DEAD, EXPLODING, INITIAL, TOO_SLOW, UNSTABLE, VANISHING, Alarm, only
-from benchmarks.diagnosis.peers.measured import layers, losses, nonfinite, tensors
+from benchmarks.diagnosis.peers.measured import kernels, layers, losses, nonfinite, tensors
 from models.diagnosis.evidence import Evidence
 from models.diagnosis.finding import Code
 
@@ -23,7 +23,7 @@ def sagemaker(evidence: Evidence) -> Iterator[Alarm]:
             yield Alarm("VanishingGradient", VANISHING)
         if (tensors(evidence, "zeros") >= 1).any():
             yield Alarm("AllZero", DEAD | {Code.STALLED, Code.CONSTANT_INIT})
-        ratios = tensors(evidence, "update_ratio")
+        ratios = tensors(evidence, "update_ratio")[:, kernels(evidence)]  # biases begin at 0
         if (ratios > 10).any():
             yield Alarm("WeightUpdateRatio, large", only(Code.LEARNING_RATE_TOO_HIGH) | EXPLODING)
         if (ratios < 1e-8).any():

@@ -74,6 +74,6 @@ def _loss_dynamics(values: Values) -> Iterator[Alarm]:
     if len(window) >= 5 and (np.diff(window) > 0).mean() >= 0.8 and window[-1] >= 1.5 * window[0]:
         yield Alarm("loss_dynamics: divergence", EXPLODING | UNSTABLE)
     late = values[len(values) // 2 :]
-    spreads = [np.ptp(late[at : at + 20]) / abs(late[at : at + 20].mean()) for at in range(len(late) - 19)]
-    if min(spreads, default=1.0) < 1e-5:
+    windows = [late[at : at + 20] for at in range(len(late) - 19)]
+    if any(np.ptp(each) < 1e-5 * abs(each.mean()) for each in windows):
         yield Alarm("loss_dynamics: plateau", TOO_SLOW)
