@@ -11,13 +11,13 @@ from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
 from models.diagnosis.margins import margins
 from models.diagnosis.reading import Reading
 from models.diagnosis.rules.course import plateau, slow, stalled
-from models.diagnosis.rules.data import class_imbalance, low_signal, no_signal
+from models.diagnosis.rules.data import class_imbalance, learned_by_heart, low_signal, no_signal, nothing_to_learn
 from models.diagnosis.rules.depth import exploding_depth, lost_gradient, vanishing_depth
 from models.diagnosis.rules.fit import overfit
 from models.diagnosis.rules.init import constant_init, dead_at_init
 from models.diagnosis.rules.nonfinite import nonfinite
 from models.diagnosis.rules.output import wrong_output
-from models.diagnosis.rules.rate import batch_too_small, learning_rate_too_high, learning_rate_too_low
+from models.diagnosis.rules.rate import batch_too_small, learning_rate_too_high, learning_rate_too_low, overshooting
 from models.diagnosis.rules.scale import unnormalised_input, unnormalised_target
 from models.diagnosis.rules.time import exploding_time, vanishing_time
 from models.diagnosis.rules.units import dying_units, saturated_at_init, saturated_later
@@ -32,10 +32,12 @@ RULES: tuple[Callable[[Reading], Finding | None], ...] = (
     exploding_depth,
     exploding_time,
     lost_gradient,
-    no_signal,
     learning_rate_too_low,
-    learning_rate_too_high,
+    no_signal,
+    overshooting,
     vanishing_depth,
+    learning_rate_too_high,
+    learned_by_heart,
     vanishing_time,
     dying_units,
     saturated_later,
@@ -47,7 +49,7 @@ RULES: tuple[Callable[[Reading], Finding | None], ...] = (
     nonfinite,
 )
 """In order of precedence: what stands before the first step, then what training does, then what comes of it."""
-REMAINING = (slow, plateau)
+REMAINING = (slow, nothing_to_learn, plateau)
 """Only where nothing above explains a failure."""
 INDEPENDENT = {Code.OVERFIT, Code.LOW_SIGNAL, Code.WRONG_OUTPUT, Code.UNNORMALISED_INPUT, Code.UNNORMALISED_TARGET}
 """Findings that do not follow from others."""

@@ -86,11 +86,18 @@ class Reading:
     @cached_property
     def fails_on_new_rows(self) -> bool:
         """Whether it fits its training rows, and neither its validation rows nor what cheap models get of them."""
-        skill, validation = self.skill, self._last("validation_skill")
-        if self.failed or skill is None or validation is None or validation >= at.FAILED_SKILL:
+        skill, validation = self.skill, self.validation_skill
+        if self.failed or skill is None or validation is None:
             return False
-        behind = self.reference is None or validation < self.reference - at.BELOW_REFERENCE
+        known = self.reference is not None
+        behind = validation < (self.reference or 0.0) - at.BELOW_REFERENCE if known else validation < at.FAILED_SKILL
         return behind and validation < skill - at.GENERALISATION_GAP
+
+    @cached_property
+    def validation_skill(self) -> float | None:
+        """Of the last epoch; None without validation."""
+        values = self.evidence.epochs["validation_skill"]
+        return float(values[-1]) if len(values) and math.isfinite(values[-1]) else None
 
     @cached_property
     def data_give_no_more(self) -> bool:

@@ -9,7 +9,7 @@ BELOW_REFERENCE = 0.15
 """A network that much behind the best of a few cheap models on the same data has failed whatever its skill is."""
 GENERALISATION_GAP = 0.3
 """Skill on training rows less that on validation rows, from which on they are two things."""
-NEAR_REFERENCE = 0.1
+NEAR_REFERENCE = 0.15
 """One that is at most that much behind has learned what there is to learn."""
 INFORMATIVE = 0.1
 """Skill of a cheap model from which on it says that the data can be learned."""
@@ -53,8 +53,9 @@ GROWN_DEPTH = 1e4
 """Residual layers without a norm may each be under GAIN_HIGH, and grow by this over the depth."""
 LARGE_LOSS = 3.0
 """Loss of the first step, as a multiple of that of the best constant: the network begins far worse than by guessing."""
-SATURATED = 0.15
-"""Mean of phi'(z) / phi'(0): the layer passes on so little of what its activation could."""
+SATURATED, SATURATED_ALL = 0.15, 0.25
+"""Mean of phi'(z) / phi'(0): the layer passes on so little of what its activation could; and where half of all layers
+do."""
 
 # Time
 
@@ -67,16 +68,17 @@ GROWN_TIME = 10.0
 
 # Learning rate
 
-RHO_LOW = 0.5
+RHO_LOW, RHO_VERY_LOW = 0.5, 0.3
 """The step ends at the minimum along it: for a quadratic rho = 1 - dw'H dw / (2 |g.dw|), and healthy jobs have 0.60 to
 0.99. At 0 the loss does not fall at all, below it rises."""
 RHO_AT_ONCE, RHO_MEDIOCRE = 0.2, 0.8
 """Of the first steps of a job that failed; and in the median of one whose updates are large."""
 ROUNDING = 1e-6
 """Of the loss, below which a promised change says nothing of a sum of float32 outputs."""
-RHO_NEGATIVE_SHARE = 0.05
-RHO_LINEAR = 0.95
-"""The loss is a straight line over the whole step: it could be much longer."""
+RHO_NEGATIVE_SHARE, RHO_NEGATIVE_OFTEN = 0.05, 0.2
+RHO_LINEAR, RHO_STRAIGHT = 0.95, 0.99
+"""The loss is a straight line over the whole step: 1 - rho is proportional to the rate, so at 0.99 it could be 30 times
+as long, and still have a rho of 0.7."""
 UPDATE_TINY = 2e-4
 """Update over weight of every tensor; about 1e-3 is usual (Bottou, Karpathy), healthy jobs have 2e-5 to 7e-3."""
 UPDATE_USUAL = 1e-3
@@ -87,6 +89,9 @@ NOISY_BATCH = 10.0
 """The noise scale tr(Sigma) / |G|^2 (McCandlish et al. 2018) over the batch size: beyond it a gradient is noise."""
 
 # Course of the loss
+
+MEMORISED = 0.3
+"""Skill on training rows of a network that has begun to learn them by heart."""
 
 STANDARD_ERRORS = 2.0
 RISEN = 1.2
@@ -99,7 +104,7 @@ MORE_BUDGET = 5.0
 """A slow job would have learned within so many times its budget, at the pace it has."""
 NOISY_SKILL = 0.02
 """Deviation of the differences of training skill between epochs."""
-SKILL_LOST = 0.3
-"""On validation rows since the best epoch: a harm whatever the accuracy says."""
+SKILL_LOST, SKILL_LOST_MUCH = 0.15, 0.3
+"""On validation rows since the best epoch: a harm if the metric is worse too; and whatever the metric says."""
 OSCILLATING = 0.2
 """Share of epochs in which the training loss rises by a tenth of the best constant's or more."""

@@ -30,13 +30,25 @@ def class_imbalance(reading: Reading) -> Finding | None:
 
 
 def no_signal(reading: Reading) -> Finding | None:
-    """Neither the network nor a cheap model predicts anything, and nothing is wrong with the network."""
-    if not (reading.failed and reading.decided) or reading.reference is None or reading.axis is not None:
+    """Neither the network nor a cheap model predicts anything of new rows. Then every gradient is noise, and steps along
+    it come to nothing or overshoot."""
+    return nothing_to_learn(reading) if reading.evidence.shape.kind in ("table", "sequence") else None
+
+
+def learned_by_heart(reading: Reading) -> Finding | None:
+    """Of images and signals cheap models may be blind: there the network itself has to have learned its rows, in
+    vain."""
+    return nothing_to_learn(reading) if (reading.skill or 0.0) > at.MEMORISED else None
+
+
+def nothing_to_learn(reading: Reading) -> Finding | None:
+    """The same of any data, where nothing else was found."""
+    learned = reading.skill if reading.validation_skill is None else reading.validation_skill
+    if not reading.decided or learned is None or reading.reference is None or reading.axis is not None:
         return None
-    learned = reading.learned or 0.0
     if reading.reference >= at.INFORMATIVE / 2 or learned >= at.INFORMATIVE:
         return None
-    explanation = f"The skill is {learned:.2f}, and the best of a few cheap models on the same data has "
+    explanation = f"The skill on new rows is {learned:.2f}, and the best of a few cheap models on the same data has "
     explanation += f"{reading.reference:.2f}: these inputs do not tell the targets. Are the labels in the rows' order?"
     return Finding(
         Code.NO_SIGNAL,

@@ -24,10 +24,11 @@ def overfit(reading: Reading) -> Finding | None:
     rise = last - lowest
     risen = last > at.RISEN * lowest and rise > at.RISEN_CONSTANT * constant
     early = best + 1 < at.EARLY_MINIMUM * len(losses)
-    if not (risen and early and rise > at.STANDARD_ERRORS * _scatter(losses) and _training_fell(reading, best)):
+    if not (risen and early and _stays_up(losses, lowest) and _training_fell(reading, best)):
         return None
     definition = reading.evidence.definition
-    harm = rise > at.SKILL_LOST * constant or _metric_fell(reading)
+    lost = rise / constant
+    harm = lost > at.SKILL_LOST_MUCH or (lost > at.SKILL_LOST and _metric_fell(reading))
     severity = Severity.FAULT if reading.decided and harm else Severity.WARNING
     explanation = (
         f"The validation loss was lowest in epoch {best + 1}, {lowest:.3g}, and has risen to {last:.3g} in epoch "
@@ -50,9 +51,10 @@ def overfit(reading: Reading) -> Finding | None:
     )
 
 
-def _scatter(losses: Numbers) -> float:
-    """Standard error of one epoch's loss, from how it differs between neighbours in the second half."""
-    return float(np.std(np.diff(losses[len(losses) // 2 :]))) / math.sqrt(2) if len(losses) > 3 else 0.0
+def _stays_up(losses: Numbers, lowest: float) -> bool:
+    """Whether it is up in nearly all of the last epochs: one may be unlucky."""
+    late = losses[-max(len(losses) // 3, 3) :]
+    return bool((late > at.RISEN * lowest).mean() >= at.SHARE_OF_SAMPLES)
 
 
 def _training_fell(reading: Reading, best: int) -> bool:

@@ -15,22 +15,27 @@ from models.diagnosis.finding import Code, Finding, Measured, Severity
 from models.diagnosis.reading import Reading, measured, median, single
 
 
+def overshooting(reading: Reading) -> Finding | None:
+    """Steps far too long, beyond doubt."""
+    rho = reading.rho
+    beyond = len(rho) > 0 and (median(rho) < at.RHO_VERY_LOW or (rho < 0).mean() > at.RHO_NEGATIVE_OFTEN)
+    return (learning_rate_too_high(reading) if beyond else None) or _drove_away(reading) or _blown_up(reading)
+
+
 def learning_rate_too_high(reading: Reading) -> Finding | None:
     severity = reading.outcome_severity
     if severity is None and _oscillates(reading):
         severity = Severity.WARNING
     rho = reading.rho
-    if severity is None:
+    if severity is None or not len(rho):
         return None
-    if not len(rho):
-        return _blown_up(reading)
     negative = float((rho < 0).mean())
     low = median(rho) < at.RHO_LOW
     often = negative > at.RHO_NEGATIVE_SHARE and ((rho < 0).sum() > 1 or reading.diverged)
     large = _largest_update(reading) > at.UPDATE_LARGE and median(rho) < at.RHO_MEDIOCRE
     at_once = bool((rho[: at.INIT_SAMPLES] < at.RHO_AT_ONCE).any())
     if not (low or often or (reading.failed and (large or at_once))):
-        return _drove_away(reading) or _blown_up(reading)
+        return None
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
     explanation += f"samples; healthy: 0.6 to 1), and {100 * negative:.0f} % of the steps raise it: they overshoot."
     evidence = (
@@ -130,8 +135,10 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
     severity = reading.severity
     if severity is None or not len(reading.update_ratios):
         return None
-    ratio = _largest_update(reading)
-    if not (at.UPDATE_NONE < ratio < at.UPDATE_TINY and len(reading.rho) and median(reading.rho) > at.RHO_LINEAR):
+    ratio, rho = _largest_update(reading), median(reading.rho)
+    tiny = ratio < at.UPDATE_TINY and rho > at.RHO_LINEAR
+    straight = rho > at.RHO_STRAIGHT and _falls_evenly(reading)
+    if not (ratio > at.UPDATE_NONE and (tiny or straight)):
         return None
     explanation = (
         f"No weights move by more than {ratio:.1g} of their length in a step (usual: about 0.001), and the loss "
@@ -147,11 +154,31 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
         (single("update_ratio", ratio, at.UPDATE_TINY), measured("rho", reading.rho, at.RHO_LINEAR)),
         first_step=int(reading.evidence.samples["steps"].steps[0]),
         remedies=remedies.offered(
-            remedies.raise_rate(definition, 3 * at.UPDATE_USUAL / ratio),
+            remedies.raise_rate(definition, longer(reading)),
             remedies.raise_rate(definition, at.UPDATE_USUAL / ratio),
             remedies.adam(definition),
         ),
     )
+
+
+def longer(reading: Reading) -> float:
+    """By what to multiply the rate, likewise."""
+    by_rho = (1 - RHO_AIM) / max(1 - median(reading.rho), 1e-4)
+    by_update = 3 * at.UPDATE_USUAL / max(_largest_update(reading), 1e-12)
+    return max(min(by_rho, by_update), 3.0)
+
+
+def _falls_evenly(reading: Reading) -> bool:
+    """Whether the training loss falls in nearly every epoch, and in the second half of them as in the first."""
+    losses = reading.evidence.epochs["train_loss"]
+    if len(losses) < FEWEST_EPOCHS or not np.isfinite(losses).all():
+        return False
+    falls = -np.diff(losses)
+    half = len(falls) // 2
+    return bool((falls > 0).mean() > 0.9 and falls[half:].mean() > falls[:half].mean() / 4)
+
+
+FEWEST_EPOCHS = 5
 
 
 def batch_too_small(reading: Reading) -> Finding | None:

@@ -12,9 +12,13 @@ def saturated_at_init(reading: Reading) -> Finding | None:
     """phi'(z) / phi'(0) is 1 in the middle of a sigmoid or tanh and 0 at its flat ends; the gradient is multiplied by
     it (Glorot and Bengio 2010)."""
     saturation = reading.of_layers("saturation")[:1]
-    flat = _layers(medians(saturation) < at.SATURATED)
-    severity = reading.severity
-    if not len(flat) or severity is None:
+    slopes = medians(saturation)
+    flat = _layers(slopes < at.SATURATED)
+    widely = _layers(slopes < at.SATURATED_ALL)
+    if len(slopes) and len(widely) >= max(len(slopes) / 2, 2):
+        flat = widely
+    severity = reading.outcome_severity
+    if not flat or severity is None:
         return None
     first = flat[0]
     definition = reading.evidence.definition
