@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from typing import TypeVar
 
 from benchmarks.diagnosis.case import HALVES, Case
-from benchmarks.diagnosis.explain import explained
+from benchmarks.diagnosis.explain import after_remedies, explained
 from benchmarks.diagnosis.generator import zoo
 from benchmarks.diagnosis.labels import Judged, Label, counts, judge
 from benchmarks.diagnosis.page import markdown, write
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = Runs(processes=chosen.jobs)
     cases = zoo(chosen.half)
     if chosen.explain:
-        case = next(case for case in cases if case.id == chosen.explain)
+        case = after_remedies(one_of(cases, chosen.explain), runs, chosen.seed, chosen.after)
         print("\n".join(explained(case, runs, chosen.seed)))
         return
     cases = selected(cases, chosen.only)
@@ -53,12 +53,23 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="training seeds of each job")
     parser.add_argument("--list", nargs="*", metavar="LABEL", help="name the cases of these labels")
     parser.add_argument("--seed", type=int, default=0, help="of the job to explain")
+    parser.add_argument("--after", type=int, default=0, help="so many remedies: of the job to explain")
     parser.add_argument("--labels", action="store_true", help="label the cases, and no more")
     parser.add_argument("--write", action="store_true", help="write docs/diagnosis.md and .json")
     actions = parser.add_subparsers(dest="action", metavar="explain ID")
     actions.add_parser("explain").add_argument("explain", metavar="ID")
     parser.set_defaults(explain=None)
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if chosen.write and (chosen.half or chosen.only != "*"):
+        parser.error("--write is for the whole zoo")
+    return chosen
+
+
+def one_of(cases: Sequence[Case], name: str) -> Case:
+    for case in cases:
+        if case.id == name:
+            return case
+    raise SystemExit(f"There is no case {name!r} here; --labels --list names them all.")
 
 
 def selected(cases: Sequence[Case], pattern: str) -> list[Case]:

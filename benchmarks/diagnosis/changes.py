@@ -60,3 +60,9 @@ def overfitting(definition: Plain, rng: Random) -> Changes:
         "/training/epochs": epochs,
         "/training/batch_size": 32,
     }
+
+
+def exploding_recurrence(_: Plain, rng: Random) -> Changes:
+    """A gain far above 1, and nothing that would bound the gradient."""
+    gain = between(rng, 2.5, 9)
+    return {"/network/recurrent_init": {"kind": "orthogonal", "gain": gain}, "/training/clip": None}

@@ -1,13 +1,15 @@
 """`python -m benchmarks.diagnosis explain ID`: the key evidence of one job, for whoever writes the rules."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.diagnosis.case import Case
-from benchmarks.diagnosis.runs import Runs
+from benchmarks.diagnosis.remedies import admitted, own
+from benchmarks.diagnosis.runs import Runs, read
 from models.diagnosis.diagnose import diagnose
 from models.diagnosis.evidence import Evidence
 
@@ -30,6 +32,19 @@ def explained(case: Case, runs: Runs, seed: int = 0) -> Iterator[str]:
     for series in evidence.samples:
         yield from _series(evidence, series)
     yield from _diagnosis(evidence)
+
+
+def after_remedies(case: Case, runs: Runs, seed: int, count: int) -> Case:
+    """The case as it is when its diagnosis' first remedy was applied so many times, one upon the other."""
+    for tried in range(count):
+        definition = case.seeded(seed)
+        diagnosis = diagnose(runs.get(definition, evidence=True).evidence(definition))
+        choice = own(case.id, tried, definition, diagnosis)
+        changed = admitted(read(definition).plain(), choice.patch) if choice else None
+        if changed is None:
+            break
+        case = replace(case, definition=changed)
+    return case
 
 
 def _series(evidence: Evidence, series: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from benchmarks.diagnosis.changes import (
     Change,
     biased,
     constant,
+    exploding_recurrence,
     layer_init,
     normal,
     overfitting,
@@ -170,9 +171,15 @@ INJECTIONS: dict[str, Injection] = {
         2,
     ),
     "recurrent_gain": Injection(
-        lambda _, d: is_recurrent(d),
-        lambda _, rng: {"/network/recurrent_init": {"kind": "orthogonal", "gain": between(rng, 1.9, 5)}},
+        lambda cell, _: cell.family == "rnn",
+        exploding_recurrence,
         ("exploding_time", "saturated"),
-        2,
+        3,
+    ),
+    "gated_gain": Injection(
+        lambda cell, _: cell.family in ("lstm", "gru"),
+        exploding_recurrence,
+        ("exploding_time", "saturated"),
+        1,
     ),
 }

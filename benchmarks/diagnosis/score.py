@@ -79,7 +79,16 @@ def of(rows: Sequence[Row], *labels: Label) -> list[Row]:
 
 
 def systems(rows: Sequence[Row]) -> Table:
-    columns = ("system", "found", "first cause right", "first two", "layer", "false on healthy", "false on benign")
+    columns = (
+        "system",
+        "found",
+        "first cause right",
+        "first two",
+        "any",
+        "layer",
+        "false on healthy",
+        "false on benign",
+    )
     note = "Of sick jobs, by faults: warnings do not count. In brackets the 95 % interval (Wilson) and the counts."
     return Table("Found, and false alarms", columns, [_system(name, rows) for name in SYSTEMS], note)
 
@@ -93,6 +102,7 @@ def _system(name: str, rows: Sequence[Row]) -> list[str]:
         share(row.said[name].found for row in sick),
         share(row.right(name) for row in sick),
         share(row.right(name, 2) for row in sick),
+        share(row.right(name, len(row.said[name].codes)) for row in sick),
         share(row.said[name].layer_right(row.judged.case) for row in placed),
         *map(share, false),
     ]
