@@ -104,7 +104,8 @@ def _projected(x: Tensor) -> Tensor:
         return x
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(features, FEATURES, generator=generator, dtype=torch.float64) / FEATURES**0.5
-    return x @ directions
+    projected: Tensor = x @ directions
+    return projected
 
 
 def _standardised(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
