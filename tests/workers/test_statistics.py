@@ -175,6 +175,22 @@ def test_the_norm_is_read_before_and_after_clipping(ring: Any) -> None:
     assert values["norm_clipped"] == pytest.approx(1.5, rel=1e-5)
 
 
+@pytest.mark.parametrize("clip", [None, Clip(norm=1e-16), Clip(value=1e-24)])
+def test_what_the_gradient_promised_is_summed_in_double_before_clipping(ring: Any, clip: Clip | None) -> None:
+    torch.manual_seed(0)
+    gradients = [1e-24 * torch.randn(70_000), 1e-24 * torch.randn(3)]
+    parameters = parameters_of([torch.randn(70_000), torch.randn(3)], gradients)
+    before = parameters.values.double()
+    statistics = GradientStatistics(parameters, keeps_gradients=clip is not None and clip.value is not None)
+    statistics.before_clipping()
+    if clip:
+        clip_gradients(clip, parameters.gradients)
+        statistics.after_clipping()
+    parameters.values.add_(0.01 * torch.randn(70_003))
+    expected = torch.cat(gradients).double() @ (parameters.values.double() - before)
+    torch.testing.assert_close(statistics.promised(), expected, rtol=1e-5 if clip and clip.norm else 1e-12, atol=0)
+
+
 def test_a_frozen_tensor_has_no_column_and_does_not_move() -> None:
     network = Tensors(torch.ones(2), torch.ones(3), torch.ones(4))
     network.weights[1].requires_grad_(False)

@@ -86,7 +86,11 @@ class HiddenLayers:
     def _saturation(self, slope_rms: Tensor) -> Tensor:
         """The mean of phi'(z) / phi'(0) of each layer; of a block the least within."""
         means = 1 - slope_rms.square()
+        if all(within == 1 for within in self._within):
+            return means
         nan = torch.full((1,), torch.nan, dtype=means.dtype, device=means.device)
+        if not len(means):
+            return nan.expand(len(self))
         return torch.stack([(within if len(within) else nan).amin() for within in torch.split(means, self._within)])
 
 

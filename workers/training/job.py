@@ -220,7 +220,7 @@ class Trainer:
         return {name: constant_loss(self.loss, part.y) for name, part in parts.items() if part is not None}
 
     def reference(self) -> dict[str, Skills]:
-        """What cheap models make of the same data; it takes up to a second."""
+        """What cheap models make of the same data; it takes up to a few seconds."""
         return reference_skills(self.data, self.shape)
 
     @property

@@ -4,9 +4,12 @@
     # {"linear": {"train_skill": 0.95, "validation_skill": 0.91}, "neighbours": {...}}
 
 `linear` is ridge regression, or a softmax regression with an L2 penalty; `neighbours` are the 10 nearest rows. In
-double on the CPU, on so few rows and features that it takes a second at most: 50 ms on the digits. The skill is
+double on the CPU: 0.1 s on the digits, 3 to 4 s on long rows, of which it takes 2 000 of 1 024 features. The skill is
 1 - loss / loss of the best constant, with the mean squared error or the cross entropy in nats, whatever loss the job
 has. Draws from no global generator.
+
+With about as many features as rows a softmax regression learns noise by heart, as a network could: its skill in
+training says what can be fitted, the one in validation what can be known. Neighbours never see the row itself.
 """
 
 import math
@@ -90,7 +93,8 @@ def _features(x: Tensor, shape: DataShape) -> Tensor:
         one_hot: Tensor = functional.one_hot(x, shape.vocabulary)
         return one_hot.flatten(1).double()
     counts = torch.zeros(len(x), shape.vocabulary, dtype=torch.float64)
-    return counts.scatter_add_(1, x, torch.ones(x.shape, dtype=torch.float64))
+    counts.scatter_add_(1, x, torch.ones(x.shape, dtype=torch.float64))
+    return counts
 
 
 def _projected(x: Tensor) -> Tensor:
@@ -99,7 +103,9 @@ def _projected(x: Tensor) -> Tensor:
     if features <= FEATURES:
         return x
     generator = torch.Generator().manual_seed(0)
-    return x @ torch.randn(features, FEATURES, generator=generator, dtype=torch.float64) / FEATURES**0.5
+    directions = torch.randn(features, FEATURES, generator=generator, dtype=torch.float64) / FEATURES**0.5
+    projected: Tensor = x @ directions
+    return projected
 
 
 def _standardised(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
