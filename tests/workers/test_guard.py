@@ -4,6 +4,7 @@ import itertools
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,12 +254,15 @@ def test_a_job_that_is_left_before_or_after_an_incident_goes_on_as_if_it_had_not
     datasets = spoilt(folder, tmp_path / "data", "iris", poison)
     data = {"dataset": "iris", "rows": 100, "normalise": "none", "validation": 0.2}
     job = a_job(NORMED, data, policy, batch_size=20, epochs=3)
-    expected = undisturbed(job, datasets)
+    expected, told = undisturbed(job, datasets), of(Incident, reported(job, datasets))[-1]
     for call in itertools.count(1):
         jobs = Jobs(job, datasets, tmp_path / str(call))
         if jobs.attempt(at(call)) != "left":
             break
+        incidents = of(Incident, jobs.record.reports)
         jobs.resumed()
+        last = [*incidents, *of(Incident, jobs.record.reports)][-1]
+        assert replace(last, checkpoint=None) == told
         assert jobs.record.result == expected, f"left at look {call}"
     assert call > 3
 
