@@ -4,6 +4,7 @@ import itertools
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,20 @@ def test_a_job_is_stopped_at_a_nan_in_a_row_and_named_with_its_place(poisoned: P
     assert reports.index(incident) < reports.index(epoch) < reports.index(end)
 
 
+@pytest.mark.parametrize("data", ["iris", "diabetes"])
+def test_the_epoch_under_way_has_the_names_of_every_other(data: str, folder: Path, tmp_path: Path) -> None:
+    """They are rows of one table."""
+
+    def poison(x: Any, y: Any) -> None:
+        x[:, 0] = np.nan
+
+    network, plain = {"family": "dnn", "hidden": [4]}, {"dataset": data, "normalise": "none"}
+    [whole] = of(EpochEnded, reported(a_job(network, plain, epochs=1), folder))
+    datasets = spoilt(folder, tmp_path, data, poison)
+    [stopped] = of(EpochEnded, reported(a_job(network, plain, epochs=1), datasets))
+    assert stopped.metrics.keys() == whole.metrics.keys()
+
+
 def test_the_weights_are_those_of_a_job_that_ended_before(poisoned: Path, folder: Path) -> None:
     trained = []
     for datasets, job in ((poisoned, a_job(batch_size=BATCH)), (folder, a_job(batch_size=BATCH, max_steps=LATE))):
@@ -253,12 +268,15 @@ def test_a_job_that_is_left_before_or_after_an_incident_goes_on_as_if_it_had_not
     datasets = spoilt(folder, tmp_path / "data", "iris", poison)
     data = {"dataset": "iris", "rows": 100, "normalise": "none", "validation": 0.2}
     job = a_job(NORMED, data, policy, batch_size=20, epochs=3)
-    expected = undisturbed(job, datasets)
+    expected, told = undisturbed(job, datasets), of(Incident, reported(job, datasets))[-1]
     for call in itertools.count(1):
         jobs = Jobs(job, datasets, tmp_path / str(call))
         if jobs.attempt(at(call)) != "left":
             break
+        incidents = of(Incident, jobs.record.reports)
         jobs.resumed()
+        last = [*incidents, *of(Incident, jobs.record.reports)][-1]
+        assert replace(last, checkpoint=None) == told
         assert jobs.record.result == expected, f"left at look {call}"
     assert call > 3
 

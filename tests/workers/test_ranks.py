@@ -18,7 +18,7 @@ from models.capacity import Capacity
 from models.catalogue import shape_of_data
 from models.definitions.job import JobDefinition
 from models.misfits import misfits
-from models.reports import Checkpointed, Ended, EpochEnded, FirstStep, Progress, Report, Sampled
+from models.reports import Checkpointed, Ended, EpochEnded, FirstStep, Incident, Progress, Report, Sampled
 from models.series import Chunk
 from workers import process
 from workers.failures import error_of
@@ -134,6 +134,15 @@ def samples_of(reports: list[Report], series: str) -> tuple[list[int], NDArray[A
     chunks = [Chunk.decode(one.data) for one in reports if isinstance(one, Sampled) and one.series == series]
     steps = [int(step) for chunk in chunks for step in chunk.steps]
     return steps, np.concatenate([chunk.values for chunk in chunks]) if chunks else np.zeros((0, 1, 1))
+
+
+def test_a_step_that_is_not_finite_stops_all_ranks(folder: Path) -> None:
+    """And is taken once more by all of them together, to find where it began."""
+    large = {"family": "dnn", "hidden": [8], "activation": "relu", "init": {"kind": "normal", "std": 1e6}}
+    case = {"network": large, "data": {"dataset": "diabetes", "parameters": {}, "normalise": "none"}}
+    reports, weights = trained(case, 2, folder, optimizer={"kind": "sgd", "learning_rate": 1e6})
+    assert [report.count for report in reports if isinstance(report, Incident)] == [1]
+    assert all(np.isfinite(value).all() for value in weights.values())
 
 
 def test_dropout_is_another_on_each_rank_and_the_job_repeats_itself(folder: Path) -> None:

@@ -90,7 +90,6 @@ class Insight:
         self._pending = pending
         if not goes_on or self._gathering is None:
             self._gathering, self._samples = Gathering(self._definition, planned_steps, dict(self._facts)), 0
-        self._gathering.planned_steps = planned_steps
 
     def begin_anew(self) -> None:
         """The run has gone back: what was seen of it before says nothing of what comes."""
@@ -188,8 +187,8 @@ class Insight:
         """Between two steps, when all that was sampled is reported."""
         return {
             "facts": self._facts,
-            "run": self._gathering and packed(self._gathering.state()),
-            "best": self._best and packed(self._best.state()),
+            "run": self._gathering and packed(self._gathering),
+            "best": self._best and packed(self._best),
             "best_loss": self._best_loss,
             "samples": self._samples,
             "told": self._told,
@@ -204,16 +203,17 @@ class Insight:
     def _unpacked(self, state: State | None) -> Gathering | None:
         if state is None:
             return None
-        gathering = Gathering(self._definition)
+        gathering = Gathering(self._definition, state["planned_steps"])
         gathering.restore(unpacked(state))
         return gathering
 
 
-def packed(state: dict[str, Any]) -> State:
-    """A gathering's state, in tensors and plain values."""
+def packed(gathering: Gathering) -> State:
+    """Its state, in tensors and plain values."""
+    state = gathering.state()
     incident = state["incident"] and asdict(state["incident"])
     series = {name: _packed_series(kept) for name, kept in state["series"].items()}
-    return {**state, "incident": incident, "series": series}
+    return {**state, "incident": incident, "series": series, "planned_steps": gathering.planned_steps}
 
 
 def _packed_series(state: dict[str, Any]) -> State:

@@ -20,7 +20,7 @@ from workers.training.guard import Guard
 from workers.training.incidents import Failure, Incidents, Scene
 from workers.training.insight import Insight
 from workers.training.losses import Loss
-from workers.training.metrics import MeanLoss, meter, skill
+from workers.training.metrics import NAMES, MeanLoss, meter, skill
 from workers.training.optimizers import Optimizer
 from workers.training.parts import Batch
 from workers.training.place import Place
@@ -286,12 +286,12 @@ class Loop:
 
     def _end_failed(self, metrics: dict[str, float | None]) -> None:
         """The epoch in which a policy ended the job: reported as far as it came, not validated, and never the best."""
-        names: list[str] = []
-        if self.data.validation is not None:
-            judged = meter(self.shape, self.data.target, self.data.training.device, self.ranks)
-            names = [f"validation_{name}" for name in ("loss", *judged.metrics(), "skill")]
+        has_validation = self.data.validation is not None
+        unknown = (
+            [f"validation_{name}" for name in ("loss", *NAMES[self.shape.task], "skill")] if has_validation else []
+        )
         self.left = "failed"
-        self._end_epoch(self.ranks.agreed(metrics | dict.fromkeys(names)))
+        self._end_epoch(self.ranks.agreed(metrics | dict.fromkeys(unknown)))
 
     def _end_epoch(self, metrics: dict[str, float | None]) -> None:
         assert self.epoch is not None

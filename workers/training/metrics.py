@@ -30,6 +30,9 @@ def meter(shape: DataShape, scale: TargetScale, device: torch.device, ranks: Ran
     return Confusion(len(shape.classes), device, ranks) if shape.task == "classification" else Errors(scale, ranks)
 
 
+NAMES = {"classification": ("accuracy", "macro_f1"), "regression": ("rmse", "mae", "r2")}
+"""What a meter gives, by task."""
+
 FOLDED_VALUES = 2**18
 """Outputs that wait to be counted together: the operations of one batch cost as much as those of many."""
 
