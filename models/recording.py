@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.claims import Claim
+from models.findings import record_findings, take_back
 from models.history import emit
 from models.lifecycle import LeaseLost, fail, fenced, finish, give_back
 from models.reports import (
@@ -56,7 +57,9 @@ def record(
     for report in reports:
         if isinstance(report, Resumed):  # the first of its attempt
             _take_back(connection, claim, report)
+            take_back(connection, claim, report)
     _insert_rows(connection, claim, reports)
+    record_findings(connection, claim, reports)
     for report in reports:
         if isinstance(report, Ended):
             _end(connection, claim, report)
@@ -157,7 +160,8 @@ def _upsert_statement(dialect: str, table: Table, given: frozenset[str]) -> Any:
 
 def _epoch_row(report: EpochEnded) -> dict[str, Any]:
     finite, nonfinite = split_nonfinite(report.metrics)
-    return {"epoch": report.epoch, "run": report.run, **finite, "nonfinite": nonfinite, "seconds": report.seconds}
+    place = {"epoch": report.epoch, "run": report.run, "step": report.step}
+    return place | finite | {"nonfinite": nonfinite, "seconds": report.seconds}
 
 
 def _epoch_data(report: EpochEnded) -> dict[str, Any]:
