@@ -161,8 +161,8 @@ Index("ix_jobs_repairs", Job.parent, Job.id, sqlite_where=OF_REPAIRS, postgresql
 Index(
     "ix_jobs_remedy",
     *(Job.owner, Job.remedy, Job.remedied, Job.cured),
-    sqlite_where=OF_REPAIRS,
-    postgresql_where=OF_REPAIRS,
+    sqlite_where=Job.remedy.is_not(None),
+    postgresql_where=Job.remedy.is_not(None),
 )
 
 

@@ -5,6 +5,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.definitions.job import JobDefinition
+from models.diagnosis.finding import Code, Severity
+
+StatusName = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
+VerdictName = Literal["healthy", "warning", "unhealthy", "unknown"]
 
 
 class Reply(BaseModel):
@@ -74,18 +78,37 @@ class StatisticsCost(Reply):
     """Samples that could not be written, though training went on."""
 
 
+class FoundReply(Reply):
+    code: Code
+    severity: Severity
+
+
+class RepairReply(Reply):
+    """A child that a remedy was applied to."""
+
+    id: str
+    status: StatusName
+    verdict: VerdictName
+    remedy: str
+    """Its id in the diagnosis."""
+    finding: str
+    """That it is for."""
+
+
 class JobReply(Reply):
     """One definition on its way to a result."""
 
     id: str
     name: str
     tags: list[str]
-    status: Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
+    status: StatusName
     """Whether the process worked."""
     terminal: bool
     status_reason: str | None
-    verdict: Literal["healthy", "warning", "unhealthy", "unknown"]
+    verdict: VerdictName
     """Whether the network learned."""
+    findings: list[FoundReply]
+    """The cause first; `GET …/diagnosis` says why and what would help."""
     attempt: int
     max_attempts: int
     """Attempts in a row without progress after which a lost job is failed."""
@@ -99,9 +122,10 @@ class JobReply(Reply):
     definition: JobDefinition
     """With every default filled in."""
     parent: str | None
-    origin: Literal["retry", "clone"] | None
+    origin: Literal["retry", "clone", "repair"] | None
     """How it came of its parent."""
-    repairs: list[str]
+    repairs: list[RepairReply]
+    """Its children by `POST …/repairs`, or by `repair` of the definition; the oldest first."""
     device: str | None
     worker: str | None
     runs: list[dict[str, Any]]

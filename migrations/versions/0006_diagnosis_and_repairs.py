@@ -14,14 +14,13 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-OF_REPAIRS = sa.text("origin = 'repair'")
 INDEXES = {
     "ix_jobs_parent": ["parent", "id"],
     "ix_jobs_owner_verdict": ["owner", "verdict", "id"],
 }
 INDEXES_OF_REPAIRS = {
-    "ix_jobs_repairs": ["parent", "id"],
-    "ix_jobs_remedy": ["owner", "remedy", "remedied", "cured"],
+    "ix_jobs_repairs": (["parent", "id"], "origin = 'repair'"),
+    "ix_jobs_remedy": (["owner", "remedy", "remedied", "cured"], "remedy IS NOT NULL"),
 }
 
 
@@ -32,8 +31,8 @@ def upgrade() -> None:
     op.drop_index("ix_jobs_parent", "jobs")
     for name, indexed in INDEXES.items():
         op.create_index(name, "jobs", indexed)
-    for name, indexed in INDEXES_OF_REPAIRS.items():
-        op.create_index(name, "jobs", indexed, sqlite_where=OF_REPAIRS, postgresql_where=OF_REPAIRS)
+    for name, (indexed, only) in INDEXES_OF_REPAIRS.items():
+        op.create_index(name, "jobs", indexed, sqlite_where=sa.text(only), postgresql_where=sa.text(only))
     op.create_table(
         "findings",
         sa.Column("job_id", sa.Text(), nullable=False),

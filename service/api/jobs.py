@@ -9,9 +9,10 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import queries
 from models.admission import admit
+from models.diagnosis.finding import Code
 from models.errors import NotFound
 from models.ids import is_id
-from models.states import TERMINAL, Status
+from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
@@ -41,8 +42,21 @@ class JobPath(BaseModel):
     """`job_` and 26 characters."""
 
 
+def _parameter_id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("It should be the id of a job.")
+    return text
+
+
 class ListQuery(Query):
+    """All conditions hold at once."""
+
     status: Status | None = None
+    verdict: Verdict | None = None
+    finding: Code | None = None
+    """Jobs whose last diagnosis has it, as a fault or as a warning."""
+    parent: Annotated[str, AfterValidator(_parameter_id)] | None = None
+    """Its retries, clones and repairs."""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     after: Annotated[str, Field(max_length=200)] | None = None
     """`next` of the page before."""
@@ -93,7 +107,8 @@ def list_jobs(query: ListQuery) -> Response:
     if before is not None and not is_id(before):
         raise wrong_cursor()
     with shared.database.read() as connection:
-        rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
+        wanted = query.model_dump(exclude={"limit", "after"})
+        rows = queries.list_jobs(connection, g.owner, before, query.limit + 1, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
     items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]
@@ -150,7 +165,7 @@ def _shown(connection: Connection, row: Row[Any], status: int) -> Response:
     [place] = context().queue.places(connection, [row])
     reply = jsonify(show_job(row, place, context().settings.max_attempts))
     reply.status_code = status
-    if row.status in TERMINAL:
+    if row.status in TERMINAL and all(status in TERMINAL for _, status, *_ in row.repairs or ()):
         context().ended.keep(row.id, row.version, reply.get_data())
     return _labelled(reply, row)
 
