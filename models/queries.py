@@ -55,10 +55,10 @@ HISTORY = (
     .scalar_subquery()
 )
 """With the row, for a statement of its own takes as long as the rest of an answer."""
-_findings, _found = Finding.__table__.c, Finding.__table__.alias("found").c
+_findings, _said = Finding.__table__.c, Finding.__table__.alias("found").c
 FINDINGS = (
-    select(json_group_array(json_array(_found.place, _found.code, _found.severity), type_=JSON))
-    .where(_found.job_id == _jobs.id)
+    select(json_group_array(json_array(_said.place, _said.code, _said.severity), type_=JSON))
+    .where(_said.job_id == _jobs.id)
     .scalar_subquery()
 )
 _children = Job.__table__.alias("children").c
@@ -81,9 +81,7 @@ JOB = select(
 )
 _mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
 FIND_JOB = Question(JOB.where(*_mine))
-NEW = {
-    column.name: column.default.arg if column.default else None for column in _jobs if column.name not in NOT_SHOWN
-}
+NEW = {column.name: column.default.arg if column.default else None for column in _jobs if column.name not in NOT_SHOWN}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
 _others = Job.__table__.alias("others").c
@@ -178,9 +176,7 @@ def _found(connection: Connection, question: Question, job_id: str, owner: str) 
     return row
 
 
-def list_jobs(
-    connection: Connection, owner: str, before: str | None, limit: int, **wanted: Any
-) -> Sequence[Row[Any]]:
+def list_jobs(connection: Connection, owner: str, before: str | None, limit: int, **wanted: Any) -> Sequence[Row[Any]]:
     """Jobs, newest first, those before an id only, that are as `wanted`, by the names of FILTERS; rows as `find_job`
     gives them."""
     values = {"owner": owner, "limit": limit, "before": before} | wanted

@@ -143,6 +143,97 @@ class JobReply(Reply):
     links: dict[str, str]
 
 
+class MeasuredReply(Reply):
+    statistic: str
+    value: float | None
+    """Median over the samples; null where it was not finite."""
+    threshold: float | None
+    """At which the finding begins."""
+    expected: float | None
+    """By theory."""
+    samples: int
+    p5: float | None
+    p95: float | None
+
+
+class RemedyReply(Reply):
+    id: str
+    patch: list[dict[str, Any]]
+    """RFC 6902, on the job's definition."""
+    expected: str
+    """What should be measured then."""
+
+
+class FindingReply(FoundReply):
+    explanation: str
+    evidence: list[MeasuredReply]
+    layers: list[int]
+    """Indices in `GET …/layers`."""
+    first_step: int | None
+    """Where it was first seen."""
+    consequences: list[Code]
+    """Findings that are true too, and follow from this one."""
+    remedies: list[RemedyReply]
+    """The best first."""
+
+
+class IncidentReply(Reply):
+    """The first NaN or infinity, found before it reached the weights."""
+
+    step: int
+    epoch: int
+    place: Literal["input", "target", "preactivation", "activation", "loss", "gradient", "weight"]
+    layer: int | None
+    tensor: str | None
+    kind: Literal["nan", "+inf", "-inf"]
+    rows: list[int]
+    """Of the data set, those of the batch."""
+    action: Literal["stop", "continue", "rollback_and_lower_rate"]
+    checkpoint: str | None
+    count: int
+
+
+class GoneReply(Reply):
+    code: Code
+    gone: bool
+
+
+class ChangeReply(Reply):
+    name: Literal["validation_skill", "skill"]
+    before: float | None
+    after: float | None
+
+
+class CureReply(Reply):
+    """What a repair is for, and once it has ended what came of it; a repair that was cancelled or whose worker was lost
+    says nothing of its remedy."""
+
+    of: str
+    """Its parent."""
+    remedy: str
+    finding: str
+    findings: list[GoneReply] = []
+    """Those of its parent."""
+    metric: ChangeReply | None = None
+    cured: bool | None = None
+    """Whether the first finding of its parent is gone, no fault is new, and it is healthy or the metric is better."""
+
+
+class DiagnosisReply(Reply):
+    job: str
+    complete: bool
+    """Whether the job has ended."""
+    verdict: VerdictName
+    skill: float | None
+    rules_version: str
+    findings: list[FindingReply]
+    """The cause first."""
+    margins: dict[str, float]
+    """By code, how many times further a statistic could go before the finding were true."""
+    incident: IncidentReply | None = None
+    repair: CureReply | None = None
+
+
 class JobsReply(Reply):
     items: list[JobReply]
     next: str | None

@@ -129,10 +129,10 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
     with context().database.read() as connection:
         if request.if_none_match or path.job_id in ended:
             row = queries.find_version(connection, path.job_id, g.owner)
-            if _knows(row):
-                return _labelled(Response(status=304), row)
+            if knows(row):
+                return labelled(Response(status=304), row)
             if body := ended.find(path.job_id, row.version):
-                return _labelled(Response(body, mimetype="application/json"), row)
+                return labelled(Response(body, mimetype="application/json"), row)
         return answer_job(connection, path.job_id, 200)
 
 
@@ -167,10 +167,10 @@ def _shown(connection: Connection, row: Row[Any], status: int) -> Response:
     reply.status_code = status
     if row.status in TERMINAL and all(status in TERMINAL for _, status, *_ in row.repairs or ()):
         context().ended.keep(row.id, row.version, reply.get_data())
-    return _labelled(reply, row)
+    return labelled(reply, row)
 
 
-def _labelled(reply: Response, row: Row[Any]) -> Response:
+def labelled(reply: Response, row: Row[Any]) -> Response:
     """With the headers that a job's version and status decide."""
     # Weak: steps and the estimated end move on between two versions.
     reply.set_etag(str(row.version), weak=True)
@@ -179,7 +179,7 @@ def _labelled(reply: Response, row: Row[Any]) -> Response:
     return reply
 
 
-def _knows(row: Row[Any]) -> bool:
+def knows(row: Row[Any]) -> bool:
     """Whether the caller has this version of the job."""
     return request.if_none_match.contains_weak(str(row.version))
 
@@ -189,7 +189,7 @@ def _await_change(job_id: str, seconds: float) -> None:
     shared = context()
     with shared.database.read() as connection:
         row = queries.find_version(connection, job_id, g.owner)
-    changed = bool(request.if_none_match) and not _knows(row)
+    changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
         shared.watcher.wait(job_id, row.version, seconds)
 

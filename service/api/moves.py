@@ -124,7 +124,8 @@ def delete_job(path: JobPath, query: Query) -> Response:
     shared = context()
     with shared.database.write() as connection:
         lifecycle.remove(connection, path.job_id, g.owner)
-    shared.ended.forget(path.job_id)
+    for kept in (path.job_id, f"{path.job_id}/diagnosis"):
+        shared.ended.forget(kept)
     # The workers remove what is left.
     shutil.rmtree(shared.settings.data.absolute() / "checkpoints" / path.job_id, ignore_errors=True)
     return Response(status=204)
