@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, CursorResult, Update, delete, or_, select, update
 
 from models.claims import charge
+from models.cures import settle, touch
 from models.database import database_now, lease_clock, lease_now
 from models.errors import IllegalMove, NotFound
 from models.history import emit
 from models.states import HELD, TERMINAL, Status, sources
+from models.submission import REPAIR
 from models.tables import Job
 
 MEMORY_TRIES = 2
@@ -44,6 +46,8 @@ def cancel(connection: Connection, job_id: str, owner: str, mode: str) -> None:
     match found.status:
         case Status.QUEUED | Status.PAUSED:
             _move(connection, found, _ended(Status.CANCELLED, CANCELLED), "job.cancelled")
+            if found.origin == REPAIR:
+                settle(connection, found.id, found.parent)
         case Status.RUNNING | Status.PAUSING:
             asked = _asked(Status.CANCELLING, "a client cancels it") | {"cancel_mode": mode}
             _move(connection, found, asked, "job.cancelling", mode=mode)
@@ -98,11 +102,14 @@ def remove(connection: Connection, job_id: str, owner: str) -> None:
     if found.status not in TERMINAL:
         raise IllegalMove(f"The job is {found.status}; only one that has ended can be deleted. Cancel it first.")
     connection.execute(delete(Job).where(Job.id == job_id, Job.status.in_(TERMINAL)))
+    if found.origin == REPAIR:
+        touch(connection, found.parent)
 
 
 def _locked(connection: Connection, job_id: str, owner: str) -> Any:
-    """The row's `id status attempt`, which nobody changes before this transaction ends."""
-    mine = select(Job.id, Job.status, Job.attempt).where(Job.id == job_id, Job.owner == owner)
+    """The row's `id status attempt origin parent`, which nobody changes before this transaction ends."""
+    columns = Job.id, Job.status, Job.attempt, Job.origin, Job.parent
+    mine = select(*columns).where(Job.id == job_id, Job.owner == owner)
     found = connection.execute(mine.with_for_update()).one_or_none()
     if found is None:
         raise NotFound(f"There is no job {job_id}.")
@@ -134,8 +141,11 @@ def finish(
     move = update(Job).where(*fenced(job_id, attempt), Job.status.in_(sources(outcome)))
     title = CANCELLED if outcome == Status.CANCELLED else error.get("title") if error else None
     reason = values.pop("status_reason", None) or title
-    if _moved(connection, move.values(_ended(outcome, reason) | {"error": error} | values)):
+    move = move.values(_ended(outcome, reason) | {"error": error} | values)
+    if moved := connection.execute(move.returning(Job.origin, Job.parent)).one_or_none():
         charge(connection, job_id)
+        if moved.origin == REPAIR:
+            settle(connection, job_id, moved.parent)
         emit(connection, job_id, f"job.{outcome}", attempt, **({"error": error} if error else {}))
     elif not _ended_as(connection, job_id, attempt, outcome):
         raise LeaseLost(job_id)

@@ -216,7 +216,8 @@ class CureReply(Reply):
     """Those of its parent."""
     metric: ChangeReply | None = None
     cured: bool | None = None
-    """Whether the first finding of its parent is gone, no fault is new, and it is healthy or the metric is better."""
+    """Whether its parent's first fault (or first warning, where it had no fault) is gone, no fault is new, and it is
+    healthy or the metric is better."""
 
 
 class DiagnosisReply(Reply):
@@ -232,6 +233,23 @@ class DiagnosisReply(Reply):
     """By code, how many times further a statistic could go before the finding were true."""
     incident: IncidentReply | None = None
     repair: CureReply | None = None
+
+
+class TriedReply(Reply):
+    remedy: str
+    finding: str
+    """That it was for."""
+    tried: int
+    ended: int
+    """Repairs that say something of the remedy."""
+    cured: int
+    success_rate: float | None
+    """`cured` of `ended`."""
+
+
+class RemediesReply(Reply):
+    items: list[TriedReply]
+    next: None
 
 
 class JobsReply(Reply):

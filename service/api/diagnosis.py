@@ -3,6 +3,7 @@
 from flask import Response, g, jsonify, request
 
 from models import queries
+from models.cures import shown
 from models.diagnosed import diagnosed
 from models.states import TERMINAL
 from service.api.jobs import JobPath, knows, labelled
@@ -32,13 +33,8 @@ def get_diagnosis(path: JobPath, query: Query) -> Response:
                 return labelled(Response(body, mimetype="application/json"), version)
         found = diagnosed(connection, path.job_id, g.owner)
     job = found.job
-    others = {"incident": job.incident, "repair": job.repair and shown_repair(job.repair)}
+    others = {"incident": job.incident, "repair": job.repair and shown(job.repair)}
     reply = jsonify({"job": job.id} | found.said | {name: said for name, said in others.items() if said is not None})
     if job.status in TERMINAL:
         ended.keep(key, job.version, reply.get_data())
     return labelled(reply, job)
-
-
-def shown_repair(repair: dict[str, object]) -> dict[str, object]:
-    """Without what is kept of the parent until the repair has ended."""
-    return {name: value for name, value in repair.items() if name != "parent"}
