@@ -1,0 +1,279 @@
+"""What the rules ask of the evidence: quantities derived from it, each computed once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.diagnosis import thresholds as at
+from models.diagnosis.evidence import Evidence, Values
+from models.diagnosis.finding import Measured, Severity
+from models.losses import loss_name
+from models.shapes import Layer
+from models.time_axis import TimeAxis, time_axis
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Evidence, and what follows from it."""
+
+    evidence: Evidence
+
+    # How far the job is, and how well it learned
+
+    @cached_property
+    def steps(self) -> int:
+        """Taken, as far as the evidence goes."""
+        sampled = [int(samples.steps[-1]) + 1 for samples in self.evidence.samples.values() if len(samples)]
+        ended = self.evidence.epochs["step"]
+        first = min((int(samples.steps[0]) for samples in self.evidence.samples.values() if len(samples)), default=0)
+        return max([*sampled, *ended[-1:].astype(int).tolist()], default=0) - first
+
+    @cached_property
+    def decided(self) -> bool:
+        """Whether the job is far enough to say that it failed."""
+        planned = self.evidence.planned_steps
+        far = planned is not None and self.steps >= max(at.DECIDED_STEPS, at.DECIDED_SHARE * planned)
+        return self.evidence.complete or far
+
+    @cached_property
+    def diverged(self) -> bool:
+        """Whether its numbers are no numbers any more."""
+        losses = self.evidence.epochs["train_loss"]
+        return self.evidence.incident is not None or (len(losses) > 0 and not math.isfinite(losses[-1]))
+
+    @cached_property
+    def skill(self) -> float | None:
+        """On the training rows, of the last epochs; None before the first one is over."""
+        return self._last("skill")
+
+    @cached_property
+    def learned(self) -> float | None:
+        """The better of the skills on training and validation rows: dropout and noise hide what a network has learned
+        from the first, over-fitting from the second."""
+        found = [skill for skill in (self.skill, self._last("validation_skill")) if skill is not None]
+        return max(found) if found else None
+
+    @cached_property
+    def reference(self) -> float | None:
+        """Skill of the best cheap model on the same data: the lower of training (left out of it) and validation."""
+        models = (self.evidence.facts.get("reference") or {}).values()
+        known = [[skill for skill in model.values() if skill is not None] for model in models]
+        return max((min(skills) for skills in known if skills), default=None)
+
+    @cached_property
+    def failed(self) -> bool:
+        """Whether the network has not learned what it could have."""
+        if self.diverged:
+            return True
+        if self.learned is None:
+            return False
+        return self.learned < at.FAILED_SKILL or self.is_behind
+
+    @cached_property
+    def is_behind(self) -> bool:
+        """Whether a cheap model has learned clearly more."""
+        return self.reference is not None and (self.learned or 0.0) < self.reference - at.BELOW_REFERENCE
+
+    @cached_property
+    def data_give_no_more(self) -> bool:
+        """Whether it learned little, and as much as cheap models that found something."""
+        if self.diverged or self.learned is None or self.reference is None:
+            return False
+        return (
+            self.learned < at.FAILED_SKILL
+            and self.reference >= at.INFORMATIVE
+            and self.learned >= self.reference - at.NEAR_REFERENCE
+        )
+
+    @property
+    def severity(self) -> Severity | None:
+        """Of what is only a fault in a job that failed: None in one that learned well."""
+        if self.failed and not self.data_give_no_more:
+            return Severity.FAULT if self.decided else Severity.WARNING
+        return None if self.decided else Severity.WARNING
+
+    @property
+    def mild_severity(self) -> Severity:
+        """Likewise, of what is worth a warning in a job that learned well, too."""
+        return self.severity or Severity.WARNING
+
+    @cached_property
+    def progress(self) -> Numbers:
+        """Training skill by epoch."""
+        return self.evidence.epochs["skill"]
+
+    def _last(self, name: str) -> float | None:
+        """The median of the last three epochs of a metric."""
+        values = self.evidence.epochs[name][-3:]
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if len(values) else None
+
+    # Loss
+
+    @cached_property
+    def constant_loss(self) -> float | None:
+        """Of the best constant predictor."""
+        value = self.evidence.facts.get("constant_loss")
+        return float(value) if value else None
+
+    @cached_property
+    def first_loss(self) -> float | None:
+        """Of the first step, as a multiple of the best constant's."""
+        losses = self.of_steps("loss")
+        if not len(losses) or self.constant_loss is None:
+            return None
+        return float(losses[0]) / self.constant_loss
+
+    @cached_property
+    def loss_name(self) -> str:
+        return loss_name(self.evidence.definition.training, self.evidence.shape)
+
+    # Steps
+
+    def of_steps(self, statistic: str) -> Numbers:
+        """[samples]"""
+        values = self.evidence.samples["steps"].of(statistic)
+        return values[:, 0] if values.shape[1] else np.empty(0)
+
+    @cached_property
+    def rho(self) -> Numbers:
+        """[samples] of those in which the loss promised to move by more than it rounds."""
+        rho, predicted, loss = (self.of_steps(name) for name in ("rho", "predicted", "loss"))
+        with np.errstate(invalid="ignore"):
+            told = np.isfinite(rho) & (np.abs(predicted) > 1e-7 * np.abs(loss))
+        return rho[told]
+
+    @cached_property
+    def gradient_norms(self) -> Numbers:
+        """[samples] of all parameters together, before clipping."""
+        norms = self.evidence.samples["tensors"].of("norm")
+        with np.errstate(over="ignore"):
+            return np.asarray(np.sqrt(np.square(norms).sum(axis=1)))
+
+    # Tensors
+
+    @cached_property
+    def weights(self) -> list[int]:
+        """Columns of the weight tensors of the affine maps."""
+        tensors = self.evidence.architecture.tensors
+        return [index for index, tensor in enumerate(tensors) if len(tensor.shape) > 1]
+
+    @cached_property
+    def update_ratios(self) -> Values:
+        """||dw|| / ||w||, [samples, weight tensors]."""
+        return self._columns("update_ratio", self.weights)
+
+    @cached_property
+    def median_updates(self) -> Numbers:
+        """Of each weight tensor."""
+        return medians(self.update_ratios)
+
+    def _columns(self, statistic: str, columns: Sequence[int]) -> Values:
+        values = self.evidence.samples["tensors"].of(statistic)
+        return values[:, list(columns)] if values.shape[1] else np.empty((0, len(columns)))
+
+    # Hidden layers
+
+    @cached_property
+    def hidden(self) -> list[Layer]:
+        return list(self.evidence.architecture.hidden)
+
+    @cached_property
+    def hidden_steps(self) -> NDArray[np.int64]:
+        """Of the samples of the hidden layers."""
+        return self.evidence.samples["layers"].steps
+
+    def of_layers(self, statistic: str) -> Values:
+        """[samples, hidden layers]; without a sample where layers were not watched."""
+        values = self.evidence.samples["layers"].of(statistic)
+        return values if values.shape[1] == len(self.hidden) else np.empty((0, len(self.hidden)))
+
+    @cached_property
+    def gains(self) -> Values:
+        """||dL/dz of a layer|| / ||dL/dz of the next||, [samples, hidden layers]."""
+        return self.of_layers("gain")
+
+    @cached_property
+    def products(self) -> Numbers:
+        """What is left at the first hidden layer of the gradient at the output, [samples]."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.exp(np.log(self.gains).sum(axis=1)) if len(self.gains) else np.empty(0)
+
+    @cached_property
+    def mean_gains(self) -> Numbers:
+        """Geometric mean over the hidden layers, [samples]."""
+        return np.asarray(self.products ** (1 / max(len(self.hidden), 1)))
+
+    # Time
+
+    @cached_property
+    def axis(self) -> TimeAxis | None:
+        return time_axis(self.evidence.architecture)
+
+    @cached_property
+    def readout(self) -> str:
+        """`last`, `mean` or `each`."""
+        modes = [getattr(layer.placed.layer, "mode", None) for layer in self.evidence.architecture.layers]
+        return next((str(mode) for mode in modes if mode in ("last", "mean", "each")), "each")
+
+    @cached_property
+    def time_norms(self) -> Values:
+        """||dL/dh_t||, [samples, directions, time steps]; time steps of a direction in the order it goes."""
+        samples = self.evidence.samples["time"]
+        if self.axis is None or not len(samples):
+            return np.empty((0, 0, 0))
+        directions, times = len(self.axis.layers), len(self.axis.time_steps)
+        norms = samples.of("norm").reshape(len(samples), directions, times)
+        backward = [index for index, layer in enumerate(self.axis.layers) if layer["name"].endswith("(reverse)")]
+        norms[:, backward] = norms[:, backward, ::-1]
+        return norms
+
+    @cached_property
+    def kept_over_time(self) -> Values:
+        """||dL/dh|| at the far end of the sequence over that at the near end, [samples, directions]."""
+        norms = self.time_norms
+        if not norms.size:
+            return np.empty((0, 0))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return norms[:, :, 0] / norms[:, :, -1]
+
+
+def median(values: Numbers) -> float:
+    """Of the finite ones; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan
+
+
+def medians(values: Values) -> Numbers:
+    """Of each column."""
+    return np.array([median(values[:, column]) for column in range(values.shape[1])])
+
+
+def seen_in(holds: NDArray[np.bool_]) -> bool:
+    """Whether something holds in enough of its samples."""
+    if not len(holds):
+        return False
+    return bool(holds.mean() >= (at.SHARE_OF_SAMPLES if len(holds) >= at.MANY_SAMPLES else 1.0))
+
+
+def measured(
+    statistic: str, values: Numbers, threshold: float | None = None, expected: float | None = None
+) -> Measured:
+    """Median and spread of a statistic over its samples."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Measured(statistic, None, threshold, expected, len(values))
+    low, middle, high = (float(value) for value in np.quantile(finite, [0.05, 0.5, 0.95]))
+    return Measured(statistic, middle, threshold, expected, len(values), low, high)
+
+
+def single(statistic: str, value: float | None, threshold: float | None = None) -> Measured:
+    """Of one measurement."""
+    finite = value is not None and math.isfinite(value)
+    return Measured(statistic, value if finite else None, threshold)

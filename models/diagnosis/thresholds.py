@@ -1,0 +1,95 @@
+"""Where findings begin, each with its reason. In one place, for they have to be weighed against each other."""
+
+# When a job counts as failed
+
+FAILED_SKILL = 0.5
+"""Of healthy jobs the skill lies above it, of sick ones nearly always far below: skill has no units, so one number does
+for every loss and every data set."""
+BELOW_REFERENCE = 0.15
+"""A network that much behind the best of a few cheap models on the same data has failed whatever its skill is."""
+NEAR_REFERENCE = 0.1
+"""One that is at most that much behind has learned what there is to learn."""
+INFORMATIVE = 0.1
+"""Skill of a cheap model from which on it says that the data can be learned."""
+DECIDED_SHARE, DECIDED_STEPS = 0.5, 100
+"""Of its steps a job has taken before it can have failed; until then what its skill decides is a warning."""
+
+# How much evidence
+
+SHARE_OF_SAMPLES = 0.8
+"""A finding of many samples has to be seen in so many of them."""
+MANY_SAMPLES = 10
+INIT_SAMPLES = 3
+"""Samples at the start that speak of the network as it was made."""
+
+# Data
+
+LARGE_INPUT_RMS = 3.0
+"""Standardised features have 1, those in [-1, 1] less. A gradient of the first layer is proportional to it, so at 3 its
+curvature is 9 times that which rates and inits are made for."""
+UNEVEN_FEATURES = 100.0
+"""Largest deviation of a feature over the smallest: the condition of the first layer is its square (LeCun et al.
+1998, Efficient BackProp, section 4.3)."""
+LARGE_TARGET, SMALL_TARGET = 3.0, 1e-2
+"""RMS of the targets of a regression: the last layer has to grow to it, and errors and gradients are that large (or the
+deviation that small)."""
+MAJORITY = 0.7
+"""Share of the most frequent class."""
+
+# Init
+
+DEAD = 0.9
+"""Share of silent units from which a layer passes on too little to recover."""
+GAIN_HIGH, GAIN_LOW = 1.6, 0.6
+"""Geometric mean of the gradient's gain a layer. Mean field theory has 1 as the critical value (Schoenholz et al.
+2017); the usual inits lie between .75 and 1.2, PyTorch's own at .41 for ReLU (He et al. 2015 with a = sqrt(5))."""
+LOST_DEPTH = 1e-2
+"""What is left of the gradient at the first layer, that of the last layer taken as 1."""
+LOST_ALTOGETHER = 1e-6
+"""Below this the first layers do not move in any number of steps, and no other cause need be asked for."""
+GROWN_DEPTH = 1e4
+"""Residual layers without a norm may each be under GAIN_HIGH, and grow by this over the depth."""
+LARGE_LOSS = 3.0
+"""Loss of the first step, as a multiple of that of the best constant: the network begins far worse than by guessing."""
+SATURATED = 0.15
+"""Mean of phi'(z) / phi'(0): the layer passes on so little of what its activation could."""
+
+# Time
+
+LOST_TIME = 1e-3
+"""What is left at the far end of a sequence of the gradient at its near end."""
+GROWING_TIME = 1.05
+"""Gain a time step: over 100 steps 130 times."""
+GROWN_TIME = 10.0
+"""And over the whole sequence at least this, for a short one may well have a gain above 1."""
+
+# Learning rate
+
+RHO_LOW = 0.5
+"""The step ends at the minimum along it: for a quadratic rho = 1 - dw'H dw / (2 |g.dw|), and healthy jobs have 0.60 to
+0.99. At 0 the loss does not fall at all, below it rises."""
+RHO_NEGATIVE_SHARE = 0.05
+RHO_LINEAR = 0.95
+"""The loss is a straight line over the whole step: it could be much longer."""
+UPDATE_TINY = 2e-4
+"""Update over weight of every tensor; about 1e-3 is usual (Bottou, Karpathy), healthy jobs have 2e-5 to 7e-3."""
+UPDATE_USUAL = 1e-3
+UPDATE_LARGE = 1e-2
+UPDATE_NONE = 1e-8
+"""Below float32's resolution of a weight (6e-8) nothing moves."""
+NOISY_BATCH = 10.0
+"""The noise scale tr(Sigma) / |G|^2 (McCandlish et al. 2018) over the batch size: beyond it a gradient is noise."""
+
+# Course of the loss
+
+STANDARD_ERRORS = 2.0
+RISEN = 1.2
+"""Last validation loss over the lowest one."""
+RISEN_CONSTANT = 0.1
+"""And its rise as a share of the loss of the best constant."""
+EARLY_MINIMUM = 0.7
+"""Share of the epochs before which the lowest one lies."""
+MORE_BUDGET = 5.0
+"""A slow job would have learned within so many times its budget, at the pace it has."""
+OSCILLATING = 0.2
+"""Share of epochs in which the training loss rises by a tenth of the best constant's or more."""

@@ -1,0 +1,197 @@
+"""Each rule fires on a synthetic record of its fault, and not on one just under its threshold."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.diagnosis.diagnose import diagnose
+from models.diagnosis.finding import Code, Severity
+from models.patches import patched
+from models.reports import Incident
+from tests.models.records import ADDING, EPOCHS, FAILING, PLAIN_RNN, SAMPLES, a_record, codes, faults
+
+SIGMOID = {"family": "dnn", "hidden": [16] * 6, "activation": "sigmoid"}
+TANH = {"family": "dnn", "hidden": [16] * 6, "activation": "tanh"}
+RAW = {"dataset": "xor", "normalise": "none"}
+NOTHING_BETTER = {"reference": {"nearest": {"train_skill": 0.03, "validation_skill": 0.02}}}
+LITTLE_BETTER = {"reference": {"ridge": {"train_skill": 0.45, "validation_skill": 0.42}}}
+IMBALANCED = {"class_counts": [300, 20]}
+RISING = {"validation_loss": np.r_[np.linspace(0.69, 0.3, 8), np.linspace(0.31, 0.6, 12)],
+          "validation_accuracy": np.r_[np.linspace(0.5, 0.95, 8), np.linspace(0.94, 0.8, 12)]}  # fmt: skip
+RISING_A_LITTLE = {"validation_loss": np.r_[np.linspace(0.69, 0.3, 8), np.linspace(0.31, 0.355, 12)]}
+
+
+def over_time(gain: float) -> np.ndarray:
+    """Norms of dL/dh_t that shrink or grow by this a time step, [samples, 30]."""
+    return np.broadcast_to(gain ** np.arange(29, -1, -1.0), (SAMPLES, 30))
+
+
+def alternating(values: list[float]) -> np.ndarray:
+    return np.resize(np.array(values), SAMPLES)
+
+
+def from_sample(first: int, before: float, after: float) -> np.ndarray:
+    return np.where(np.arange(SAMPLES) < first, before, after)
+
+
+def an_incident(place: str = "gradient") -> Incident:
+    return Incident(12, 1, place, 2, "hidden_2.linear.weight", "nan", [1, 2, 3], "stop")
+
+
+FAILS = {"epochs": FAILING}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "nonfinite": (FAILS | {"incident": an_incident()}, FAILS),
+    "constant_init": (
+        FAILS | {"network": {"family": "dnn", "hidden": [8], "init": "zeros"}},
+        FAILS | {"network": {"family": "dnn", "hidden": [8], "init": {"kind": "normal", "std": 0.01}}},
+    ),
+    "wrong_output": (
+        FAILS | {"network": {"family": "dnn", "hidden": [8], "output": "softmax"}},
+        FAILS | {"network": {"family": "dnn", "hidden": [8], "output": "linear"}},
+    ),
+    "unnormalised_input": (
+        FAILS | {"data": RAW, "facts": {"input_rms": 3.1}},
+        FAILS | {"data": RAW, "facts": {"input_rms": 2.9}},
+    ),
+    "unnormalised_target": (
+        FAILS | {"data": RAW, "facts": {"target_rms": 3.1, "target_std": 1.0}},
+        FAILS | {"data": RAW, "facts": {"target_rms": 2.9, "target_std": 1.0}},
+    ),
+    "dead_at_init": (FAILS | {"layers__dead": 0.91}, FAILS | {"layers__dead": 0.89}),
+    "saturated": (
+        FAILS | {"network": TANH, "layers__saturation": 0.14},
+        FAILS | {"network": TANH, "layers__saturation": 0.16},
+    ),
+    "exploding_depth": (
+        FAILS | {"layers__gain": 1.7, "steps__loss": 2.2},
+        FAILS | {"layers__gain": 1.5, "steps__loss": 2.2},
+    ),
+    "exploding_time": (
+        FAILS | {"network": PLAIN_RNN, "data": ADDING, "time__norm": 1 / over_time(1 / 1.1)},
+        FAILS | {"network": PLAIN_RNN, "data": ADDING, "time__norm": 1 / over_time(1 / 1.04)},
+    ),
+    "vanishing_depth": (FAILS | {"layers__gain": 0.4}, FAILS | {"layers__gain": 0.61}),
+    "vanishing_time": (
+        FAILS | {"network": PLAIN_RNN, "data": ADDING, "time__norm": over_time(0.7)},
+        FAILS | {"network": PLAIN_RNN, "data": ADDING, "time__norm": over_time(0.85)},
+    ),
+    "learning_rate_too_high": (
+        FAILS | {"steps__rho": alternating([0.8, 0.8, 0.7, 0.6, 0.9, -0.5])},
+        FAILS | {"steps__rho": alternating([0.8, 0.8, 0.7, 0.6, 0.9, 0.1])},
+    ),
+    "learning_rate_too_low": (
+        FAILS | {"steps__rho": 0.999, "tensors__update_ratio": 1e-5},
+        FAILS | {"steps__rho": 0.999, "tensors__update_ratio": 3e-4},
+    ),
+    "batch_too_small": (
+        FAILS | {"training": {"batch_size": 1}, "facts": {"probe_rows": 64}, "steps__probe_gradient": 0.5},
+        FAILS | {"training": {"batch_size": 1}, "facts": {"probe_rows": 64}, "steps__probe_gradient": 1.4},
+    ),
+    "dying_units": (
+        FAILS | {"layers__dead": from_sample(8, 0.2, 0.95)},
+        FAILS | {"layers__dead": from_sample(8, 0.2, 0.85)},
+    ),
+    "overfit": ({"epochs": RISING}, {"epochs": RISING_A_LITTLE}),
+    "class_imbalance": (
+        {"epochs": FAILING | {"train_accuracy": 0.94}, "facts": IMBALANCED},
+        {"epochs": FAILING | {"train_accuracy": 0.94}, "facts": {"class_counts": [220, 100]}},
+    ),
+    "stalled": (FAILS | {"tensors__update_ratio": 0.0}, FAILS | {"tensors__update_ratio": 1e-6}),
+    "slow": (
+        {"epochs": FAILING | {"train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}},
+        {"epochs": FAILING | {"train_loss": 0.69 * np.exp(-0.002 * np.arange(EPOCHS))}},
+    ),
+    "no_signal": (FAILS | {"facts": NOTHING_BETTER}, FAILS),
+    "low_signal": (
+        {"epochs": FAILING | {"skill": 0.44, "validation_skill": 0.4}, "facts": LITTLE_BETTER},
+        {"epochs": FAILING | {"skill": 0.3, "validation_skill": 0.25}, "facts": LITTLE_BETTER},
+    ),
+    "plateau": (FAILS, {}),
+}
+"""A record with the fault, and one just short of it."""
+
+
+def test_every_finding_has_a_case() -> None:
+    assert set(CASES) == {code.value for code in Code}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_rule_fires_on_its_fault_and_says_so_with_numbers(code: str) -> None:
+    diagnosis = diagnose(a_record(**CASES[code][0]))
+    assert codes(diagnosis)[0] == code
+    finding = diagnosis.findings[0]
+    assert finding.severity == (Severity.WARNING if code == "low_signal" else Severity.FAULT)
+    assert any(character.isdigit() for character in finding.explanation), finding.explanation
+    assert all(item.value is not None for item in finding.evidence)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_rule_is_silent_just_under_its_threshold(code: str) -> None:
+    assert code not in codes(diagnose(a_record(**CASES[code][1])))
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_every_remedy_applies_to_its_definition_and_changes_it(code: str) -> None:
+    evidence = a_record(**CASES[code][0])
+    for finding in diagnose(evidence).findings:
+        for remedy in finding.remedies:
+            before = evidence.definition
+            after = patched(before.plain(), list(remedy.patch), 10**6)
+            assert type(before).model_validate_json(after) != before
+    assert code in ("no_signal", "low_signal") or diagnose(evidence).findings[0].remedies
+
+
+def test_a_healthy_job_has_no_finding_and_lists_its_margins() -> None:
+    diagnosis = diagnose(a_record())
+    assert (diagnosis.findings, diagnosis.verdict) == ((), "healthy")
+    assert diagnosis.margins["vanishing_depth"] == pytest.approx(1 / 0.6, rel=1e-2)
+
+
+@pytest.mark.parametrize("statistics", [{"layers__gain": 0.2}, {"layers__dead": 0.99}, {"facts": {"input_rms": 4.0}},
+                                        {"tensors__update_ratio": 1e-5, "steps__rho": 1.0}])  # fmt: skip
+def test_a_job_that_learned_well_has_no_fault_whatever_was_measured(statistics: dict[str, Any]) -> None:
+    assert faults(a_record(**statistics)) == []
+
+
+def test_what_depends_on_the_outcome_is_a_warning_until_the_outcome_is_known() -> None:
+    early = {"epochs": FAILING, "complete": False, "planned_steps": 1000, "layers__gain": 0.4}
+    assert (codes(diagnose(a_record(**early))), faults(a_record(**early))) == (["vanishing_depth"], [])
+
+
+def test_silent_units_before_the_first_step_are_a_fault_at_once() -> None:
+    assert faults(a_record(complete=False, epochs=FAILING, layers__dead=1.0)) == ["dead_at_init"]
+
+
+def test_a_cause_explains_what_follows_from_it() -> None:
+    """Steps that are too long kill units; then nothing is finite."""
+    record = a_record(epochs=FAILING, steps__rho=-3.0, layers__dead=from_sample(5, 0.1, 1.0), incident=an_incident())
+    finding = diagnose(record).findings[0]
+    assert finding.code == "learning_rate_too_high"
+    assert set(finding.consequences) == {"dying_units", "nonfinite"}
+
+
+def test_tiny_steps_come_before_a_gradient_that_other_jobs_learn_with() -> None:
+    record = a_record(epochs=FAILING, layers__gain=0.4, steps__rho=1.0, tensors__update_ratio=1e-6)
+    assert faults(record)[0] == "learning_rate_too_low"
+
+
+def test_an_average_over_time_steps_is_not_taken_for_an_explosion() -> None:
+    """Each time step adds its share, so the gradient grows toward the first in proportion to the length."""
+    network = PLAIN_RNN | {"readout": "mean"}
+    growing = np.broadcast_to(np.arange(30.0, 0, -1), (SAMPLES, 30))
+    assert "exploding_time" not in codes(diagnose(a_record(network, ADDING, epochs=FAILING, time__norm=growing)))
+
+
+def test_the_backward_direction_is_read_backward() -> None:
+    """Its near end is the first time step."""
+    network = PLAIN_RNN | {"bidirectional": True}
+    both = np.concatenate([over_time(0.7), over_time(0.7)[:, ::-1]], axis=1)
+    assert faults(a_record(network, ADDING, epochs=FAILING, time__norm=both))[0] == "vanishing_time"
+
+
+def test_rates_alone_decide_nothing() -> None:
+    """The same record at very different rates has the same findings."""
+    for rate in (1e-6, 1.0):
+        record = a_record(training={"optimizer": {"kind": "sgd", "learning_rate": rate}})
+        assert diagnose(record).findings == ()
