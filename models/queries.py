@@ -22,6 +22,7 @@ from sqlalchemy.sql.functions import GenericFunction
 
 from models.database import database_now, spelt
 from models.errors import NotFound
+from models.filters import FILTERS, Threshold, values_of
 from models.outlook import Line
 from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
@@ -133,13 +134,6 @@ PIECES = Question(
 )
 """Of each chunk what a series needs, cut out by the database: as `models.series.Place` says."""
 LAST_STEP = 2**63 - 1
-FILTERS: dict[str, tuple[ColumnElement[bool], ...]] = {
-    "status": (_jobs.status == bindparam("status"),),
-    "verdict": (_jobs.verdict == bindparam("verdict"),),
-    "parent": (_jobs.parent == bindparam("parent"),),
-    "finding": (_findings.owner == bindparam("owner"), _findings.code == bindparam("finding")),
-}
-"""The conditions of a list of jobs, by the parameter that asks for them."""
 
 
 def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
@@ -177,14 +171,14 @@ def _found(connection: Connection, question: Question, job_id: str, owner: str) 
 
 
 def list_jobs(connection: Connection, owner: str, before: str | None, limit: int, **wanted: Any) -> Sequence[Row[Any]]:
-    """Jobs, newest first, those before an id only, that are as `wanted`, by the names of FILTERS; rows as `find_job`
-    gives them."""
-    values = {"owner": owner, "limit": limit, "before": before} | wanted
-    given = {name: value for name, value in values.items() if value is not None}
-    return connection.execute(select_jobs(before, *(name for name in given if name in FILTERS)), given).all()
+    """Jobs, newest first, those before an id only, that are as `wanted`: by the names of `models.filters.FILTERS`, and
+    a Threshold as `metric`; rows as `find_job` gives them."""
+    given = values_of({"owner": owner, "limit": limit, "before": before} | wanted)
+    names = (name for name in given if name in FILTERS)
+    return connection.execute(select_jobs(before, *names, metric=wanted.get("metric")), given).all()
 
 
-def select_jobs(before: str | None, *wanted: str) -> Select[Any]:
+def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = None) -> Select[Any]:
     """The statement of a list: with the conditions that are asked for, so that each has its index."""
     query, place = JOB, _jobs.id
     if "finding" in wanted:
@@ -194,6 +188,8 @@ def select_jobs(before: str | None, *wanted: str) -> Select[Any]:
         query = query.where(_jobs.owner == bindparam("owner"))
     for name in wanted:
         query = query.where(*FILTERS[name])
+    if metric is not None:
+        query = query.where(metric.condition)
     if before is not None:
         query = query.where(place < bindparam("before"))
     return query.order_by(place.desc()).limit(bindparam("limit", type_=Integer))

@@ -1,6 +1,9 @@
 """`/v1/jobs`: submit, list, follow, read the history. What changes a job is in `moves`."""
 
-from typing import Annotated, Any
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
 from pydantic import AfterValidator, BaseModel, Field
@@ -11,6 +14,7 @@ from models import queries
 from models.admission import admit
 from models.diagnosis.finding import Code
 from models.errors import NotFound
+from models.filters import Threshold
 from models.ids import is_id
 from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
@@ -25,6 +29,7 @@ from service.times import rfc3339
 api = blueprint("jobs", "One definition on its way to a result.")
 
 POLL_AFTER_SECONDS = 1
+TIME_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 JSON_BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
@@ -48,6 +53,34 @@ def _parameter_id(text: str) -> str:
     return text
 
 
+def _timestamp(text: str) -> str:
+    """Checked; as Unix seconds it is read by `_seconds`."""
+    _seconds(text)
+    return text
+
+
+def _seconds(text: str) -> float:
+    # A plus in a URL is a space.
+    if not TIME_FORM.fullmatch(text):
+        raise ValueError("It should be a time by RFC 3339, such as 2026-01-31T12:00:00Z.")
+    return datetime.fromisoformat(text.upper().replace(" ", "+")).timestamp()
+
+
+def _metric(text: str) -> str:
+    Threshold.read(text)
+    return text
+
+
+def _plain_text(text: str) -> str:
+    if "\0" in text or not text.isprintable():
+        raise ValueError("It should be a text without control characters.")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain_text)]
+Time = Annotated[str, Field(max_length=40), AfterValidator(_timestamp)]
+
+
 class ListQuery(Query):
     """All conditions hold at once."""
 
@@ -57,6 +90,20 @@ class ListQuery(Query):
     """Jobs whose last diagnosis has it, as a fault or as a warning."""
     parent: Annotated[str, AfterValidator(_parameter_id)] | None = None
     """Its retries, clones and repairs."""
+    family: Literal["dnn", "cnn", "rnn", "sequential"] | None = None
+    dataset: Text | None = None
+    """Its name or id."""
+    tag: Text | None = None
+    """Jobs that have just this one among theirs."""
+    name: Text | None = None
+    """Jobs with this anywhere in their name; capitals do not matter (those beyond ASCII may)."""
+    created_after: Time | None = None
+    """RFC 3339; at that time or later."""
+    created_before: Time | None = None
+    """RFC 3339; earlier than that."""
+    metric: Annotated[str, Field(max_length=200), AfterValidator(_metric)] | None = None
+    """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. A job without it, or whose number was not
+    finite, is not listed."""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     after: Annotated[str, Field(max_length=200)] | None = None
     """`next` of the page before."""
@@ -100,6 +147,17 @@ def queue_job(wanted: Submission) -> Response:
     return reply
 
 
+def _wanted(query: ListQuery) -> dict[str, Any]:
+    """What `models.queries.list_jobs` takes."""
+    wanted = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
+    readers: dict[str, Callable[[str], Any]] = {
+        "created_after": _seconds,
+        "created_before": _seconds,
+        "metric": Threshold.read,
+    }
+    return wanted | {name: read(wanted[name]) for name, read in readers.items() if name in wanted}
+
+
 @api.get("/v1/jobs", summary="List jobs, newest first", responses=answers(200, JobsReply, 422))
 def list_jobs(query: ListQuery) -> Response:
     shared = context()
@@ -107,7 +165,7 @@ def list_jobs(query: ListQuery) -> Response:
     if before is not None and not is_id(before):
         raise wrong_cursor()
     with shared.database.read() as connection:
-        wanted = query.model_dump(exclude={"limit", "after"})
+        wanted = _wanted(query)
         rows = queries.list_jobs(connection, g.owner, before, query.limit + 1, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
