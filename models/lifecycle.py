@@ -6,20 +6,24 @@ Each is one UPDATE whose WHERE clause guards it: no row moved means 'not yours a
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Update, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, CursorResult, Table, Update, bindparam, delete, or_, select, update
 
 from models.claims import charge
 from models.cures import settle, touch
 from models.database import database_now, lease_clock, lease_now
 from models.errors import IllegalMove, NotFound
 from models.history import emit
+from models.questions import Question
 from models.states import HELD, TERMINAL, Status, sources
 from models.submission import REPAIR
-from models.tables import Job
+from models.tables import OF_REPAIRS, Job
 
+_jobs: Table = Job.__table__  # type: ignore[assignment]
 MEMORY_TRIES = 2
 """Attempts that may run out of memory: another job may have taken it the first time, hardly the second."""
 CANCELLED = "a client cancelled it"
+REPAIR_OF = Question(select(_jobs.c.parent).where(_jobs.c.id == bindparam("job_id"), OF_REPAIRS))
+"""Nothing for a job that is no repair. Put to the driver: with RETURNING the move would take a sixth longer."""
 
 
 class LeaseLost(Exception):
@@ -142,10 +146,10 @@ def finish(
     title = CANCELLED if outcome == Status.CANCELLED else error.get("title") if error else None
     reason = values.pop("status_reason", None) or title
     move = move.values(_ended(outcome, reason) | {"error": error} | values)
-    if moved := connection.execute(move.returning(Job.origin, Job.parent)).one_or_none():
+    if _moved(connection, move):
         charge(connection, job_id)
-        if moved.origin == REPAIR:
-            settle(connection, job_id, moved.parent)
+        if repair := REPAIR_OF.one(connection, job_id=job_id):
+            settle(connection, job_id, repair.parent)
         emit(connection, job_id, f"job.{outcome}", attempt, **({"error": error} if error else {}))
     elif not _ended_as(connection, job_id, attempt, outcome):
         raise LeaseLost(job_id)
