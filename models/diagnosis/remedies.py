@@ -19,7 +19,10 @@ Changes = dict[str, Any]
 
 def offered(*remedies: Remedy | None) -> tuple[Remedy, ...]:
     """Those that would change something, the best first, each id once."""
-    return tuple({remedy.id: remedy for remedy in reversed(remedies) if remedy}.values())[::-1]
+    found: dict[str, Remedy] = {}
+    for remedy in filter(None, remedies):
+        found.setdefault(remedy.id, remedy)
+    return tuple(found.values())
 
 
 def remedy(definition: JobDefinition, name: str, expected: str, changes: Changes) -> Remedy | None:

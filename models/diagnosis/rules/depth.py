@@ -36,7 +36,7 @@ def exploding_depth(reading: Reading) -> Finding | None:
         severity,
         explanation,
         (
-            _gain(reading, at.GAIN_HIGH, at.INIT_SAMPLES),
+            _gain(reading, at.GAIN_HIGH, 1),
             single("gain_of_all_layers", product, at.GROWN_DEPTH),
             single("first_loss", loss, at.LARGE_LOSS),
         ),
@@ -106,7 +106,7 @@ def _against_vanishing(reading: Reading, gain: float) -> tuple[Remedy, ...]:
 
 def _at_init(reading: Reading) -> tuple[float, float]:
     """Mean gain a layer and product of all, before training; NaN where there are no hidden layers."""
-    return median(reading.mean_gains[: at.INIT_SAMPLES]), median(reading.products[: at.INIT_SAMPLES])
+    return median(reading.mean_gains[:1]), median(reading.products[:1])
 
 
 def _gain(reading: Reading, threshold: float, samples: int | None = None) -> Measured:

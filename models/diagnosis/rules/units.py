@@ -11,7 +11,7 @@ from models.diagnosis.reading import Reading, measured, medians, seen_in
 def saturated_at_init(reading: Reading) -> Finding | None:
     """phi'(z) / phi'(0) is 1 in the middle of a sigmoid or tanh and 0 at its flat ends; the gradient is multiplied by
     it (Glorot and Bengio 2010)."""
-    saturation = reading.of_layers("saturation")[: at.INIT_SAMPLES]
+    saturation = reading.of_layers("saturation")[:1]
     flat = _layers(medians(saturation) < at.SATURATED)
     severity = reading.severity
     if not len(flat) or severity is None:
