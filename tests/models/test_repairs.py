@@ -162,7 +162,7 @@ def test_a_parent_without_a_number_is_bettered_by_any(database: Database) -> Non
 
 def test_an_end_by_infrastructure_or_a_client_says_nothing_of_the_remedy(database: Database) -> None:
     child = child_of(database, a_sick_job(database)).id
-    a_claim(database)
+    tell(database, a_claim(database), [a_diagnosis()])
     expire_lease(database, child)
     with database.write() as connection:
         assert lifecycle.sweep(connection, 1) == ["failed"]

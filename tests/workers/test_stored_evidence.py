@@ -30,7 +30,10 @@ JOBS: dict[str, dict[str, Any]] = {
         "data": {"dataset": "adding", "parameters": {"rows": 200, "length": 10}},
     },
     "by steps": {"training": {"max_steps": 37, "batch_size": 16}},
-    "diverging": {"training": {"epochs": 6, "optimizer": {"kind": "sgd", "learning_rate": 1e6, "momentum": 0.9}}},
+    "diverging": {
+        "policies": {"nonfinite": "continue"},
+        "training": {"epochs": 6, "optimizer": {"kind": "sgd", "learning_rate": 1e6, "momentum": 0.9}},
+    },
 }
 
 
