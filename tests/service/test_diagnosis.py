@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from models import diagnosed
-from models.diagnosis.finding import Code, Severity
+from models.diagnosis.evidence import Evidence
+from models.diagnosis.finding import Code, Diagnosis, Severity
 from models.recording import record
 from models.reports import Ended, EpochEnded, Report
 from models.tables import Finding, Job
@@ -85,14 +86,36 @@ NUMBERS = EpochEnded(1, 3, {"skill": 0.9, "validation_loss": 0.1}, True, 0.1)
 OLD = {"complete": True, "verdict": "warning", "skill": 0.4, "rules_version": "0", "margins": {}, "judged": True}
 
 
+def by_skill(evidence: Evidence) -> Diagnosis:
+    """A rule for tests: whatever was learned is healthy."""
+    return Diagnosis((), float(evidence.epochs["skill"][-1]), evidence.complete)
+
+
 @pytest.mark.parametrize("stored", [None, OLD, OLD | {"complete": False, "rules_version": "1"}])
-def test_stored_numbers_are_judged_where_no_verdict_by_these_rules_is_stored(api: Api, stored: Any) -> None:
+def test_stored_numbers_are_judged_where_no_verdict_by_these_rules_is_stored(
+    api: Api, monkeypatch: pytest.MonkeyPatch, stored: Any
+) -> None:
+    monkeypatch.setattr(diagnosed, "diagnose", by_skill)
     job = tell(api, NUMBERS, a_diagnosis(FAULT), ended())
     with api.database.write() as connection:
         connection.execute(update(Job).where(Job.id == job).values(diagnosis=stored))
     found = api.get(f"/{job}/diagnosis").json
     assert (found["complete"], found["rules_version"], found["skill"]) == (True, "1", 0.9)
     assert (found["verdict"], found["findings"]) == ("healthy", [])
+
+
+def test_a_diagnosis_of_the_rules_of_today_stands(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosed, "diagnose", by_skill)
+    job = tell(api, NUMBERS, a_diagnosis(FAULT, complete=True), ended())
+    assert api.get(f"/{job}/diagnosis").json["verdict"] == "unhealthy"
+
+
+def test_the_rules_of_today_judge_whatever_was_stored(api: Api) -> None:
+    job = tell(api, NUMBERS, ended())
+    reply = api.get(f"/{job}/diagnosis")
+    assert (reply.status_code, reply.json["complete"]) == (200, True)
+    DiagnosisReply.model_validate(reply.json)
+    assert api.ask(job, "repairs").status_code in (202, 409)
 
 
 def test_a_definition_that_is_not_understood_any_more_keeps_its_old_diagnosis(api: Api) -> None:
