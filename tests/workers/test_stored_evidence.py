@@ -102,3 +102,16 @@ def test_steps_that_were_not_recorded_are_counted(database: Database, folder: Pa
         before = stored(connection, job)
         connection.execute(epochs.update().values(step=None))
         same(stored(connection, job), before)
+
+
+def test_what_was_not_finite_is_so_again(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    losses: dict[str, float | None] = {"train_loss": float("inf"), "validation_loss": float("nan"), "skill": -np.inf}
+    reports: list[Report] = [EpochEnded(1, 4, losses, True, 0.1), EpochEnded(2, 8, {"train_loss": 1.0}, False, 0.1)]
+    with database.write() as connection:
+        record(connection, mine, reports, 0.0)
+    with database.read() as connection:
+        found = stored(connection, job)
+    same(found, gathered(mine.definition, reports, 0, complete=False))
+    np.testing.assert_array_equal(found.epochs["train_loss"], [np.inf, 1.0])
