@@ -49,6 +49,10 @@ class IllegalMove(DescentError):
     """The job's state does not allow this."""
 
 
+class NoRemedy(DescentError):
+    """No finding of the job has a remedy."""
+
+
 class QueueFull(DescentError):
     """Too many jobs are waiting."""
 

@@ -20,6 +20,16 @@ def new_id(prefix: str) -> str:
     with _lock:
         _last = max(time.time_ns() // 1_000_000 << 80 | secrets.randbits(80), _last + 1)
         number = _last
+    return _written(prefix, number)
+
+
+def bound(prefix: str, seconds: float) -> str:
+    """Not greater than the id of anything made at this Unix time or later."""
+    milliseconds = min(max(int(seconds * 1000), 0), 2**48 - 1)
+    return _written(prefix, milliseconds << 80)
+
+
+def _written(prefix: str, number: int) -> str:
     return f"{prefix}_" + "".join(ALPHABET[number >> 5 * place & 31] for place in reversed(range(LENGTH)))
 
 

@@ -22,11 +22,12 @@ from sqlalchemy.sql.functions import GenericFunction
 
 from models.database import database_now, spelt
 from models.errors import NotFound
+from models.filters import FILTERS, Threshold, values_of
 from models.outlook import Line
 from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
 from models.states import HELD, Status
-from models.tables import OF_HISTORY, QUEUED, Event, Job, Layer, Share, Statistics, epochs, layer_summaries
+from models.tables import OF_HISTORY, QUEUED, Event, Finding, Job, Layer, Share, Statistics, epochs, layer_summaries
 
 STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued", "resumed"))
 """The events that changed a job's status, as SQL literals."""
@@ -55,10 +56,33 @@ HISTORY = (
     .scalar_subquery()
 )
 """With the row, for a statement of its own takes as long as the rest of an answer."""
-JOB = select(Job.__table__, database_now().label("now"), HISTORY.label("history"))
+_findings, _said = Finding.__table__.c, Finding.__table__.alias("found").c
+FINDINGS = (
+    select(json_group_array(json_array(_said.place, _said.code, _said.severity), type_=JSON))
+    .where(_said.job_id == _jobs.id)
+    .scalar_subquery()
+)
+_children = Job.__table__.alias("children").c
+REPAIRS = (
+    select(
+        json_group_array(
+            json_array(_children.id, _children.status, _children.verdict, _children.remedy, _children.remedied),
+            type_=JSON,
+        )
+    )
+    .where(_children.parent == _jobs.id, _children.origin == literal_column("'repair'"))
+    .scalar_subquery()
+)
+NOT_SHOWN = {"facts", "incident", "diagnosis", "repair", "remedy", "remedied", "cured"}
+"""Columns of a job that a list of jobs would read in vain."""
+JOB = select(
+    *(column for column in _jobs if column.name not in NOT_SHOWN),
+    database_now().label("now"),
+    *(HISTORY.label("history"), FINDINGS.label("findings"), REPAIRS.label("repairs")),
+)
 _mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
 FIND_JOB = Question(JOB.where(*_mine))
-NEW = {column.name: column.default.arg if column.default else None for column in Job.__table__.columns}
+NEW = {column.name: column.default.arg if column.default else None for column in _jobs if column.name not in NOT_SHOWN}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
 VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
 _others = Job.__table__.alias("others").c
@@ -113,8 +137,8 @@ LAST_STEP = 2**63 - 1
 
 
 def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
-    """A job's row, with `now`, and its `history`: the events that changed its status, in order, as lists of
-    `id type at attempt`.
+    """A job's row, with `now`; its `history`: the events that changed its status, as lists of `id type at attempt`;
+    its `findings`, as lists of `place code severity`; its `repairs`, as lists of `id status verdict remedy finding`.
 
     Raises:
         NotFound: there is no such job of this owner.
@@ -125,7 +149,8 @@ def find_job(connection: Connection, job_id: str, owner: str) -> Row[Any]:
 def as_found(values: dict[str, Any]) -> Row[Any]:
     """The row of a job that was inserted with these values, as `find_job` gives it."""
     at = values["created_at"]
-    row: Row[Any] = FIND_JOB.row(**NEW | values, now=at, history=[[0, QUEUED, at, 0]])
+    shown = {name: value for name, value in values.items() if name not in NOT_SHOWN}
+    row: Row[Any] = FIND_JOB.row(**NEW | shown, now=at, history=[[0, QUEUED, at, 0]], findings=[], repairs=[])
     return row
 
 
@@ -145,23 +170,29 @@ def _found(connection: Connection, question: Question, job_id: str, owner: str) 
     return row
 
 
-def list_jobs(
-    connection: Connection, owner: str, before: str | None, status: str | None, limit: int
-) -> Sequence[Row[Any]]:
-    """Jobs, newest first, those before an id only; rows as `find_job` gives them."""
-    values = {"owner": owner, "limit": limit, "before": before, "status": status}
-    given = {name: value for name, value in values.items() if value is not None}
-    return connection.execute(select_jobs(before, status), given).all()
+def list_jobs(connection: Connection, owner: str, before: str | None, limit: int, **wanted: Any) -> Sequence[Row[Any]]:
+    """Jobs, newest first, those before an id only, that are as `wanted`: by the names of `models.filters.FILTERS`, and
+    a Threshold as `metric`; rows as `find_job` gives them."""
+    given = values_of({"owner": owner, "limit": limit, "before": before} | wanted)
+    names = (name for name in given if name in FILTERS)
+    return connection.execute(select_jobs(before, *names, metric=wanted.get("metric")), given).all()
 
 
-def select_jobs(before: str | None, status: str | None) -> Select[Any]:
+def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = None) -> Select[Any]:
     """The statement of a list: with the conditions that are asked for, so that each has its index."""
-    query = JOB.where(_jobs.owner == bindparam("owner"))
+    query, place = JOB, _jobs.id
+    if "finding" in wanted:
+        # From the index of findings, in its order: a job has each finding once, and its owner is that of its findings.
+        query, place = query.join(Finding.__table__, _findings.job_id == _jobs.id), _findings.job_id
+    else:
+        query = query.where(_jobs.owner == bindparam("owner"))
+    for name in wanted:
+        query = query.where(*FILTERS[name])
+    if metric is not None:
+        query = query.where(metric.condition)
     if before is not None:
-        query = query.where(_jobs.id < bindparam("before"))
-    if status is not None:
-        query = query.where(_jobs.status == bindparam("status"))
-    return query.order_by(_jobs.id.desc()).limit(bindparam("limit", type_=Integer))
+        query = query.where(place < bindparam("before"))
+    return query.order_by(place.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:

@@ -10,8 +10,10 @@ from sqlalchemy import Connection, Table, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.claims import Claim
+from models.findings import record_findings, take_back
 from models.history import emit
 from models.lifecycle import LeaseLost, fail, fenced, finish, give_back
+from models.repairs import Limits, repair_by_itself
 from models.reports import (
     Built,
     Checkpointed,
@@ -29,13 +31,20 @@ from models.series import nonfinite_name
 from models.states import Status
 from models.tables import Job, Layer, Statistics, epochs, layer_summaries
 
+DEFAULT_LIMITS = Limits()
 INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def record(
-    connection: Connection, claim: Claim, reports: Sequence[Report], claimed_monotonic: float, batch: int = 0
+    connection: Connection,
+    claim: Claim,
+    reports: Sequence[Report],
+    claimed_monotonic: float,
+    batch: int = 0,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> None:
-    """Writes reports in their order. `claimed_monotonic`: this machine's monotonic clock when the job was claimed.
+    """Writes reports in their order. `claimed_monotonic`: this machine's monotonic clock when the job was claimed;
+    `limits` are those of repairs that come of it.
 
     Batches of an attempt are numbered from 1: writing one again (the reply to its commit was lost) changes nothing.
 
@@ -56,10 +65,12 @@ def record(
     for report in reports:
         if isinstance(report, Resumed):  # the first of its attempt
             _take_back(connection, claim, report)
+            take_back(connection, claim, report)
     _insert_rows(connection, claim, reports)
+    record_findings(connection, claim, reports)
     for report in reports:
         if isinstance(report, Ended):
-            _end(connection, claim, report)
+            _end(connection, claim, report, limits)
 
 
 def without_statistics(reports: Sequence[Report]) -> list[Report]:
@@ -157,7 +168,8 @@ def _upsert_statement(dialect: str, table: Table, given: frozenset[str]) -> Any:
 
 def _epoch_row(report: EpochEnded) -> dict[str, Any]:
     finite, nonfinite = split_nonfinite(report.metrics)
-    return {"epoch": report.epoch, "run": report.run, **finite, "nonfinite": nonfinite, "seconds": report.seconds}
+    place = {"epoch": report.epoch, "run": report.run, "step": report.step}
+    return place | finite | {"nonfinite": nonfinite, "seconds": report.seconds}
 
 
 def _epoch_data(report: EpochEnded) -> dict[str, Any]:
@@ -177,11 +189,15 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 
-def _end(connection: Connection, claim: Claim, report: Ended) -> None:
+def _end(connection: Connection, claim: Claim, report: Ended, limits: Limits) -> None:
     values: dict[str, Any] = {"timings": report.timings, "statistics_cost": report.statistics_cost}
     values |= {"runs": [_run(run) for run in report.runs], "weights_sha256": report.weights_sha256}
     if report.reason:
         values["status_reason"] = report.reason
+    is_numeric = report.error is not None and report.error["class"] == "numeric"
+    if claim.stored.get("repair") and (report.outcome == Status.SUCCEEDED or is_numeric):
+        # Before the end, which is the last event of a job.
+        repair_by_itself(connection, claim.job_id, claim.attempt, report.outcome, report.error, limits)
     match report.outcome:
         case "paused" | "left":
             # Whichever was asked, the row knows what is to become of the job.

@@ -18,7 +18,7 @@ from models.tables import QUEUED, Event, Job
 
 AGEING_SECONDS = 600.0
 """Waiting for so long weighs as much as one level of priority: among the jobs of an owner none starves."""
-RETRY, CLONE = "retry", "clone"
+RETRY, CLONE, REPAIR = "retry", "clone", "repair"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Submission:
     """What it is estimated to need of a device."""
     parent: str | None = None
     origin: str | None = None
-    """How it came of its parent: RETRY or CLONE."""
+    """How it came of its parent: RETRY, CLONE or REPAIR."""
+    repair: dict[str, Any] | None = None
+    """Of a REPAIR, what `models.cures.repair_of` says."""
 
 
 # Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
@@ -124,13 +126,16 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
 
 
 def _new_row(submission: Submission, now: float) -> dict[str, Any]:
-    definition = submission.definition
+    definition, repair = submission.definition, submission.repair
     resources = definition.resources
     return {
         "id": new_id("job"),
         "owner": submission.owner,
         "parent": submission.parent,
         "origin": submission.origin,
+        "repair": repair,
+        "remedy": repair and repair["remedy"],
+        "remedied": repair and repair["finding"],
         "name": definition.name,
         "tags": list(definition.tags),
         "priority": definition.priority,

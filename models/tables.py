@@ -55,7 +55,7 @@ class Job(Base):
     """Id of the API key that submitted it."""
     parent: Mapped[str | None]
     origin: Mapped[str | None]
-    """How it came of its parent: `retry` or `clone`."""
+    """How it came of its parent: `retry`, `clone` or `repair`."""
     name: Mapped[str]
     tags: Mapped[list[Any]]
     priority: Mapped[int]
@@ -121,6 +121,21 @@ class Job(Base):
     weights_sha256: Mapped[str | None]
     """Of the weights of the best epoch, once it has succeeded."""
 
+    facts: Mapped[dict[str, Any] | None]
+    """What `models.reports.Facts` reported."""
+    incident: Mapped[dict[str, Any] | None]
+    """The first `models.reports.Incident`."""
+    diagnosis: Mapped[dict[str, Any] | None]
+    """The last one without its findings: `complete verdict skill rules_version margins judged`."""
+    repair: Mapped[dict[str, Any] | None]
+    """Of a repair, as `models.cures` says: what it is to cure, and once it has ended what came of it."""
+    remedy: Mapped[str | None]
+    """Of a repair: the id of the remedy."""
+    remedied: Mapped[str | None]
+    """Of a repair: the finding that it is for."""
+    cured: Mapped[bool | None]
+    """Of a repair: whether it was; NULL until that is known."""
+
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     first_step_at: Mapped[float | None]
@@ -130,13 +145,43 @@ class Job(Base):
         Index("ix_jobs_owner", "owner", "id"),
         Index("ix_jobs_owner_status", "owner", "status", "id"),
         Index("ix_jobs_worker", "worker", "status"),
-        Index("ix_jobs_parent", "parent"),
+        Index("ix_jobs_owner_verdict", "owner", "verdict", "id"),
+        Index("ix_jobs_parent", "parent", "id"),
         # In the order of claims, with all that a claim asks for: it reads no row but the one it takes.
         Index(
             "ix_jobs_queue",
             *("status", "owner", "rank", "id", "wanted_device", "wanted_slots", "wanted_memory", "queued_at"),
         ),
     )
+
+
+OF_REPAIRS = Job.origin == literal_column("'repair'")
+"""A literal, for SQLite to see that the indexes serve."""
+Index("ix_jobs_repairs", Job.parent, Job.id, sqlite_where=OF_REPAIRS, postgresql_where=OF_REPAIRS)
+Index(
+    "ix_jobs_remedy",
+    *(Job.owner, Job.remedy, Job.remedied, Job.cured),
+    sqlite_where=Job.remedy.is_not(None),
+    postgresql_where=Job.remedy.is_not(None),
+)
+
+
+class Finding(Base):
+    """One finding of a job's last diagnosis."""
+
+    __tablename__ = "findings"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    """0 is the cause."""
+    owner: Mapped[str]
+    """Of the job, so that a list of all that have a finding reads nothing of others."""
+    code: Mapped[str]
+    severity: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    """The rest of `models.diagnosis.finding.Finding`."""
+
+    __table_args__ = (Index("ix_findings_code", "owner", "code", "job_id"),)
 
 
 class Event(Base):
@@ -243,9 +288,10 @@ epochs = Table(
     *(Column(name, Double) for name in METRICS),
     Column("nonfinite", JSON, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("step", BigInteger),
 )
 """Metrics of each epoch. `run` is the restart, from 0; epochs count on from one to the next. `nonfinite` names the
-metrics that are NULL because they were NaN or infinite."""
+metrics that are NULL because they were NaN or infinite. `step` counts those taken at its end; NULL in old rows."""
 
 layer_summaries = Table(
     "layer_summaries",

@@ -11,7 +11,7 @@ from models.database import Database
 from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
 from service import auth
-from service.api import datasets, estimates, health, moves, queue, series, textbook
+from service.api import datasets, diagnosis, estimates, health, moves, queue, repairs, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    for resource in (moves, series, queue, estimates, textbook, datasets, health):
+    for resource in (moves, series, diagnosis, repairs, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from models.errors import DiskFull, IllegalMove, InvalidDefinition, NotFound, NotJson, Problem, QueueFull
+from models.errors import DiskFull, IllegalMove, InvalidDefinition, NoRemedy, NotFound, NotJson, Problem, QueueFull
 from service.auth import Unauthorised
 from service.watcher import TooManyWaiters
 
@@ -26,6 +26,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     Unauthorised: (401, "unauthorised"),
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
+    NoRemedy: (409, "no_remedy"),
     InvalidDefinition: (422, "invalid_definition"),
     QueueFull: (429, "queue_full"),
     TooManyWaiters: (429, "too_many_waiters"),

@@ -5,6 +5,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.definitions.job import JobDefinition
+from models.diagnosis.finding import Code, Severity
+
+StatusName = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
+VerdictName = Literal["healthy", "warning", "unhealthy", "unknown"]
 
 
 class Reply(BaseModel):
@@ -74,18 +78,37 @@ class StatisticsCost(Reply):
     """Samples that could not be written, though training went on."""
 
 
+class FoundReply(Reply):
+    code: Code
+    severity: Severity
+
+
+class RepairReply(Reply):
+    """A child that a remedy was applied to."""
+
+    id: str
+    status: StatusName
+    verdict: VerdictName
+    remedy: str
+    """Its id in the diagnosis."""
+    finding: str
+    """That it is for."""
+
+
 class JobReply(Reply):
     """One definition on its way to a result."""
 
     id: str
     name: str
     tags: list[str]
-    status: Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
+    status: StatusName
     """Whether the process worked."""
     terminal: bool
     status_reason: str | None
-    verdict: Literal["healthy", "warning", "unhealthy", "unknown"]
+    verdict: VerdictName
     """Whether the network learned."""
+    findings: list[FoundReply]
+    """The cause first; `GET …/diagnosis` says why and what would help."""
     attempt: int
     max_attempts: int
     """Attempts in a row without progress after which a lost job is failed."""
@@ -99,9 +122,10 @@ class JobReply(Reply):
     definition: JobDefinition
     """With every default filled in."""
     parent: str | None
-    origin: Literal["retry", "clone"] | None
+    origin: Literal["retry", "clone", "repair"] | None
     """How it came of its parent."""
-    repairs: list[str]
+    repairs: list[RepairReply]
+    """Its children by `POST …/repairs`, or by `repair` of the definition; the oldest first."""
     device: str | None
     worker: str | None
     runs: list[dict[str, Any]]
@@ -117,6 +141,115 @@ class JobReply(Reply):
     finished_at: str | None
     history: list[Passage]
     links: dict[str, str]
+
+
+class MeasuredReply(Reply):
+    statistic: str
+    value: float | None
+    """Median over the samples; null where it was not finite."""
+    threshold: float | None
+    """At which the finding begins."""
+    expected: float | None
+    """By theory."""
+    samples: int
+    p5: float | None
+    p95: float | None
+
+
+class RemedyReply(Reply):
+    id: str
+    patch: list[dict[str, Any]]
+    """RFC 6902, on the job's definition."""
+    expected: str
+    """What should be measured then."""
+
+
+class FindingReply(FoundReply):
+    explanation: str
+    evidence: list[MeasuredReply]
+    layers: list[int]
+    """Indices in `GET …/layers`."""
+    first_step: int | None
+    """Where it was first seen."""
+    consequences: list[Code]
+    """Findings that are true too, and follow from this one."""
+    remedies: list[RemedyReply]
+    """The best first."""
+
+
+class IncidentReply(Reply):
+    """The first NaN or infinity, found before it reached the weights."""
+
+    step: int
+    epoch: int
+    place: Literal["input", "target", "preactivation", "activation", "loss", "gradient", "weight"]
+    layer: int | None
+    tensor: str | None
+    kind: Literal["nan", "+inf", "-inf"]
+    rows: list[int]
+    """Of the data set, those of the batch."""
+    action: Literal["stop", "continue", "rollback_and_lower_rate"]
+    checkpoint: str | None
+    count: int
+
+
+class GoneReply(Reply):
+    code: Code
+    gone: bool
+
+
+class ChangeReply(Reply):
+    name: Literal["validation_skill", "skill"]
+    before: float | None
+    after: float | None
+
+
+class CureReply(Reply):
+    """What a repair is for, and once it has ended what came of it; a repair that was cancelled or whose worker was lost
+    says nothing of its remedy."""
+
+    of: str
+    """Its parent."""
+    remedy: str
+    finding: str
+    findings: list[GoneReply] = []
+    """Those of its parent."""
+    metric: ChangeReply | None = None
+    cured: bool | None = None
+    """Whether its parent's first fault (or first warning, where it had no fault) is gone, no fault is new, and it is
+    healthy or the metric is better."""
+
+
+class DiagnosisReply(Reply):
+    job: str
+    complete: bool
+    """Whether the job has ended."""
+    verdict: VerdictName
+    skill: float | None
+    rules_version: str
+    findings: list[FindingReply]
+    """The cause first."""
+    margins: dict[str, float]
+    """By code, how many times further a statistic could go before the finding were true."""
+    incident: IncidentReply | None = None
+    repair: CureReply | None = None
+
+
+class TriedReply(Reply):
+    remedy: str
+    finding: str
+    """That it was for."""
+    tried: int
+    ended: int
+    """Repairs that say something of the remedy."""
+    cured: int
+    success_rate: float | None
+    """`cured` of `ended`."""
+
+
+class RemediesReply(Reply):
+    items: list[TriedReply]
+    next: None
 
 
 class JobsReply(Reply):

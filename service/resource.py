@@ -10,8 +10,12 @@ from service.times import rfc3339
 
 LINKS = {"self": "", "gradients_time": "/gradients/time"} | {
     name: f"/{name}"
-    for name in ("events", "metrics", "layers", "gradients", "cancel", "pause", "resume", "retry", "clones")
+    for name in (
+        *("events", "metrics", "layers", "gradients", "diagnosis"),
+        *("cancel", "pause", "resume", "retry", "clones", "repairs"),
+    )
 }
+REPAIR = ("id", "status", "verdict", "remedy", "finding")
 STATUS_OF_EVENT = {
     "job.started": Status.RUNNING,
     "job.requeued": Status.QUEUED,
@@ -29,6 +33,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None, max_attempts: int) -> 
         "terminal": row.status in TERMINAL,
         "status_reason": row.status_reason,
         "verdict": row.verdict,
+        "findings": [{"code": code, "severity": severity} for _, code, severity in sorted(row.findings or ())],
         "attempt": row.attempt,
         "max_attempts": max_attempts,
         "progress": _progress(row),
@@ -39,7 +44,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None, max_attempts: int) -> 
         "definition": row.definition,
         "parent": row.parent,
         "origin": row.origin,
-        "repairs": [],
+        "repairs": [dict(zip(REPAIR, child, strict=True)) for child in sorted(row.repairs or ())],
         "device": row.device,
         "worker": row.worker,
         "runs": row.runs or [],

@@ -19,6 +19,7 @@ from models.claims import Claim
 from models.database import Database
 from models.lifecycle import LeaseLost, error, fail, give_back
 from models.recording import record, without_statistics
+from models.repairs import Limits
 from models.reports import Checkpointed, Ended, Report
 from models.settings import Settings
 from workers.checkpoint_files import CheckpointFiles
@@ -48,6 +49,7 @@ class Run:
         self._database = database
         self._settings = settings
         self._gpus = visible_gpus_of(claim.devices)
+        self._limits = Limits(settings.queued_jobs, settings.body_bytes, settings.memory_bytes)
         self._checkpoints = CheckpointFiles(settings.data, claim.job_id)
         self._memory = OutOfMemory()
         self._claimed_monotonic = time.monotonic()
@@ -171,7 +173,7 @@ class Run:
         raise LeaseLost(self.claim.job_id)
 
     def _record(self, reports: list[Report], connection: Connection) -> None:
-        record(connection, self.claim, reports, self._claimed_monotonic, self._batches)
+        record(connection, self.claim, reports, self._claimed_monotonic, self._batches, self._limits)
 
     def _give_back(self, exit_code: int | None) -> None:
         leaving, claim, attempts = self._leaving.is_set(), self.claim, self._settings.max_attempts

@@ -1,6 +1,9 @@
 """`/v1/jobs`: submit, list, follow, read the history. What changes a job is in `moves`."""
 
-from typing import Annotated, Any
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
 from pydantic import AfterValidator, BaseModel, Field
@@ -9,9 +12,11 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import queries
 from models.admission import admit
+from models.diagnosis.finding import Code
 from models.errors import NotFound
+from models.filters import Threshold
 from models.ids import is_id
-from models.states import TERMINAL, Status
+from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
@@ -24,6 +29,7 @@ from service.times import rfc3339
 api = blueprint("jobs", "One definition on its way to a result.")
 
 POLL_AFTER_SECONDS = 1
+TIME_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 JSON_BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
@@ -41,8 +47,63 @@ class JobPath(BaseModel):
     """`job_` and 26 characters."""
 
 
+def _parameter_id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("It should be the id of a job.")
+    return text
+
+
+def _timestamp(text: str) -> str:
+    """Checked; as Unix seconds it is read by `_seconds`."""
+    _seconds(text)
+    return text
+
+
+def _seconds(text: str) -> float:
+    # A plus in a URL is a space.
+    if not TIME_FORM.fullmatch(text):
+        raise ValueError("It should be a time by RFC 3339, such as 2026-01-31T12:00:00Z.")
+    return datetime.fromisoformat(text.upper().replace(" ", "+")).timestamp()
+
+
+def _metric(text: str) -> str:
+    Threshold.read(text)
+    return text
+
+
+def _plain_text(text: str) -> str:
+    if "\0" in text or not text.isprintable():
+        raise ValueError("It should be a text without control characters.")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain_text)]
+Time = Annotated[str, Field(max_length=40), AfterValidator(_timestamp)]
+
+
 class ListQuery(Query):
+    """All conditions hold at once."""
+
     status: Status | None = None
+    verdict: Verdict | None = None
+    finding: Code | None = None
+    """Jobs whose last diagnosis has it, as a fault or as a warning."""
+    parent: Annotated[str, AfterValidator(_parameter_id)] | None = None
+    """Its retries, clones and repairs."""
+    family: Literal["dnn", "cnn", "rnn", "sequential"] | None = None
+    dataset: Text | None = None
+    """Its name or id."""
+    tag: Text | None = None
+    """Jobs that have just this one among theirs."""
+    name: Text | None = None
+    """Jobs with this anywhere in their name; capitals do not matter (those beyond ASCII may)."""
+    created_after: Time | None = None
+    """RFC 3339; at that time or later."""
+    created_before: Time | None = None
+    """RFC 3339; earlier than that."""
+    metric: Annotated[str, Field(max_length=200), AfterValidator(_metric)] | None = None
+    """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. A job without it, or whose number was not
+    finite, is not listed."""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     after: Annotated[str, Field(max_length=200)] | None = None
     """`next` of the page before."""
@@ -86,6 +147,17 @@ def queue_job(wanted: Submission) -> Response:
     return reply
 
 
+def _wanted(query: ListQuery) -> dict[str, Any]:
+    """What `models.queries.list_jobs` takes."""
+    wanted = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
+    readers: dict[str, Callable[[str], Any]] = {
+        "created_after": _seconds,
+        "created_before": _seconds,
+        "metric": Threshold.read,
+    }
+    return wanted | {name: read(wanted[name]) for name, read in readers.items() if name in wanted}
+
+
 @api.get("/v1/jobs", summary="List jobs, newest first", responses=answers(200, JobsReply, 422))
 def list_jobs(query: ListQuery) -> Response:
     shared = context()
@@ -93,7 +165,8 @@ def list_jobs(query: ListQuery) -> Response:
     if before is not None and not is_id(before):
         raise wrong_cursor()
     with shared.database.read() as connection:
-        rows = queries.list_jobs(connection, g.owner, before, query.status, query.limit + 1)
+        wanted = _wanted(query)
+        rows = queries.list_jobs(connection, g.owner, before, query.limit + 1, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
     items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]
@@ -114,10 +187,10 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
     with context().database.read() as connection:
         if request.if_none_match or path.job_id in ended:
             row = queries.find_version(connection, path.job_id, g.owner)
-            if _knows(row):
-                return _labelled(Response(status=304), row)
+            if knows(row):
+                return labelled(Response(status=304), row)
             if body := ended.find(path.job_id, row.version):
-                return _labelled(Response(body, mimetype="application/json"), row)
+                return labelled(Response(body, mimetype="application/json"), row)
         return answer_job(connection, path.job_id, 200)
 
 
@@ -150,12 +223,12 @@ def _shown(connection: Connection, row: Row[Any], status: int) -> Response:
     [place] = context().queue.places(connection, [row])
     reply = jsonify(show_job(row, place, context().settings.max_attempts))
     reply.status_code = status
-    if row.status in TERMINAL:
+    if row.status in TERMINAL and all(status in TERMINAL for _, status, *_ in row.repairs or ()):
         context().ended.keep(row.id, row.version, reply.get_data())
-    return _labelled(reply, row)
+    return labelled(reply, row)
 
 
-def _labelled(reply: Response, row: Row[Any]) -> Response:
+def labelled(reply: Response, row: Row[Any]) -> Response:
     """With the headers that a job's version and status decide."""
     # Weak: steps and the estimated end move on between two versions.
     reply.set_etag(str(row.version), weak=True)
@@ -164,7 +237,7 @@ def _labelled(reply: Response, row: Row[Any]) -> Response:
     return reply
 
 
-def _knows(row: Row[Any]) -> bool:
+def knows(row: Row[Any]) -> bool:
     """Whether the caller has this version of the job."""
     return request.if_none_match.contains_weak(str(row.version))
 
@@ -174,7 +247,7 @@ def _await_change(job_id: str, seconds: float) -> None:
     shared = context()
     with shared.database.read() as connection:
         row = queries.find_version(connection, job_id, g.owner)
-    changed = bool(request.if_none_match) and not _knows(row)
+    changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
         shared.watcher.wait(job_id, row.version, seconds)
 

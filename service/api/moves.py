@@ -48,7 +48,7 @@ NOTHING = json_request(NoBody, {"nothing": {}}, required=False)
 )
 def cancel_job(path: JobPath, query: Query) -> Response:
     """A waiting or paused job is cancelled at once, a running one by its worker."""
-    body = _optional_body(CancelBody)
+    body = optional_body(CancelBody)
     return _moved(path.job_id, lambda connection: lifecycle.cancel(connection, path.job_id, g.owner, body.mode))
 
 
@@ -56,7 +56,7 @@ def cancel_job(path: JobPath, query: Query) -> Response:
 def pause_job(path: JobPath, query: Query) -> Response:
     """A waiting job is `paused` at once; a running one is `pausing` until its worker has written a checkpoint. A paused
     job holds no slot, and waits for `resume`."""
-    _optional_body(NoBody)
+    optional_body(NoBody)
     return _moved(path.job_id, lambda connection: lifecycle.pause(connection, path.job_id, g.owner))
 
 
@@ -64,7 +64,7 @@ def pause_job(path: JobPath, query: Query) -> Response:
 def resume_job(path: JobPath, query: Query) -> Response:
     """Puts it back into the queue, in the place it had; it goes on from its checkpoint. It was accepted once, and so is
     never refused for the number of those that wait."""
-    _optional_body(NoBody)
+    optional_body(NoBody)
     reply = _moved(path.job_id, lambda connection: lifecycle.resume(connection, path.job_id, g.owner))
     context().doorbell.ring()
     return reply
@@ -74,7 +74,7 @@ def resume_job(path: JobPath, query: Query) -> Response:
 def retry_job(path: JobPath, query: Query) -> Response:
     """A new job of the same definition, child of one that failed or was cancelled; as long as that child has not ended,
     the answer is the same child."""
-    _optional_body(NoBody)
+    optional_body(NoBody)
     shared = context()
     require_room(shared.settings)
     with shared.database.write() as connection:
@@ -124,7 +124,8 @@ def delete_job(path: JobPath, query: Query) -> Response:
     shared = context()
     with shared.database.write() as connection:
         lifecycle.remove(connection, path.job_id, g.owner)
-    shared.ended.forget(path.job_id)
+    for kept in (path.job_id, f"{path.job_id}/diagnosis"):
+        shared.ended.forget(kept)
     # The workers remove what is left.
     shutil.rmtree(shared.settings.data.absolute() / "checkpoints" / path.job_id, ignore_errors=True)
     return Response(status=204)
@@ -139,7 +140,7 @@ def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
         return answer_job(connection, job_id, 202)
 
 
-def _optional_body(model: type[Body]) -> Body:
+def optional_body(model: type[Body]) -> Body:
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return model()
     value = parse(json_bytes())

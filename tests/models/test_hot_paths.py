@@ -26,9 +26,15 @@ PLANS = {
     "what a worker holds": (HOLDS, "ix_jobs_worker"),
     "one job": (queries.FIND_JOB.statement, "jobs"),
     "its history": (queries.FIND_JOB.statement, "ix_events_history"),
-    "all jobs of an owner": (queries.select_jobs(None, None), "ix_jobs_owner"),
-    "a later page": (queries.select_jobs("job_1", None), "ix_jobs_owner"),
-    "those of a status": (queries.select_jobs("job_1", "queued"), "ix_jobs_owner_status"),
+    "all jobs of an owner": (queries.select_jobs(None), "ix_jobs_owner"),
+    "a later page": (queries.select_jobs("job_1"), "ix_jobs_owner"),
+    "those of a status": (queries.select_jobs("job_1", "status"), "ix_jobs_owner_status"),
+    "those of a verdict": (queries.select_jobs("job_1", "verdict"), "ix_jobs_owner_verdict"),
+    "those with a finding": (queries.select_jobs("job_1", "finding"), "ix_findings_code"),
+    "those with a finding, from the start": (queries.select_jobs(None, "finding"), "ix_findings_code"),
+    "the children of a job": (queries.select_jobs("job_1", "parent"), "ix_jobs_parent"),
+    "repairs beside a job": (queries.FIND_JOB.statement, "ix_jobs_repairs"),
+    "findings beside a job": (queries.FIND_JOB.statement, "_findings"),
 }
 
 

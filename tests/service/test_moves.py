@@ -251,7 +251,7 @@ def test_a_deleted_job_is_gone_with_all_that_was_kept_of_it(api: Api) -> None:
             assert connection.scalar(select(func.count()).where(column == job)) == 0
 
 
-@pytest.mark.parametrize("call", ["cancel", "pause", "resume", "retry", "clones"])
+@pytest.mark.parametrize("call", ["cancel", "pause", "resume", "retry", "clones", "repairs"])
 def test_wrong_calls_are_refused_alike(api: Api, call: str) -> None:
     body = {"patch": []} if call == "clones" else {}
     assert api.ask(f"job_{'0' * 26}", call, body).status_code == 404
@@ -276,5 +276,5 @@ def _json() -> dict[str, str]:
 def test_a_job_links_to_all_that_can_be_asked_of_it(api: Api) -> None:
     job = api.post().json
     assert job["max_attempts"] == 3
-    for call in ("cancel", "pause", "resume", "retry", "clones"):
+    for call in ("cancel", "pause", "resume", "retry", "clones", "repairs"):
         assert job["links"][call] == f"/v1/jobs/{job['id']}/{call}"

@@ -262,8 +262,8 @@ class Stack:
             after = {"after": page["next"]}
 
     def event_types(self, job_id: str) -> list[str]:
-        """Without epochs and checkpoints."""
-        told = "job.epoch", "job.checkpoint"
+        """Without epochs, checkpoints and findings."""
+        told = "job.epoch", "job.checkpoint", "job.finding"
         return [event["type"] for event in self.events(job_id) if event["type"] not in told]
 
     def example(self, name: str) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""The evidence of a job out of the database: what its runner gathered while it trained, number by number.
+
+So a job can be diagnosed again by newer rules, or where its runner came to no end.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from models.budget import steps_of, steps_per_epoch
+from models.catalogue import shape_of_data
+from models.definitions.job import JobDefinition
+from models.diagnosis.evidence import Evidence, Gathering
+from models.expansion import has_batch_norm
+from models.metrics import METRICS
+from models.reports import EpochEnded, Facts, Incident, Sampled
+from models.series import SERIES
+from models.states import TERMINAL
+from models.tables import Job, Statistics, epochs
+
+COLUMNS = (
+    *(Job.id, Job.status, Job.definition, Job.facts, Job.incident),
+    *(Job.best, Job.runs, Job.epoch, Job.step),
+)
+"""Of the row that `evidence_of` takes."""
+
+
+def evidence_of(connection: Connection, job: Row[Any]) -> Evidence:
+    """Of the run with the best result, like that of a `Gathering` that saw its reports. `job` has COLUMNS.
+
+    Raises:
+        ValidationError: this version does not understand the definition any more.
+    """
+    definition = JobDefinition.model_validate(job.definition)
+    gathering = Gathering(definition, planned_steps(definition))
+    if job.facts is not None:
+        gathering.see(Facts(job.facts))
+    if job.incident is not None:
+        gathering.see(Incident(**job.incident))
+    rows = connection.execute(select(epochs).where(epochs.c.job_id == job.id).order_by(epochs.c.epoch)).all()
+    run = _best_run(job, rows)
+    for row in rows:
+        if row.run == run:
+            gathering.see(EpochEnded(row.epoch, _step(job, row), _metrics(row), False, row.seconds, run=run))
+    for chunk in _chunks(connection, job, rows, run):
+        gathering.see(Sampled(chunk.first_step, chunk.last_step, chunk.samples, chunk.data, chunk.series))
+    return gathering.evidence(complete=job.status in TERMINAL)
+
+
+def planned_steps(definition: JobDefinition) -> int:
+    """Of one run, without pre-training."""
+    rows = definition.data.training_rows(shape_of_data(definition.data).rows)
+    of_epoch = steps_per_epoch(rows, definition.training, has_batch_norm(definition.network))
+    return steps_of(definition.training, of_epoch)
+
+
+def _best_run(job: Row[Any], rows: Sequence[Row[Any]]) -> int:
+    """The one with the best epoch; without any, the last."""
+    best: int = (job.best or {}).get("epoch", 0)
+    runs: dict[int, int] = {row.epoch: row.run for row in rows}
+    return runs.get(best, max(runs.values(), default=0))
+
+
+def _step(job: Row[Any], row: Row[Any]) -> int:
+    """Of old rows it is not known; all epochs of a job have the same number of steps."""
+    return int(row.step if row.step is not None else round(row.epoch * job.step / max(job.epoch, 1)))
+
+
+def _metrics(row: Row[Any]) -> dict[str, float | None]:
+    """As they were reported, what is not finite too."""
+    return {name: float(row.nonfinite[name]) if name in row.nonfinite else getattr(row, name) for name in METRICS}
+
+
+def _chunks(connection: Connection, job: Row[Any], rows: Sequence[Row[Any]], run: int) -> Sequence[Row[Any]]:
+    """The statistics of a run, of which no chunk reaches into another."""
+    before = [_step(job, row) for row in rows if row.run < run]
+    within = [_step(job, row) for row in rows if row.run == run]
+    query = select(Statistics.__table__).where(Statistics.job_id == job.id, Statistics.series.in_(SERIES))
+    query = query.where(Statistics.first_step >= max(before, default=0))
+    if within and (any(row.run > run for row in rows) or len(job.runs or ()) > run + 1):
+        query = query.where(Statistics.first_step < max(within))
+    return connection.execute(query.order_by(Statistics.series, Statistics.first_step)).all()

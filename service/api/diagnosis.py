@@ -1,0 +1,40 @@
+"""`/v1/jobs/{id}/diagnosis`: why a job learned or did not, and what would help."""
+
+from flask import Response, g, jsonify, request
+
+from models import queries
+from models.cures import shown
+from models.diagnosed import diagnosed
+from models.states import TERMINAL
+from service.api.jobs import JobPath, knows, labelled
+from service.context import context
+from service.openapi import Query, answers, blueprint
+from service.replies import DiagnosisReply
+
+api = blueprint("diagnosis", "Why a network learned or did not, and what would help.")
+
+
+@api.get(
+    "/v1/jobs/<job_id>/diagnosis",
+    summary="Verdict, findings and remedies",
+    responses=answers(200, DiagnosisReply, 404, 422),
+)
+def get_diagnosis(path: JobPath, query: Query) -> Response:
+    """Also while the job runs, with `"complete": false`. Where newer rules hold than those that the job was judged by,
+    and where it came to no end of its own, the stored numbers are judged again. With the job's `ETag`; 304 to
+    `If-None-Match` of the same."""
+    ended, key = context().ended, f"{path.job_id}/diagnosis"
+    with context().database.read() as connection:
+        if request.if_none_match or key in ended:
+            version = queries.find_version(connection, path.job_id, g.owner)
+            if knows(version):
+                return labelled(Response(status=304), version)
+            if body := ended.find(key, version.version):
+                return labelled(Response(body, mimetype="application/json"), version)
+        found = diagnosed(connection, path.job_id, g.owner)
+    job = found.job
+    others = {"incident": job.incident, "repair": job.repair and shown(job.repair)}
+    reply = jsonify({"job": job.id} | found.said | {name: said for name, said in others.items() if said is not None})
+    if job.status in TERMINAL:
+        ended.keep(key, job.version, reply.get_data())
+    return labelled(reply, job)

@@ -1,0 +1,59 @@
+"""Repairs of a job by the remedies of its diagnosis, and what became of all that were tried."""
+
+from typing import Annotated
+
+from flask import Response, g, jsonify
+from pydantic import Field
+
+from models.definitions.base import Strict
+from models.diagnosed import diagnosed
+from models.repairs import admit_repair, choose, queue_repair, remedy_rows
+from service.api.jobs import JobPath, answer_job
+from service.api.moves import NEW_JOB, optional_body
+from service.context import context
+from service.disk import require_room
+from service.openapi import Query, answers, blueprint, json_request
+from service.replies import RemediesReply
+
+api = blueprint("repairs", "Remedies as new jobs.")
+
+
+class RepairBody(Strict):
+    """Which remedy."""
+
+    remedy: Annotated[str, Field(max_length=200)] | None = None
+    """Its id in the diagnosis; by default the first of the first finding that has one, faults before warnings."""
+
+
+@api.post(
+    "/v1/jobs/<job_id>/repairs",
+    summary="A new job with a remedy applied",
+    request_body=json_request(RepairBody, {"the first remedy": {}, "this remedy": {"remedy": "relu_he"}}, False),
+    responses=NEW_JOB,
+)
+def repair_job(path: JobPath, query: Query) -> Response:
+    """The remedy's patch on the definition of a job that has ended, admitted like any other; the new job has this one
+    for its `parent`. As long as it has not ended, the same call is answered with the same child. Without a remedy it is
+    409 `no_remedy`. Once it has ended, its diagnosis says in `repair` what came of it."""
+    body = optional_body(RepairBody)
+    shared = context()
+    with shared.database.read() as connection:
+        found = diagnosed(connection, path.job_id, g.owner)
+    choice = choose(found, body.remedy)
+    admitted = admit_repair(found.job.definition, choice, shared.capacity.now(), shared.settings.body_bytes)
+    require_room(shared.settings)
+    with shared.database.write() as connection:
+        child = queue_repair(connection, found, g.owner, choice, admitted, shared.settings.queued_jobs)
+    shared.doorbell.ring()
+    with shared.database.read() as connection:
+        reply = answer_job(connection, child, 202)
+    reply.headers["Location"] = f"/v1/jobs/{child}"
+    return reply
+
+
+@api.get("/v1/remedies", summary="What came of the remedies tried", responses=answers(200, RemediesReply, 422))
+def list_remedies(query: Query) -> Response:
+    """Of your repairs, by remedy and finding. `ended` counts those that say something of their remedy: not the
+    cancelled, nor those that infrastructure failed."""
+    with context().database.read() as connection:
+        return jsonify(items=remedy_rows(connection, g.owner), next=None)
