@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Row, select
 
 from models.diagnosis.diagnose import diagnose
 from models.diagnosis.finding import RULES_VERSION, Diagnosis, Severity
-from models.diagnosis.stored import COLUMNS, evidence_of
 from models.errors import NotFound
 from models.findings import findings_of
 from models.states import TERMINAL
+from models.stored_evidence import COLUMNS, evidence_of
 from models.tables import Job
 
 SHOWN = ("complete", "verdict", "skill", "rules_version", "findings", "margins")

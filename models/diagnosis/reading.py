@@ -173,7 +173,7 @@ class Reading:
 
     @cached_property
     def rho(self) -> Numbers:
-        """[samples] of those whose gradient promised a fall, and one that is more than rounding: momentum may well carry
+        """[samples] of those whose gradient promised a fall, and one beyond rounding: momentum may carry
         a step uphill."""
         rho, predicted, loss = (self.of_steps(name) for name in ("rho", "predicted", "loss"))
         with np.errstate(invalid="ignore"):

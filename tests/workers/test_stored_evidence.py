@@ -11,9 +11,9 @@ from sqlalchemy import Connection, select
 from models.database import Database
 from models.definitions.job import JobDefinition
 from models.diagnosis.evidence import Evidence, Gathering
-from models.diagnosis.stored import COLUMNS, evidence_of, planned_steps
 from models.recording import record
 from models.reports import Built, EpochEnded, Facts, Incident, Report, Sampled
+from models.stored_evidence import COLUMNS, evidence_of, planned_steps
 from models.tables import Job, epochs
 from tests.factories import a_claim, a_queued_job
 from workers.training.job import train_job

@@ -30,8 +30,8 @@ def class_imbalance(reading: Reading) -> Finding | None:
 
 
 def no_signal(reading: Reading) -> Finding | None:
-    """Neither the network nor a cheap model predicts anything of new rows. Then every gradient is noise, and steps along
-    it come to nothing or overshoot."""
+    """Neither the network nor a cheap model predicts anything of new rows. Then every gradient is noise, and steps
+    along it come to nothing or overshoot."""
     return nothing_to_learn(reading) if reading.evidence.shape.kind in ("table", "sequence") else None
 
 
