@@ -78,7 +78,9 @@ def test_it_has_the_etag_of_the_job_and_is_answered_from_memory_once_it_has_ende
     with api.database.write() as connection:
         connection.execute(update(Job).where(Job.id == job).values(version=Job.version + 1))
     assert api.get(f"/{job}/diagnosis", If_None_Match=first.headers["ETag"]).status_code == 200
+    assert f"{job}/diagnosis" in api.client.application.extensions["descent"].ended
     assert api.delete(job).status_code == 204
+    assert f"{job}/diagnosis" not in api.client.application.extensions["descent"].ended
     assert api.get(f"/{job}/diagnosis").status_code == 404
 
 

@@ -108,7 +108,8 @@ def test_what_was_not_finite_is_so_again(database: Database) -> None:
     job = a_queued_job(database)
     mine = a_claim(database)
     losses: dict[str, float | None] = {"train_loss": float("inf"), "validation_loss": float("nan"), "skill": -np.inf}
-    reports: list[Report] = [EpochEnded(1, 4, losses, True, 0.1), EpochEnded(2, 8, {"train_loss": 1.0}, False, 0.1)]
+    later = {"train_loss": 1.0, "validation_loss": None, "skill": None}
+    reports: list[Report] = [EpochEnded(1, 4, losses, True, 0.1), EpochEnded(2, 8, later, False, 0.1)]
     with database.write() as connection:
         record(connection, mine, reports, 0.0)
     with database.read() as connection:
