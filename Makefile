@@ -22,7 +22,7 @@ $(PEERS): pyproject.toml benchmarks/peers.txt
 install: $(INSTALLED) ## A virtual environment with everything
 demo: $(INSTALLED) ## Train a CNN on digits through HTTP, and read the report
 	@$(BIN)/python examples/demo.py
-textbook: $(INSTALLED) ## Every claim of the textbook as jobs through the API; writes docs/textbook.md
+textbook: $(INSTALLED) ## Every claim of the textbook, its diagnoses and repairs, through the API; writes docs/textbook.md
 	@$(BIN)/python examples/textbook.py
 serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
 	@$(BIN)/python -m service

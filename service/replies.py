@@ -468,6 +468,10 @@ class ChapterReply(Reply):
     """Definitions for `POST /v1/estimates`."""
     checks: list[dict[str, Any]]
     """What has to hold: a measure of one of the jobs, and its bound."""
+    diagnoses: dict[str, list[Code]]
+    """Of each job that fails: what its diagnosis says first is one of these. The other jobs have no fault."""
+    repairs: dict[str, dict[str, Any]]
+    """What the repair of a job comes to, or the repair of a repair that still has a fault: a measure, and its bound."""
 
 
 class TextbookReply(Reply):

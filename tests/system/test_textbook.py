@@ -19,6 +19,7 @@ def test_every_claim_has_what_it_needs(stack: Stack) -> None:
     assert [chapter["place"] for chapter in found] == list(range(1, len(found) + 1))
     for chapter in found:
         assert all(chapter[part] for part in ("name", "title", "claim", "why", "expected", "checks"))
+        assert set(chapter["repairs"]) <= set(chapter["diagnoses"]) <= set(chapter["jobs"])
         assert stack.client.get(f"/v1/textbook/{chapter['name']}").json() == chapter
     assert stack.client.get("/v1/textbook/no").status_code == 404
 
@@ -34,6 +35,19 @@ def test_a_claim_holds(stack: Stack) -> None:
     jobs = stack.client.get("/v1/textbook/xor").json()["jobs"]
     assert stack.train(jobs["perceptron"])["best"]["validation_accuracy"] <= 0.75
     assert stack.train(jobs["hidden layer"])["best"]["validation_accuracy"] == 1.0
+
+
+def test_a_failure_is_named_and_its_repair_is_the_cure(stack: Stack) -> None:
+    chapter = stack.client.get("/v1/textbook/xor").json()
+    jobs = {name: stack.train(definition) for name, definition in chapter["jobs"].items()}
+    assert jobs["hidden layer"]["verdict"] == "healthy"
+    said = stack.client.get(jobs["perceptron"]["links"]["diagnosis"]).json()
+    assert said["findings"][0]["code"] in chapter["diagnoses"]["perceptron"]
+    reply = stack.client.post(f"/v1/jobs/{jobs['perceptron']['id']}/repairs")
+    assert reply.status_code == 202, reply.text
+    child = stack.follow(reply.json()["id"])
+    assert child["best"]["validation_accuracy"] >= chapter["repairs"]["perceptron"]["at_least"]
+    assert stack.client.get(child["links"]["diagnosis"]).json()["repair"]["cured"]
 
 
 def test_a_trillion_weights_are_estimated_and_refused(stack: Stack) -> None:
