@@ -103,7 +103,7 @@ class Textbook:
         if name in MEASURES:
             return MEASURES[name](self, job)
         value = at(job, name)
-        return math.inf if value is None else value
+        return math.nan if value is None else value
 
     def _of_estimate(self, definition: dict[str, Any], name: str) -> Any:
         if name == "status_of_post":
@@ -138,8 +138,9 @@ class Textbook:
 
 
 def at(document: Any, path: str) -> Any:
+    """None where it ends before the path does: a job that diverged has no best epoch."""
     for part in path.split("."):
-        document = document[part]
+        document = document[part] if document is not None else None
     return document
 
 
