@@ -88,10 +88,10 @@ def _blown_up(reading: Reading) -> Finding | None:
         return None
     norms = flight.of("gradient_norm")[:-1, 0]
     first, largest = float(norms[0]), float(np.nanmax(norms))
-    if not (math.isfinite(first) and largest > GROWN * max(first, 1e-300)):
+    if not (math.isfinite(first) and first > 0 and largest > GROWN * first):
         return None
     explanation = (
-        f"The gradient grew {largest / max(first, 1e-300):.1g} times in the last {len(norms)} steps before step "
+        f"The gradient grew {largest / first:.1g} times in the last {len(norms)} steps before step "
     )
     explanation += f"{incident.step}, where it was not finite any more: each step made the next one larger."
     return _too_high(reading, reading.severity, explanation, (single("gradient_growth", largest / first, GROWN),))
