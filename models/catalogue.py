@@ -77,6 +77,8 @@ class BlobsParameters(Strict):
     features: Annotated[int, Field(ge=1, le=1000)] = 2
     noise: Noise = 1.0
     """Standard deviation of a cloud."""
+    majority: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the rows that are in the first cloud, the others evenly; 0: all evenly."""
     seed: Seed = 0
 
     def shape(self) -> DataShape:

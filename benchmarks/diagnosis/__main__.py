@@ -60,8 +60,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     actions.add_parser("explain").add_argument("explain", metavar="ID")
     parser.set_defaults(explain=None)
     chosen = parser.parse_args(arguments)
-    if chosen.write and (chosen.half or chosen.only != "*"):
-        parser.error("--write is for the whole zoo")
+    if chosen.write and chosen.only != "*":
+        parser.error("--write is for whole halves")
     return chosen
 
 

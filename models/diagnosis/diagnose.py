@@ -11,15 +11,15 @@ from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
 from models.diagnosis.margins import margins
 from models.diagnosis.reading import Reading
 from models.diagnosis.rules.course import plateau, slow, stalled
-from models.diagnosis.rules.data import class_imbalance, learned_by_heart, low_signal, no_signal, nothing_to_learn
+from models.diagnosis.rules.data import class_imbalance, low_signal, no_signal, noise_by_heart, nothing_to_learn
 from models.diagnosis.rules.depth import exploding_depth, lost_gradient, vanishing_depth
-from models.diagnosis.rules.fit import overfit
+from models.diagnosis.rules.fit import learned_by_heart, overfit
 from models.diagnosis.rules.init import constant_init, dead_at_init
 from models.diagnosis.rules.nonfinite import nonfinite
 from models.diagnosis.rules.output import wrong_output
 from models.diagnosis.rules.rate import batch_too_small, learning_rate_too_high, learning_rate_too_low, overshooting
 from models.diagnosis.rules.scale import unnormalised_input, unnormalised_target
-from models.diagnosis.rules.time import exploding_time, vanishing_time
+from models.diagnosis.rules.time import exploding_at_init, exploding_time, vanishing_time
 from models.diagnosis.rules.units import dying_units, saturated_at_init, saturated_later
 
 RULES: tuple[Callable[[Reading], Finding | None], ...] = (
@@ -30,26 +30,27 @@ RULES: tuple[Callable[[Reading], Finding | None], ...] = (
     dead_at_init,
     saturated_at_init,
     exploding_depth,
-    exploding_time,
+    exploding_at_init,
     lost_gradient,
     learning_rate_too_low,
     no_signal,
     overshooting,
     vanishing_depth,
     learning_rate_too_high,
-    learned_by_heart,
     vanishing_time,
+    exploding_time,
     dying_units,
     saturated_later,
     low_signal,
     batch_too_small,
     overfit,
+    noise_by_heart,
     class_imbalance,
     stalled,
     nonfinite,
 )
 """In order of precedence: what stands before the first step, then what training does, then what comes of it."""
-REMAINING = (slow, nothing_to_learn, plateau)
+REMAINING = (slow, learned_by_heart, nothing_to_learn, plateau)
 """Only where nothing above explains a failure."""
 INDEPENDENT = {Code.OVERFIT, Code.LOW_SIGNAL, Code.WRONG_OUTPUT, Code.UNNORMALISED_INPUT, Code.UNNORMALISED_TARGET}
 """Findings that do not follow from others."""

@@ -89,8 +89,8 @@ class Reading:
         skill, validation = self.skill, self.validation_skill
         if self.failed or skill is None or validation is None:
             return False
-        known = self.reference is not None
-        behind = validation < (self.reference or 0.0) - at.BELOW_REFERENCE if known else validation < at.FAILED_SKILL
+        known = self.reference if self.reference is not None and self.reference >= at.INFORMATIVE else None
+        behind = validation < at.FAILED_SKILL if known is None else validation < known - at.BELOW_REFERENCE
         return behind and validation < skill - at.GENERALISATION_GAP
 
     @cached_property
@@ -107,7 +107,7 @@ class Reading:
         return (
             self.learned < at.FAILED_SKILL
             and self.reference >= at.INFORMATIVE
-            and self.learned >= self.reference - at.NEAR_REFERENCE
+            and self.learned >= max(self.reference - at.NEAR_REFERENCE, at.INFORMATIVE)
         )
 
     @property
@@ -240,6 +240,12 @@ class Reading:
     def mean_gains(self) -> Numbers:
         """Geometric mean over the hidden layers, [samples]."""
         return np.asarray(self.products ** (1 / max(len(self.hidden), 1)))
+
+    @cached_property
+    def growth(self) -> float:
+        """Of the signal forward before training: RMS of the last hidden layer's pre-activation over the first's."""
+        signal = self.of_layers("preactivation_rms")
+        return float(signal[0, -1] / signal[0, 0]) if signal.size and signal[0, 0] > 0 else math.nan
 
     # Time
 

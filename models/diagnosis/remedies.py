@@ -101,7 +101,30 @@ def nonlinear(definition: JobDefinition) -> Remedy | None:
     return remedy(definition, "relu", "layers that do more than one matrix does", changes)
 
 
+def convolution(definition: JobDefinition) -> Remedy | None:
+    """For a dense network on images or signals: kernels that look alike everywhere (LeCun et al. 1998)."""
+    if definition.network.family != "dnn":
+        return None
+    blocks = [{"filters": filters, "pool": "max"} for filters in (16, 32)]
+    network = {"family": "cnn", "blocks": blocks, "hidden": [32], "pooling": "flatten"}
+    return remedy(definition, "convolution", "features that hold wherever they are", {"/network": network})
+
+
 # Recurrence
+
+
+def whole_sequence(definition: JobDefinition) -> Remedy | None:
+    """For a network that is shown the last time step only."""
+    if definition.data.features != "last":
+        return None
+    changes = {"/data/features": "all", "/network": {"family": "rnn", "cell": "lstm", "hidden": 32}}
+    return remedy(definition, "whole_sequence", "a state that carries what came before", changes)
+
+
+def bidirectional(definition: JobDefinition) -> Remedy | None:
+    """Schuster and Paliwal 1997."""
+    changes = _recurrent(definition, "bidirectional", True)
+    return remedy(definition, "bidirectional", "each time step sees what comes after it, too", changes)
 
 
 def gated(definition: JobDefinition, cell: str) -> Remedy | None:

@@ -7,7 +7,7 @@ FAILED_SKILL = 0.5
 for every loss and every data set."""
 BELOW_REFERENCE = 0.15
 """A network that much behind the best of a few cheap models on the same data has failed whatever its skill is."""
-GENERALISATION_GAP = 0.3
+GENERALISATION_GAP = 0.28
 """Skill on training rows less that on validation rows, from which on they are two things."""
 NEAR_REFERENCE = 0.15
 """One that is at most that much behind has learned what there is to learn."""
@@ -49,8 +49,9 @@ LOST_DEPTH = 1e-2
 """What is left of the gradient at the first layer, that of the last layer taken as 1."""
 LOST_ALTOGETHER = 1e-3
 """Below this the gradient counts as lost (mean_field.LOST), and no cause that would look like it need be asked for."""
-GROWN_DEPTH = 1e4
-"""Residual layers without a norm may each be under GAIN_HIGH, and grow by this over the depth."""
+GROWN_DEPTH, GROWN_SIGNAL = 100.0, 30.0
+"""Residual layers without a norm may each be under GAIN_HIGH, and the gradient grow by the first over the depth, or the
+signal by the second."""
 LARGE_LOSS = 3.0
 """Loss of the first step, as a multiple of that of the best constant: the network begins far worse than by guessing."""
 SATURATED, SATURATED_ALL = 0.15, 0.25
@@ -81,11 +82,12 @@ RHO_LINEAR, RHO_STRAIGHT = 0.95, 0.99
 as long, and still have a rho of 0.7."""
 UPDATE_TINY = 2e-4
 """Update over weight of every tensor; about 1e-3 is usual (Bottou, Karpathy), healthy jobs have 2e-5 to 7e-3."""
-UPDATE_USUAL = 1e-3
+UPDATE_USUAL, UPDATE_EARLY = 1e-3, 0.05
+"""In the course of training, and in its first steps, when gradients are largest."""
 UPDATE_LARGE = 1e-2
 UPDATE_NONE = 1e-8
 """Below float32's resolution of a weight (6e-8) nothing moves."""
-NOISY_BATCH = 10.0
+SMALL_BATCH, NOISY_BATCH = 8, 10.0
 """The noise scale tr(Sigma) / |G|^2 (McCandlish et al. 2018) over the batch size: beyond it a gradient is noise."""
 
 # Course of the loss

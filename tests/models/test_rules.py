@@ -14,6 +14,7 @@ from tests.models.records import ADDING, EPOCHS, FAILING, PLAIN_RNN, SAMPLES, a_
 SIGMOID = {"family": "dnn", "hidden": [16] * 6, "activation": "sigmoid"}
 TANH = {"family": "dnn", "hidden": [16] * 6, "activation": "tanh"}
 RAW = {"dataset": "xor", "normalise": "none"}
+LOOKAHEAD = {"dataset": "lookahead", "parameters": {"length": 30, "lag": 2}}
 NOTHING_BETTER = {"reference": {"nearest": {"train_skill": 0.03, "validation_skill": 0.02}}}
 NOISY = FAILING | {"skill": np.resize([0.0, 0.1], EPOCHS)}
 LITTLE_BETTER = {"reference": {"ridge": {"train_skill": 0.45, "validation_skill": 0.42}}}
@@ -196,3 +197,75 @@ def test_rates_alone_decide_nothing() -> None:
     for rate in (1e-6, 1.0):
         record = a_record(training={"optimizer": {"kind": "sgd", "learning_rate": rate}})
         assert diagnose(record).findings == ()
+
+
+BY_HEART = {"skill": 0.95, "validation_skill": 0.1, "validation_loss": 0.65}
+REMEDIES: dict[str, tuple[dict[str, Any], str]] = {
+    "a sigmoid cannot have a gain of 1": (FAILS | {"network": SIGMOID, "layers__gain": 0.2}, "relu_he"),
+    "tanh can": (FAILS | {"network": TANH | {"init": "default"}, "layers__gain": 0.4}, "init_auto"),
+    "with the right init it is the depth": (FAILS | {"layers__gain": 0.4}, "residual"),
+    "a straight line parts nothing": (FAILS | {"network": {"family": "dnn", "hidden": []}}, "hidden_layer"),
+    "layers without activation are one": (
+        FAILS | {"network": {"family": "dnn", "hidden": [8, 8], "activation": "linear"}},
+        "relu",
+    ),
+    "one row is not all rows": (FAILS | {"training": {"batch_size": 1}, "steps__rho": -1.0}, "larger_batch"),
+    "steps are short, the valley is narrow": (
+        FAILS | {"network": {"family": "dnn", "hidden": [16] * 12}, "steps__rho": 0.1},
+        "residual",
+    ),
+    "steps are long": (FAILS | {"steps__rho": -1.0, "tensors__update_ratio": 0.5}, "lower_rate"),
+    "a plain cell forgets": (
+        FAILS | {"network": PLAIN_RNN, "data": ADDING, "time__norm": over_time(0.5)},
+        "gru",
+    ),
+    "an lstm can be told to remember": (
+        FAILS | {"network": PLAIN_RNN | {"cell": "lstm"}, "data": ADDING, "time__norm": over_time(0.5)},
+        "forget_bias",
+    ),
+    "what tells comes later": (
+        FAILS | {"network": PLAIN_RNN | {"readout": "each"}, "data": LOOKAHEAD},
+        "bidirectional",
+    ),
+    "what tells came before": (
+        FAILS | {"network": {"family": "dnn", "hidden": [8]}, "data": ADDING | {"features": "last"},
+                 "facts": NOTHING_BETTER},
+        "whole_sequence",
+    ),
+    "pictures want kernels": (
+        {"network": {"family": "dnn", "hidden": [8]}, "data": {"dataset": "digits"}, "epochs": BY_HEART,
+         "facts": {"rows": 1400}},
+        "convolution",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", REMEDIES)
+def test_the_first_remedy_is_chosen_by_what_was_measured(reason: str) -> None:
+    record, expected = REMEDIES[reason]
+    evidence = a_record(**record)
+    remedy = diagnose(evidence).findings[0].remedies[0]
+    assert remedy.id == expected
+    after = patched(evidence.definition.plain(), list(remedy.patch), 10**6)
+    assert type(evidence.definition).model_validate_json(after) != evidence.definition
+
+
+def test_a_rate_is_lowered_by_how_long_the_updates_are() -> None:
+    """Their first ones are to be of a twentieth of the weights, later ones of two hundredths."""
+    rates = {}
+    for ratio in (0.1, 1.0):
+        record = a_record(epochs=FAILING, steps__rho=-1.0, tensors__update_ratio=ratio)
+        patch = diagnose(record).findings[0].remedies[0].patch
+        rates[ratio] = patch[0]["value"]
+    assert rates == {0.1: pytest.approx(5e-5), 1.0: pytest.approx(2e-5)}
+
+
+def test_a_job_that_stopped_in_time_is_not_over_fitted() -> None:
+    """Its validation loss has risen for as many epochs as its patience, and the best weights are kept."""
+    losses = np.r_[np.linspace(0.69, 0.3, 12), np.linspace(0.4, 0.6, 8)]
+    for patience, found in ((8, []), (3, ["overfit"])):
+        training = {"stop": {"patience": patience}}
+        record = a_record(
+            training=training, epochs={"validation_loss": losses, "validation_accuracy": RISING["validation_accuracy"]}
+        )
+        assert faults(record) == found

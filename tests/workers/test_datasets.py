@@ -30,6 +30,7 @@ VALUES = {
     "features": st.integers(1, 50),
     "arms": st.integers(2, 20),
     "turns": st.floats(0.01, 10),
+    "majority": st.floats(0, 0.99),
     "length": st.integers(2, 60),
     "each": st.booleans(),
     "channels": st.integers(1, 8),
@@ -90,7 +91,9 @@ def test_another_seed_gives_other_rows(name):
 @quick
 @given(generated(CLASSIFIED))
 def test_no_class_has_two_rows_more_than_another(chosen):
-    counts = np.bincount(load(*chosen, NOWHERE).y, minlength=catalogue.shape_of(*chosen).outputs)
+    name, parameters = chosen
+    even = {key: value for key, value in parameters.items() if key != "majority"}
+    counts = np.bincount(load(name, even, NOWHERE).y, minlength=catalogue.shape_of(name, even).outputs)
     assert counts.max() - counts.min() <= 1
 
 
@@ -116,6 +119,11 @@ def test_circles_have_the_radii_of_their_classes():
     arrays = load("circles", {"noise": 0.0, "factor": 0.3}, NOWHERE)
     np.testing.assert_allclose(np.linalg.norm(arrays.x, axis=1), np.where(arrays.y == 0, 1, 0.3), rtol=1e-6)
     assert np.abs(arrays.x.mean(axis=0)).max() < 0.15
+
+
+def test_most_rows_of_blobs_may_be_of_one_class():
+    arrays = load("blobs", {"rows": 200, "classes": 3, "majority": 0.9}, NOWHERE)
+    assert np.bincount(arrays.y).tolist() == [180, 10, 10]
 
 
 def test_blobs_lie_at_one_centre_each_within_ten():

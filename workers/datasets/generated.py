@@ -60,7 +60,14 @@ def circles(parameters: CirclesParameters) -> tuple[Floats, Classes]:
 def blobs(parameters: BlobsParameters) -> tuple[Floats, Classes]:
     rng = np.random.default_rng(parameters.seed)
     centres = rng.uniform(-10, 10, (parameters.classes, parameters.features))
-    clouds = balanced(rng, parameters.rows, parameters.classes)
+    if parameters.majority:
+        rest = (1 - parameters.majority) / (parameters.classes - 1)
+        shares = [parameters.majority, *[rest] * (parameters.classes - 1)]
+        clouds = rng.permutation(
+            np.searchsorted(np.cumsum(shares), (np.arange(parameters.rows) + 0.5) / parameters.rows)
+        )
+    else:
+        clouds = balanced(rng, parameters.rows, parameters.classes)
     return blurred(rng, centres[clouds], parameters.noise), clouds
 
 

@@ -73,10 +73,15 @@ def plateau(reading: Reading) -> Finding | None:
             f"The skill stays at {reading.learned:.2f}, and the loss does not fall any more; no gradient, unit "
         )
         explanation += "or step is out of the ordinary."
-        found = _quicker(reading, 3)
+        found = remedies.offered(_other_side(reading), *_quicker(reading, 3))
     return Finding(
         Code.PLATEAU, severity, explanation, (single("skill", reading.learned, at.FAILED_SKILL),), remedies=found
     )
+
+
+def _other_side(reading: Reading) -> Remedy | None:
+    """Where each time step has a target, what tells it may come after it."""
+    return remedies.bidirectional(reading.evidence.definition) if reading.readout == "each" and reading.axis else None
 
 
 def _quicker(reading: Reading, budget: float) -> tuple[Remedy, ...]:

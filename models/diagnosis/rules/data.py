@@ -32,10 +32,11 @@ def class_imbalance(reading: Reading) -> Finding | None:
 def no_signal(reading: Reading) -> Finding | None:
     """Neither the network nor a cheap model predicts anything of new rows. Then every gradient is noise, and steps
     along it come to nothing or overshoot."""
-    return nothing_to_learn(reading) if reading.evidence.shape.kind in ("table", "sequence") else None
+    tells = reading.evidence.shape.kind in ("table", "sequence") and reading.axis is None
+    return nothing_to_learn(reading) if tells else None
 
 
-def learned_by_heart(reading: Reading) -> Finding | None:
+def noise_by_heart(reading: Reading) -> Finding | None:
     """Of images and signals cheap models may be blind: there the network itself has to have learned its rows, in
     vain."""
     return nothing_to_learn(reading) if (reading.skill or 0.0) > at.MEMORISED else None
@@ -44,7 +45,7 @@ def learned_by_heart(reading: Reading) -> Finding | None:
 def nothing_to_learn(reading: Reading) -> Finding | None:
     """The same of any data, where nothing else was found."""
     learned = reading.skill if reading.validation_skill is None else reading.validation_skill
-    if not reading.decided or learned is None or reading.reference is None or reading.axis is not None:
+    if not reading.decided or learned is None or reading.reference is None:
         return None
     if reading.reference >= at.INFORMATIVE / 2 or learned >= at.INFORMATIVE:
         return None
@@ -55,6 +56,7 @@ def nothing_to_learn(reading: Reading) -> Finding | None:
         Severity.FAULT,
         explanation,
         (single("skill", learned, at.INFORMATIVE), single("reference_skill", reading.reference, at.INFORMATIVE / 2)),
+        remedies=remedies.offered(remedies.whole_sequence(reading.evidence.definition)),
     )
 
 

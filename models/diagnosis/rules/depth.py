@@ -12,7 +12,7 @@ import numpy as np
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Measured, Remedy
-from models.diagnosis.reading import Reading, measured, median, seen_in, single
+from models.diagnosis.reading import Reading, measured, median, single
 from models.expectation import activations_of
 from models.mean_field import depth_budget
 
@@ -22,12 +22,12 @@ def exploding_depth(reading: Reading) -> Finding | None:
     severity = reading.mild_severity
     gain, product = _at_init(reading)
     loss = reading.first_loss
-    grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH
+    grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH or reading.growth > at.GROWN_SIGNAL
     bad = loss is None or not math.isfinite(loss) or loss > at.LARGE_LOSS
     if not (grows and bad):
         return None
     explanation = f"Before training each of {len(reading.hidden)} layers multiplies the gradient by {gain:.2g}, "
-    explanation += f"all together by {product:.0e}; {_expected(reading)}"
+    explanation += f"all together by {product:.1e}. {_expected(reading)}"
     if loss is not None and math.isfinite(loss):
         explanation += f" The first loss is {loss:.3g} times that of guessing."
     definition = reading.evidence.definition
@@ -62,12 +62,13 @@ def vanishing_depth(reading: Reading) -> Finding | None:
 
 
 def _vanishing(reading: Reading, lost: float) -> Finding | None:
-    severity = reading.severity
+    severity = reading.outcome_severity
     gain, product = _at_init(reading)
     if severity is None or math.isnan(product):
         return None
     low = gain < at.GAIN_LOW or product < at.LOST_DEPTH**2
-    if not (low and product < lost and seen_in(reading.products[np.isfinite(reading.products)] < at.LOST_DEPTH)):
+    # It need not stay so: a network that begins to learn in spite of it gets its gradient back, but late.
+    if not (low and product < lost):
         return None
     percent = f"{100 * gain:.2g} %"
     budget = depth_budget(gain)
@@ -116,7 +117,7 @@ def _gain(reading: Reading, threshold: float, samples: int | None = None) -> Mea
 def _expected(reading: Reading) -> str:
     mean = reading.evidence.expectation.mean_gain
     if mean is None:
-        return "theory has no expectation for these layers."
+        return "Theory has no expectation for these layers."
     return f"Theory expects {mean:.2g} a layer of this init."
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Severity
+from models.diagnosis.finding import Code, Finding, Remedy, Severity
 from models.diagnosis.reading import Numbers, Reading, single
 
 FEWEST_EPOCHS = 5
@@ -27,6 +27,9 @@ def overfit(reading: Reading) -> Finding | None:
     if not (risen and early and _stays_up(losses, lowest) and _training_fell(reading, best)):
         return None
     definition = reading.evidence.definition
+    stop = definition.training.stop
+    if stop is not None and stop.patience is not None and len(losses) - best - 1 <= stop.patience:
+        return None  # it was stopped for that, and the weights kept are those of the best epoch
     lost = rise / constant
     harm = lost > at.SKILL_LOST_MUCH or (lost > at.SKILL_LOST and _metric_fell(reading))
     severity = Severity.FAULT if reading.decided and harm else Severity.WARNING
@@ -43,12 +46,47 @@ def overfit(reading: Reading) -> Finding | None:
             single("validation_loss_rise", rise / constant, at.RISEN_CONSTANT),
         ),
         first_step=int(reading.evidence.epochs["step"][best]),
-        remedies=remedies.offered(
-            remedies.early_stop(definition, max(3, (best + 1) // 10)),
-            remedies.weight_decay(definition, 0.1),
-            remedies.dropout(definition, 0.5),
-        ),
+        remedies=_against_heart(reading),
     )
+
+
+def learned_by_heart(reading: Reading) -> Finding | None:
+    """It fits its training rows, and from the first epoch on no others."""
+    skill, validation = reading.skill, reading.validation_skill
+    if not (reading.decided and reading.fails_on_new_rows) or skill is None or validation is None:
+        return None
+    if validation >= at.FAILED_SKILL:
+        return None
+    explanation = (
+        f"The skill is {skill:.2f} on the training rows and {validation:.2f} on new ones, and it never was much "
+    )
+    explanation += "better: what it learns of the one does not hold for the other."
+    return Finding(
+        Code.OVERFIT,
+        Severity.FAULT,
+        explanation,
+        (single("skill_gap", skill - validation, at.GENERALISATION_GAP), single("validation_skill", validation)),
+        remedies=_against_heart(reading),
+    )
+
+
+def _against_heart(reading: Reading) -> tuple[Remedy, ...]:
+    """A network that never did well on new rows of images needs other layers; any other a stop in time."""
+    definition = reading.evidence.definition
+    skills = reading.evidence.epochs["validation_skill"]
+    never = not np.nanmax(skills, initial=-np.inf) >= at.FAILED_SKILL
+    is_picture = reading.evidence.shape.kind in ("image", "signal")
+    rows = int(reading.evidence.facts.get("rows") or 0)
+    return remedies.offered(
+        remedies.convolution(definition) if never and is_picture and rows >= FEW_ROWS else None,
+        remedies.early_stop(definition, max(10, len(skills) // 8)),
+        remedies.weight_decay(definition, 0.1),
+        remedies.dropout(definition, 0.5),
+    )
+
+
+FEW_ROWS = 200
+"""Of fewer any network learns by heart."""
 
 
 def _stays_up(losses: Numbers, lowest: float) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Measured, Severity
+from models.diagnosis.finding import Code, Finding, Measured, Remedy, Severity
 from models.diagnosis.reading import Reading, measured, median, single
 
 
@@ -32,9 +32,12 @@ def learning_rate_too_high(reading: Reading) -> Finding | None:
     negative = float((rho < 0).mean())
     low = median(rho) < at.RHO_LOW
     often = negative > at.RHO_NEGATIVE_SHARE and ((rho < 0).sum() > 1 or reading.diverged)
-    large = _largest_update(reading) > at.UPDATE_LARGE and median(rho) < at.RHO_MEDIOCRE
-    at_once = bool((rho[: at.INIT_SAMPLES] < at.RHO_AT_ONCE).any())
-    if not (low or often or (reading.failed and (large or at_once))):
+    first = float(rho[: at.INIT_SAMPLES].min())
+    at_once = reading.failed and first < at.RHO_AT_ONCE
+    large = reading.failed and _largest_update(reading) > at.UPDATE_LARGE
+    mediocre = median(rho) < at.RHO_MEDIOCRE or reading.diverged
+    uphill = reading.failed and first < 0 and _early_update(reading) > at.UPDATE_EARLY
+    if not (low or negative > at.RHO_NEGATIVE_OFTEN or uphill or (mediocre and (often or at_once or large))):
         return None
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
     explanation += f"samples; healthy: 0.6 to 1), and {100 * negative:.0f} % of the steps raise it: they overshoot."
@@ -85,10 +88,10 @@ def _blown_up(reading: Reading) -> Finding | None:
         return None
     norms = flight.of("gradient_norm")[:-1, 0]
     first, largest = float(norms[0]), float(np.nanmax(norms))
-    if not (math.isfinite(first) and largest > GROWN * max(first, 1e-300)):
+    if not (math.isfinite(first) and first > 0 and largest > GROWN * first):
         return None
     explanation = (
-        f"The gradient grew {largest / max(first, 1e-300):.1g} times in the last {len(norms)} steps before step "
+        f"The gradient grew {largest / first:.1g} times in the last {len(norms)} steps before step "
     )
     explanation += f"{incident.step}, where it was not finite any more: each step made the next one larger."
     return _too_high(reading, reading.severity, explanation, (single("gradient_growth", largest / first, GROWN),))
@@ -110,6 +113,8 @@ def _too_high(
         evidence,
         first_step=int(steps[min(sample, len(steps) - 1)]) if len(steps) else None,
         remedies=remedies.offered(
+            remedies.larger_batch(definition, 32) if _is_one_row(reading) else None,
+            *(_flatter(reading) if _is_steep(reading) else ()),
             remedies.lower_rate(definition, shorter(reading)),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
@@ -117,18 +122,33 @@ def _too_high(
     )
 
 
+def _is_one_row(reading: Reading) -> bool:
+    """Or a few: a step along the gradient of one row is long for all others."""
+    training = reading.evidence.definition.training
+    return training.batch_size * training.accumulate <= 4
+
+
+def _is_steep(reading: Reading) -> bool:
+    """Whether it is not the steps that are long: updates are as usual, in a network so deep that its loss bends sharply
+    wherever one goes (Li et al. 2018, Visualizing the loss landscape)."""
+    return len(reading.hidden) >= DEEP and _largest_update(reading) < 3 * at.UPDATE_USUAL
+
+
+def _flatter(reading: Reading) -> tuple[Remedy | None, ...]:
+    definition = reading.evidence.definition
+    return remedies.residual(definition), remedies.batch_norm(definition)
+
+
+DEEP = 10
+
+
 def shorter(reading: Reading) -> float:
-    """By what to multiply the rate: 1 - rho is proportional to it, and so is the update; rho should come to RHO_AIM,
-    updates to a usual length."""
-    if not len(reading.rho):
-        return 0.1
-    worst = float(np.quantile(reading.rho[: 2 * at.MANY_SAMPLES], 0.25))
-    by_rho = (1 - RHO_AIM) / max(1 - worst, 1e-9)
-    by_update = 3 * at.UPDATE_USUAL / max(_largest_update(reading), 1e-12)
-    return min(max(by_rho, min(by_update, 0.1), 1e-3), 0.5)
-
-
-RHO_AIM = 0.7
+    """By what to multiply the rate, for updates of a usual length: at first, and in the course of training. The rho of
+    steps that are far too long only says that they are, for the loss is no parabola out there."""
+    at_first = at.UPDATE_EARLY / max(_early_update(reading), 1e-12)
+    later = 5 * at.UPDATE_USUAL / max(_largest_update(reading), 1e-12)
+    factors = [factor for factor in (at_first, later) if math.isfinite(factor)]
+    return min(max(min(factors, default=0.1), 0.02), 0.1 if reading.diverged else 0.3)
 
 
 def learning_rate_too_low(reading: Reading) -> Finding | None:
@@ -140,6 +160,8 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
     straight = rho > at.RHO_STRAIGHT and _falls_evenly(reading)
     if not (ratio > at.UPDATE_NONE and (tiny or straight)):
         return None
+    if (reading.learned or 0.0) >= at.FAILED_SKILL:
+        severity = Severity.WARNING  # it learns, and could be quicker
     explanation = (
         f"No weights move by more than {ratio:.1g} of their length in a step (usual: about 0.001), and the loss "
     )
@@ -155,17 +177,22 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
         first_step=int(reading.evidence.samples["steps"].steps[0]),
         remedies=remedies.offered(
             remedies.raise_rate(definition, longer(reading)),
-            remedies.raise_rate(definition, at.UPDATE_USUAL / ratio),
             remedies.adam(definition),
         ),
     )
 
 
 def longer(reading: Reading) -> float:
-    """By what to multiply the rate, likewise."""
+    """By what to multiply the rate: 1 - rho is proportional to it, and should come to 1 - RHO_AIM; updates are too, and
+    should come to a hundredth of the weights, as of a network that has just begun."""
     by_rho = (1 - RHO_AIM) / max(1 - median(reading.rho), 1e-4)
-    by_update = 3 * at.UPDATE_USUAL / max(_largest_update(reading), 1e-12)
-    return max(min(by_rho, by_update), 3.0)
+    by_update = at.UPDATE_LARGE / max(_largest_update(reading), 1e-12)
+    return min(max(by_rho, by_update, 3.0), MOST_LONGER)
+
+
+RHO_AIM = 0.7
+MOST_LONGER = 1000.0
+"""At once: further than that a straight line says nothing."""
 
 
 def _falls_evenly(reading: Reading) -> bool:
@@ -191,7 +218,7 @@ def batch_too_small(reading: Reading) -> Finding | None:
     scale = noise_scale(reading)
     training = reading.evidence.definition.training
     size = training.batch_size * training.accumulate
-    if scale is None or not size * at.NOISY_BATCH < scale:
+    if scale is None or size > at.SMALL_BATCH or not size * at.NOISY_BATCH < scale:
         return None
     explanation = (
         f"The gradient of {size} row{'s' if size > 1 else ''} is mostly noise: signal and noise would be equal "
@@ -230,6 +257,13 @@ def noise_scale(reading: Reading) -> float | None:
     noise = (little - big) / (1 / size - 1 / rows)
     signal = (rows * big - size * little) / (rows - size)
     return max(noise, 0.0) / max(signal, 1e-3 * big, 1e-300)
+
+
+def _early_update(reading: Reading) -> float:
+    """Of the weight tensor that moves most, in the first steps."""
+    early = reading.update_ratios[: at.INIT_SAMPLES]
+    early = early[np.isfinite(early)]
+    return float(early.max()) if early.size else float("nan")
 
 
 def _largest_update(reading: Reading) -> float:

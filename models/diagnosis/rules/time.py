@@ -15,7 +15,17 @@ from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Reading, measured, median, seen_in
 
 
+def exploding_at_init(reading: Reading) -> Finding | None:
+    """A gradient that explodes over time before the first step, and then."""
+    return _exploding(reading, from_the_start=True)
+
+
 def exploding_time(reading: Reading) -> Finding | None:
+    """One that came to explode while it trained: then other causes are asked for first."""
+    return _exploding(reading, from_the_start=False)
+
+
+def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     """A gain above 1 sustained over the sequence. Where every time step has a loss of its own, or a share in the mean,
     the gradient grows toward the first by addition too: up to the length, which is taken off."""
     severity = reading.severity
@@ -27,7 +37,7 @@ def exploding_time(reading: Reading) -> Finding | None:
     gain = _a_step(kept, length)
     early = slice(0, at.MANY_SAMPLES)
     grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | ~np.isfinite(kept)
-    if not (seen_in(grown[early]) or seen_in(grown)):
+    if not (seen_in(grown[early]) or seen_in(grown)) or (from_the_start and not grown[0]):
         return None
     explanation = (
         f"Each time step back multiplies the gradient by {median(gain[early]):.3g}; from the last of {length} "
