@@ -79,7 +79,7 @@ def _against_heart(reading: Reading) -> tuple[Remedy, ...]:
     rows = int(reading.evidence.facts.get("rows") or 0)
     return remedies.offered(
         remedies.convolution(definition) if never and is_picture and rows >= FEW_ROWS else None,
-        remedies.early_stop(definition, max(10, len(skills) // 8)),
+        remedies.early_stop(definition, max(10, len(skills) // 4)),
         remedies.weight_decay(definition, 0.1),
         remedies.dropout(definition, 0.5),
     )
