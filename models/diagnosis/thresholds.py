@@ -84,7 +84,8 @@ UPDATE_TINY = 2e-4
 """Update over weight of every tensor; about 1e-3 is usual (Bottou, Karpathy), healthy jobs have 2e-5 to 7e-3."""
 UPDATE_USUAL, UPDATE_EARLY = 1e-3, 0.05
 """In the course of training, and in its first steps, when gradients are largest."""
-UPDATE_LARGE = 1e-2
+UPDATE_LARGE, UPDATE_WILD = 1e-2, 0.25
+"""In the course of training; and in its first steps."""
 UPDATE_NONE = 1e-8
 """Below float32's resolution of a weight (6e-8) nothing moves."""
 SMALL_BATCH, NOISY_BATCH = 8, 10.0
