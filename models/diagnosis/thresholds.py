@@ -5,6 +5,8 @@
 FAILED_SKILL = 0.5
 """Of healthy jobs the skill lies above it, of sick ones nearly always far below: skill has no units, so one number does
 for every loss and every data set."""
+REACHED_SKILL = 0.8
+"""Of a job that did not mind a defect of its network that bounds what any network of its form can learn."""
 BELOW_REFERENCE = 0.15
 """A network that much behind the best of a few cheap models on the same data has failed whatever its skill is."""
 GENERALISATION_GAP = 0.28
