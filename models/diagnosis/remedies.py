@@ -106,7 +106,7 @@ def convolution(definition: JobDefinition) -> Remedy | None:
     if definition.network.family != "dnn":
         return None
     blocks = [{"filters": filters, "pool": "max"} for filters in (16, 32)]
-    network = {"family": "cnn", "blocks": blocks, "hidden": [32], "pooling": "flatten"}
+    network = {"family": "cnn", "blocks": blocks, "hidden": [32], "pooling": "average"}
     return remedy(definition, "convolution", "features that hold wherever they are", {"/network": network})
 
 

@@ -5,6 +5,8 @@
 FAILED_SKILL = 0.5
 """Of healthy jobs the skill lies above it, of sick ones nearly always far below: skill has no units, so one number does
 for every loss and every data set."""
+REACHED_SKILL = 0.8
+"""Of a job that did not mind a defect of its network that bounds what any network of its form can learn."""
 BELOW_REFERENCE = 0.15
 """A network that much behind the best of a few cheap models on the same data has failed whatever its skill is."""
 GENERALISATION_GAP = 0.28
@@ -84,7 +86,8 @@ UPDATE_TINY = 2e-4
 """Update over weight of every tensor; about 1e-3 is usual (Bottou, Karpathy), healthy jobs have 2e-5 to 7e-3."""
 UPDATE_USUAL, UPDATE_EARLY = 1e-3, 0.05
 """In the course of training, and in its first steps, when gradients are largest."""
-UPDATE_LARGE = 1e-2
+UPDATE_LARGE, UPDATE_WILD = 1e-2, 0.25
+"""In the course of training; and in its first steps."""
 UPDATE_NONE = 1e-8
 """Below float32's resolution of a weight (6e-8) nothing moves."""
 SMALL_BATCH, NOISY_BATCH = 8, 10.0

@@ -24,7 +24,7 @@ def constant_init(reading: Reading) -> Finding | None:
     explanation += "gradient and stay copies of one."
     return Finding(
         Code.CONSTANT_INIT,
-        _at_init(reading),
+        Severity.WARNING if (reading.learned or 0.0) >= at.REACHED_SKILL else Severity.FAULT,
         explanation,
         (single("equal_rows", float(width)),),
         layers=tuple(layer.index for layer in constant),

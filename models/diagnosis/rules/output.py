@@ -2,11 +2,9 @@
 
 from models.definitions.layers import Output
 from models.diagnosis import remedies
+from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Severity
 from models.diagnosis.reading import Reading, single
-
-REACHED = 0.8
-"""Skill of a job that did not mind."""
 
 
 def wrong_output(reading: Reading) -> Finding | None:
@@ -27,7 +25,7 @@ def wrong_output(reading: Reading) -> Finding | None:
         )
         explanation += "lie between 0 and 1, so no class can get most of the probability, and gradients are small."
     learned = reading.learned
-    if learned is not None and learned >= REACHED:
+    if learned is not None and learned >= at.REACHED_SKILL:
         severity = Severity.WARNING
     else:
         severity = Severity.FAULT if reading.decided else Severity.WARNING
@@ -37,7 +35,7 @@ def wrong_output(reading: Reading) -> Finding | None:
         Code.WRONG_OUTPUT,
         severity,
         explanation,
-        (single("skill", learned, REACHED),),
+        (single("skill", learned, at.REACHED_SKILL),),
         layers=(len(reading.evidence.architecture.layers) - 1,),
         first_step=0,
         remedies=remedies.offered(remedies.output_auto(definition)),

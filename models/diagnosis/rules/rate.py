@@ -36,7 +36,7 @@ def learning_rate_too_high(reading: Reading) -> Finding | None:
     at_once = reading.failed and first < at.RHO_AT_ONCE
     large = reading.failed and _largest_update(reading) > at.UPDATE_LARGE
     mediocre = median(rho) < at.RHO_MEDIOCRE or reading.diverged
-    uphill = reading.failed and first < 0 and _early_update(reading) > at.UPDATE_EARLY
+    uphill = reading.failed and first < 0 and _early_update(reading) > at.UPDATE_WILD
     if not (low or negative > at.RHO_NEGATIVE_OFTEN or uphill or (mediocre and (often or at_once or large))):
         return None
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
@@ -90,9 +90,7 @@ def _blown_up(reading: Reading) -> Finding | None:
     first, largest = float(norms[0]), float(np.nanmax(norms))
     if not (math.isfinite(first) and first > 0 and largest > GROWN * first):
         return None
-    explanation = (
-        f"The gradient grew {largest / first:.1g} times in the last {len(norms)} steps before step "
-    )
+    explanation = f"The gradient grew {largest / first:.1g} times in the last {len(norms)} steps before step "
     explanation += f"{incident.step}, where it was not finite any more: each step made the next one larger."
     return _too_high(reading, reading.severity, explanation, (single("gradient_growth", largest / first, GROWN),))
 
