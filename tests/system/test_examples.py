@@ -1,6 +1,7 @@
 """Every `examples/*.json` through the API reaches what the README promises of it, on real data."""
 
 import math
+import runpy
 
 import pytest
 
@@ -30,6 +31,21 @@ def test_an_example_learns(stack: Stack, name: str) -> None:
     assert job["status"] == "succeeded", job["error"]
     assert job["best"][metric] >= least
     assert job["verdict"] in ("healthy", "warning"), job["findings"]
+
+
+def test_the_demo_tells_of_a_network_that_learns_and_of_one_that_is_repaired(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = runpy.run_path(str(EXAMPLES / "demo.py"))["show"]
+    assert show(stack.client, stack.example("digits_cnn"))
+    said = capsys.readouterr().out
+    first, second, third = (said.split(f"\n{n}. ", 1)[-1].split(f"\n{n + 1}. ")[0] for n in (1, 2, 3))
+    assert "HEALTHY: skill 1.00" in first
+    assert "UNHEALTHY: skill 0.00" in second
+    assert "fault vanishing_depth" in second
+    assert "HEALTHY" in third
+    assert "vanishing_depth is gone" in third
+    assert "Cured." in third
 
 
 def test_a_job_is_shown_from_every_side(stack: Stack) -> None:
