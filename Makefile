@@ -20,7 +20,7 @@ $(PEERS): pyproject.toml benchmarks/peers.txt
 	@touch $@
 
 install: $(INSTALLED) ## A virtual environment with everything
-demo: $(INSTALLED) ## Train a CNN on digits through HTTP, and read the report
+demo: $(INSTALLED) ## Through HTTP: a network that learns, one that does not, why, and its repair
 	@$(BIN)/python examples/demo.py
 textbook: $(INSTALLED) ## Every claim of the textbook, its diagnoses and repairs, through the API; writes docs/textbook.md
 	@$(BIN)/python examples/textbook.py

@@ -1,4 +1,5 @@
-"""`make demo`: starts a service of its own, trains the CNN of digits_cnn.json through HTTP, and reads the report.
+"""`make demo`: starts a service of its own, trains a network that learns and one that does not through HTTP, reads why,
+and has the second repaired.
 
 Everything below `main` is what any client of Descent does: POST, poll, GET.
 """
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,14 @@ import httpx
 HERE = Path(__file__).parent
 DATA = HERE.parent / "var" / "demo"
 START_SECONDS = 60
-BAR = 30
+BAR, WIDTH = 30, 100
+NUMBERS = ("value", "expected", "threshold")
+DEEP = {
+    "name": "deep sigmoid",
+    "network": {"family": "dnn", "hidden": [32] * 12, "activation": "sigmoid"},
+    "data": {"dataset": "digits"},
+    "training": {"epochs": 20},
+}
 
 
 def main() -> None:
@@ -63,23 +72,29 @@ def await_ready(client: httpx.Client, service: subprocess.Popen[bytes]) -> None:
 
 
 def show(client: httpx.Client, definition: dict[str, Any]) -> bool:
-    job = post(client, definition)
-    job = follow(client, job)
+    """A job that learns, one that does not, and its repair."""
+    print("1. A network that learns (examples/digits_cnn.json)\n")
+    job = follow(client, post(client, "/v1/jobs", definition))
     if job["status"] != "succeeded":
-        print(f"\nThe job has {job['status']}: {json.dumps(job['error'])}")
+        print(f"The job has {job['status']}: {json.dumps(job['error'])}")
         return False
     print_epochs(client, job)
     print_gradients(client, job)
-    print_result(job)
+    print_diagnosis(client, job)
+    print("\n\n2. A network that does not: twelve sigmoid layers\n")
+    sick = follow(client, post(client, "/v1/jobs", DEEP))
+    print_diagnosis(client, sick)
+    print("\n\n3. Its first remedy, as a new job\n")
+    child = follow(client, post(client, sick["links"]["repairs"]))
+    print_diagnosis(client, child)
+    print_where_next(job)
     return True
 
 
-def post(client: httpx.Client, definition: dict[str, Any]) -> dict[str, Any]:
-    print(f"POST /v1/jobs  (examples/digits_cnn.json: {definition['name']})")
-    reply = client.post("/v1/jobs", json=definition)
-    reply.raise_for_status()
+def post(client: httpx.Client, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    reply = client.post(path, json=body or {}).raise_for_status()
     job: dict[str, Any] = reply.json()
-    print(f"{reply.status_code} {reply.reason_phrase}: {job['id']}\n")
+    print(f"POST {path}\n{reply.status_code} {reply.reason_phrase}: {job['id']}")
     return job
 
 
@@ -93,7 +108,8 @@ def follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
         reply.raise_for_status()
         job, etag = reply.json(), reply.headers["ETag"]
         draw(job)
-    print("\n")
+    if sys.stdout.isatty():
+        print()
     return job
 
 
@@ -104,13 +120,16 @@ def draw(job: dict[str, Any]) -> None:
     text = f"validation accuracy {accuracy:.3f}" if accuracy is not None else ""
     bar = f"[{'#' * filled}{'.' * (BAR - filled)}]"
     line = f"{job['status']:<9} {bar} epoch {progress['epoch']}/{progress['epochs']} {text}"
-    print(f"\r{line:<90}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+    if sys.stdout.isatty():
+        print(f"\r{line:<90}", end="", flush=True)
+    elif job["terminal"]:
+        print(line)
 
 
 def print_epochs(client: httpx.Client, job: dict[str, Any]) -> None:
     columns = client.get(f"/v1/jobs/{job['id']}/metrics").raise_for_status().json()
     names = ["epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy"]
-    print("".join(f"{name:>21}" for name in names))
+    print("\n" + "".join(f"{name:>21}" for name in names))
     last = len(columns["epoch"]) - 1
     for row in sorted({0, 1, 2, *range(4, last, 5), last}):
         values = [columns[name][row] for name in names]
@@ -125,16 +144,52 @@ def print_gradients(client: httpx.Client, job: dict[str, Any]) -> None:
         print(f"  {layer['name']:<30} {first[column]:>12.3e} -> {last[column]:>10.3e}")
 
 
-def print_result(job: dict[str, Any]) -> None:
-    best, timings = job["best"], job["timings"]
-    print(
-        f"\nValidation accuracy {best['validation_accuracy']:.3f} in epoch {best['epoch']} (skill {best['skill']:.2f})."
-    )
-    print(f"{timings['steps']} steps in {timings['training']:.1f} s of training on {job['device']}.")
-    print("\nWhere to look next")
-    print("  make serve        the service for yourself; its API is described at /docs")
-    print("  examples/*.json   more jobs to POST: DNN, CNN and RNN")
-    print(f"  GET {job['links']['gradients']}?statistic=update_ratio  and more statistics of each tensor and layer")
+def print_diagnosis(client: httpx.Client, job: dict[str, Any]) -> None:
+    """Whether it learned; why not, and what would help; or how far it is from each fault."""
+    found = client.get(job["links"]["diagnosis"]).raise_for_status().json()
+    timings = job["timings"]
+    took = f"{timings['steps']} steps in {timings['training']:.1f} s on {job['device']}"
+    print(f"\nGET {job['links']['diagnosis']}")
+    print(f"  {found['verdict'].upper()}: skill {number(found['skill'])} of 1, {took}.")
+    for finding in found["findings"]:
+        print_finding(finding)
+    if margins := sorted(found["margins"].items(), key=lambda margin: margin[1]):
+        away = ", ".join(f"{code} {times:.1f}" for code, times in margins)
+        print(textwrap.fill(f"Times away from a fault: {away}.", WIDTH, initial_indent="  ", subsequent_indent="  "))
+    if "repair" in found:
+        print_repair(found["repair"])
+
+
+def print_finding(finding: dict[str, Any]) -> None:
+    print(f"\n  {finding['severity']} {finding['code']}, first seen at step {finding['first_step']}")
+    print(textwrap.fill(finding["explanation"], WIDTH, initial_indent="    ", subsequent_indent="    "))
+    for measured in finding["evidence"]:
+        numbers = [f"{name} {measured[name]:<10.3g}" for name in NUMBERS if measured[name] is not None]
+        print(f"    {measured['statistic']:<20} {'  '.join(numbers)}".rstrip())
+    for remedy in finding["remedies"][:1]:
+        changes = ", ".join(f"{change['path']} = {json.dumps(change.get('value'))}" for change in remedy["patch"])
+        print(f"    remedy {remedy['id']}: {changes}")
+
+
+def print_repair(repair: dict[str, Any]) -> None:
+    """What became of what the remedy was for."""
+    metric = repair["metric"]
+    before, after = number(metric["before"]), number(metric["after"])
+    gone = ", ".join(f"{finding['code']} is {'gone' if finding['gone'] else 'there'}" for finding in repair["findings"])
+    print(f"\n  {repair['remedy']}: {gone}; {metric['name']} {before} -> {after}")
+    print(f"  {'Cured.' if repair['cured'] else 'Not cured.'}")
+
+
+def number(value: float | None) -> str:
+    return "unknown" if value is None else f"{round(value, 2) + 0.0:.2f}"
+
+
+def print_where_next(job: dict[str, Any]) -> None:
+    print("\n\nWhere to look next")
+    print("  make serve          the service for yourself; its API is described at /docs")
+    print("  examples/*.json     more jobs to POST: DNN, CNN and RNN")
+    print("  docs/diagnosis.md   every finding, and how it is decided")
+    print(f"  GET {job['links']['gradients']}?statistic=update_ratio  and more of each tensor and layer")
 
 
 if __name__ == "__main__":

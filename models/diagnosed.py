@@ -1,10 +1,11 @@
 """The diagnosis of a job as it stands: what its runner said last, or what the stored numbers say now."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.diagnosis.diagnose import diagnose
 from models.diagnosis.finding import RULES_VERSION, Diagnosis, Severity
@@ -13,6 +14,8 @@ from models.findings import findings_of
 from models.states import TERMINAL
 from models.stored_evidence import COLUMNS, evidence_of
 from models.tables import Job
+
+log = logging.getLogger(__name__)
 
 SHOWN = ("complete", "verdict", "skill", "rules_version", "findings", "margins")
 _diagnosed = select(*COLUMNS, Job.attempt, Job.version, Job.diagnosis, Job.repair, Job.metrics)
@@ -50,7 +53,10 @@ def diagnosed(connection: Connection, job_id: str, owner: str) -> Diagnosed:
     if has_ended and job.attempt:
         try:
             return Diagnosed(job, _plain(diagnose(evidence_of(connection, job))))
-        except ValidationError:  # of a definition that this version does not understand
+        except SQLAlchemyError:
+            raise
+        except Exception:  # a definition or numbers that this version does not understand, or a rule that fails
+            log.exception("%s could not be diagnosed from its stored numbers", job.id)
             if job.diagnosis:
                 return Diagnosed(job, _stored(connection, job))
     return Diagnosed(job, _plain(NOTHING) | {"complete": has_ended})

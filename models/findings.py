@@ -30,20 +30,21 @@ def take_back(connection: Connection, claim: Claim, resumed: Resumed) -> None:
 
 
 def record_findings(connection: Connection, claim: Claim, reports: Sequence[Report]) -> None:
-    """Writes facts, the first incident, and the last diagnosis with its findings in the place of those before. The
-    attempt holds the job's row."""
+    """Writes facts, what was told last of the first incident, and the last diagnosis with its findings in the place of
+    those before. The attempt holds the job's row."""
     told = [report for report in reports if isinstance(report, Facts | Incident | Diagnosed)]
     if not told:
         return
     columns = Job.facts, Job.incident, Job.verdict, Job.owner
     before = connection.execute(select(*columns).where(Job.id == claim.job_id)).one()
     values: dict[str, Any] = {}
+    first_step = before.incident and before.incident["step"]
     for report in told:
         match report:
             case Facts(values=facts):
                 values["facts"] = (values.get("facts") or before.facts or {}) | facts
-            case Incident() if before.incident is None:
-                values.setdefault("incident", asdict(report))
+            case Incident(step=step) if first_step in (None, step):
+                values["incident"], first_step = asdict(report), step
     diagnoses = [report.diagnosis for report in told if isinstance(report, Diagnosed)]
     if diagnoses:
         last = diagnoses[-1]

@@ -1,11 +1,13 @@
 """Repairs: new jobs, each its parent's definition with a remedy of a diagnosis applied. Asked for, or by themselves."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, case, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.admission import Admitted, admit
 from models.capacity import Capacity, capacity_of
@@ -20,6 +22,8 @@ from models.states import TERMINAL
 from models.submission import REPAIR, Submission, submit_one
 from models.tables import Job
 from models.workers import registered
+
+log = logging.getLogger(__name__)
 
 REPAIRED = "job.repair"
 MOST_ANCESTORS = 100
@@ -172,6 +176,11 @@ def _next(
             return told | {"skipped": "queue_full"}
         except InvalidDefinition as refused:
             told |= {"skipped": "not_applicable", "detail": str(refused)}
+        except SQLAlchemyError:
+            raise
+        except Exception:  # whatever is wrong with a remedy, its job ends as it did
+            log.exception("%s could not be repaired by %s", job.id, choice.remedy)
+            told |= {"skipped": "not_applicable", "detail": "The remedy could not be applied."}
     return told
 
 

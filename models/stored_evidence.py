@@ -3,6 +3,7 @@
 So a job can be diagnosed again by newer rules, or where its runner came to no end.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,14 +37,15 @@ def evidence_of(connection: Connection, job: Row[Any]) -> Evidence:
     gathering = Gathering(definition, planned_steps(definition))
     if job.facts is not None:
         gathering.see(Facts(job.facts))
-    if job.incident is not None:
-        gathering.see(Incident(**job.incident))
     rows = connection.execute(select(epochs).where(epochs.c.job_id == job.id).order_by(epochs.c.epoch)).all()
     run = _best_run(job, rows)
+    first, end = _steps_of(job, rows, run)
+    if job.incident is not None and first <= job.incident["step"] < end:
+        gathering.see(Incident(**job.incident))
     for row in rows:
         if row.run == run:
             gathering.see(EpochEnded(row.epoch, _step(job, row), _metrics(row), False, row.seconds, run=run))
-    for chunk in _chunks(connection, job, rows, run):
+    for chunk in _chunks(connection, job, first, end):
         gathering.see(Sampled(chunk.first_step, chunk.last_step, chunk.samples, chunk.data, chunk.series))
     return gathering.evidence(complete=job.status in TERMINAL)
 
@@ -56,10 +58,10 @@ def planned_steps(definition: JobDefinition) -> int:
 
 
 def _best_run(job: Row[Any], rows: Sequence[Row[Any]]) -> int:
-    """The one with the best epoch; without any, the last."""
+    """The one with the best epoch; without any, the first."""
     best: int = (job.best or {}).get("epoch", 0)
     runs: dict[int, int] = {row.epoch: row.run for row in rows}
-    return runs.get(best, max(runs.values(), default=0))
+    return runs.get(best, min(runs.values(), default=0))
 
 
 def _step(job: Row[Any], row: Row[Any]) -> int:
@@ -72,12 +74,18 @@ def _metrics(row: Row[Any]) -> dict[str, float | None]:
     return {name: float(row.nonfinite[name]) if name in row.nonfinite else getattr(row, name) for name in METRICS}
 
 
-def _chunks(connection: Connection, job: Row[Any], rows: Sequence[Row[Any]], run: int) -> Sequence[Row[Any]]:
-    """The statistics of a run, of which no chunk reaches into another."""
+def _steps_of(job: Row[Any], rows: Sequence[Row[Any]], run: int) -> tuple[int, float]:
+    """Where a run begins, and where the next one does."""
     before = [_step(job, row) for row in rows if row.run < run]
     within = [_step(job, row) for row in rows if row.run == run]
+    is_last = not within or not (any(row.run > run for row in rows) or len(job.runs or ()) > run + 1)
+    return max(before, default=0), math.inf if is_last else max(within)
+
+
+def _chunks(connection: Connection, job: Row[Any], first: int, end: float) -> Sequence[Row[Any]]:
+    """The statistics of a run, of which no chunk reaches into another."""
     query = select(Statistics.__table__).where(Statistics.job_id == job.id, Statistics.series.in_(SERIES))
-    query = query.where(Statistics.first_step >= max(before, default=0))
-    if within and (any(row.run > run for row in rows) or len(job.runs or ()) > run + 1):
-        query = query.where(Statistics.first_step < max(within))
+    query = query.where(Statistics.first_step >= first)
+    if math.isfinite(end):
+        query = query.where(Statistics.first_step < end)
     return connection.execute(query.order_by(Statistics.series, Statistics.first_step)).all()

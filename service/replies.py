@@ -390,6 +390,20 @@ class TimeGradientsReply(Reply):
     """Step, layer, time step, and `nan`, `+inf` or `-inf`, where `values` is null."""
 
 
+class FlightReply(Reply):
+    """The last steps before a fault, as columns."""
+
+    step: list[int]
+    loss: list[float | None]
+    """Of its batches."""
+    gradient_norm: list[float | None]
+    """Of the whole gradient, before clipping."""
+    applied: list[bool]
+    """Whether the update was: not where loss or gradient was not finite."""
+    nonfinite: dict[Literal["loss", "gradient_norm"], list[tuple[int, str]]]
+    """By column the steps where it is null, with `nan`, `+inf` or `-inf`."""
+
+
 class DatasetReply(Reply):
     name: str
     builtin: bool

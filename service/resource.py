@@ -8,7 +8,7 @@ from models.outlook import remaining_seconds
 from models.states import TERMINAL, Status
 from service.times import rfc3339
 
-LINKS = {"self": "", "gradients_time": "/gradients/time"} | {
+LINKS = {"self": "", "gradients_time": "/gradients/time", "flight": "/gradients/flight"} | {
     name: f"/{name}"
     for name in (
         *("events", "metrics", "layers", "gradients", "diagnosis"),

@@ -106,6 +106,8 @@ class Evidence:
     complete: bool = False
     planned_steps: int | None = None
     """Of the run."""
+    is_cut_short: bool = False
+    """Whether the last epoch was not validated: a policy ended the job in it."""
 
     @cached_property
     def shape(self) -> DataShape:
@@ -128,28 +130,30 @@ class Gathering:
     planned_steps: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     incident: Incident | None = None
-    epochs: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[dict[str, float | None]] = field(default_factory=list)
     series: dict[str, Thinned] = field(default_factory=lambda: {name: Thinned(name) for name in SERIES})
 
     def see(self, report: Report) -> None:
         match report:
             case Facts(values=values):
                 self.facts = self.facts | values
-            case Incident():
-                self.incident = self.incident or report
+            case Incident(step=step) if self.incident is None or self.incident.step == step:
+                # The first one; told again, it knows more.
+                self.incident = report
             case EpochEnded(metrics=metrics, step=step):
-                numbers = {name: float("nan") if value is None else value for name, value in metrics.items()}
-                self.epochs.append({"step": step, **numbers})
+                self.epochs.append({"step": step, **metrics})
             case Sampled(series=series, data=data):
                 chunk = Chunk.decode(data)
                 self.series[series].add(chunk.steps.tolist(), chunk.values)
 
     def evidence(self, complete: bool) -> Evidence:
         names = ("step", *METRICS)
-        nan = float("nan")
-        epochs = {name: np.array([epoch.get(name, nan) for epoch in self.epochs], float) for name in names}
+        # None becomes NaN.
+        epochs = {name: np.array([epoch.get(name) for epoch in self.epochs], float) for name in names}
         samples = {name: gathered.samples() for name, gathered in self.series.items()}
-        return Evidence(self.definition, self.facts, epochs, samples, self.incident, complete, self.planned_steps)
+        is_cut_short = bool(self.epochs) and self.epochs[-1].get("validation_loss") is None
+        told = self.incident, complete, self.planned_steps, is_cut_short
+        return Evidence(self.definition, self.facts, epochs, samples, *told)
 
     def state(self) -> dict[str, Any]:
         series = {name: gathered.state() for name, gathered in self.series.items()}

@@ -46,7 +46,7 @@ class Reading:
         """Whether its numbers are no numbers any more."""
         epochs = self.evidence.epochs
         ends = [epochs[name][-1:] for name in ("train_loss", "validation_loss")]
-        has_validation = self.evidence.definition.data.validation is not None
+        has_validation = self.evidence.definition.data.validation is not None and not self.evidence.is_cut_short
         broken = [bool((~np.isfinite(end)).any()) for end in (ends if has_validation else ends[:1])]
         return self.evidence.incident is not None or any(broken)
 

@@ -16,13 +16,22 @@ from models.architecture import architecture_of
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
 from models.metrics import METRICS
-from models.series import LAYER_STATISTICS, STATISTICS, STEP_STATISTICS, Piece, Series, assemble, thin
+from models.series import (
+    FLIGHT_STATISTICS,
+    LAYER_STATISTICS,
+    STATISTICS,
+    STEP_STATISTICS,
+    Piece,
+    Series,
+    assemble,
+    thin,
+)
 from models.shapes import HIDDEN_KINDS
 from models.time_axis import time_axis
 from service.api.jobs import JobPath
 from service.context import context
 from service.openapi import Query, answers, blueprint
-from service.replies import GradientsReply, LayersReply, MetricsReply, TimeGradientsReply
+from service.replies import FlightReply, GradientsReply, LayersReply, MetricsReply, TimeGradientsReply
 
 api = blueprint("series", "What was measured while a job trained.")
 
@@ -132,6 +141,31 @@ def get_time_gradients(path: JobPath, query: StepsQuery) -> Response:
         "nonfinite": [[step, place // length, place % length, name] for step, place, name in flat["nonfinite"]],
     }
     return jsonify({"layers": layers, "time_steps": list(axis.time_steps), "steps": flat["steps"]} | shown)
+
+
+@api.get(
+    "/v1/jobs/<job_id>/gradients/flight",
+    summary="The last steps before a fault",
+    responses=answers(200, FlightReply, 404, 422),
+)
+def get_flight(path: JobPath, query: Query) -> Response:
+    """Every step, sampled or not, of the last 100 before a job's first NaN or infinity, or before the end of one that
+    is unhealthy. Empty otherwise. Of a job with restarts, those of each run that had a fault, one behind the other."""
+    with context().database.read() as connection:
+        queries.find_job(connection, path.job_id, g.owner)
+        flight = {
+            name: assemble(queries.pieces(connection, path.job_id, "flight", name, 0, None), [0])
+            for name in FLIGHT_STATISTICS
+        }
+    measured = {name: series.plain() for name, series in flight.items() if name != "nonfinite"}
+    columns = {name: [value for (value,) in found["values"]] for name, found in measured.items()}
+    nonfinite = {name: [[step, kind] for step, _, kind in found["nonfinite"]] for name, found in measured.items()}
+    return jsonify(
+        {"step": flight["nonfinite"].steps.tolist()}
+        | columns
+        | {"applied": (flight["nonfinite"].values[:, 0] == 0).tolist()}
+        | {"nonfinite": {name: places for name, places in nonfinite.items() if places}}
+    )
 
 
 def _assembled(pieces: list[Piece], places: list[int], query: StepsQuery) -> Series:

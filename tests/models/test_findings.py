@@ -126,6 +126,14 @@ def test_facts_are_added_up_and_the_first_incident_counts(database: Database) ->
     assert row.incident == vars(an_incident(5))
 
 
+def test_of_the_first_incident_what_is_told_last_counts(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    tell(database, mine, an_incident(5, action="continue"), an_incident(9))
+    tell(database, mine, an_incident(5, action="continue", count=3), an_incident(5, count=4))
+    assert row_of(database, job).incident == vars(an_incident(5, count=4))
+
+
 def test_the_steps_at_the_end_of_each_epoch_are_kept(database: Database) -> None:
     a_queued_job(database)
     tell(database, a_claim(database), *(EpochEnded(n, 7 * n, {"train_loss": 1.0}, True, 0.1) for n in (1, 2)))

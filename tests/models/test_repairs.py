@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from models import lifecycle
+from models import lifecycle, repairs
 from models.claims import Claim
 from models.database import Database
 from models.diagnosis.finding import Code, Finding, Remedy, Severity
@@ -234,6 +234,17 @@ def test_a_remedy_that_does_not_apply_or_changes_nothing_is_passed_over(database
     assert child_of(database, another) is None
     [event] = told(database, another)
     assert (event["remedy"], event["skipped"]) == ("nowhere", "not_applicable")
+
+
+def test_a_remedy_that_breaks_fails_no_job(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(repairs, "admit_repair", broken)
+    job = a_queued_job(database, repair={"max_jobs": 1})
+    end_next(database, 0.1, SICK)
+    assert (row_of(database, job).status, child_of(database, job)) == ("succeeded", None)
+    assert told(database, job)[0]["skipped"] == "not_applicable"
 
 
 def test_a_batch_that_is_written_again_queues_no_second_repair(database: Database) -> None:

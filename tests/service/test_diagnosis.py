@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 
 from models import diagnosed
 from models.diagnosis.evidence import Evidence
 from models.diagnosis.finding import Code, Diagnosis, Severity
+from models.lifecycle import error
 from models.recording import record
-from models.reports import Ended, EpochEnded, Report
+from models.reports import Ended, EpochEnded, Report, Sampled
+from models.series import Chunk
 from models.tables import Finding, Job
-from service.replies import DiagnosisReply
+from service.replies import DiagnosisReply, FlightReply
 from tests.models.test_findings import a_diagnosis, a_finding, an_incident
 from tests.service.conftest import Api
 from tests.service.test_moves import run
@@ -88,6 +91,9 @@ NUMBERS = EpochEnded(1, 3, {"skill": 0.9, "validation_loss": 0.1}, True, 0.1)
 OLD = {"complete": True, "verdict": "warning", "skill": 0.4, "rules_version": "0", "margins": {}, "judged": True}
 
 
+ERROR = error("nonfinite", "A number was not finite", "It was not.", "numeric", retryable=False)
+
+
 def by_skill(evidence: Evidence) -> Diagnosis:
     """A rule for tests: whatever was learned is healthy."""
     return Diagnosis((), float(evidence.epochs["skill"][-1]), evidence.complete)
@@ -131,6 +137,43 @@ def test_a_definition_that_is_not_understood_any_more_keeps_its_old_diagnosis(ap
         connection.execute(update(Job).where(Job.id == job).values(diagnosis=None, version=Job.version + 1))
     found = api.get(f"/{job}/diagnosis").json
     assert (found["complete"], found["verdict"], found["findings"]) == (True, "unknown", [])
+
+
+def test_rules_that_fail_leave_what_was_said_before_or_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(evidence: Evidence) -> Diagnosis:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(diagnosed, "diagnose", broken)
+    job = tell(api, NUMBERS, ended())
+    reply = api.get(f"/{job}/diagnosis")
+    assert (reply.status_code, reply.json["verdict"], reply.json["complete"]) == (200, "unknown", True)
+    assert api.ask(job, "repairs").json["code"] == "no_remedy"
+    other = tell(api, NUMBERS, a_diagnosis(FAULT), ended())
+    with api.database.write() as connection:
+        connection.execute(update(Job).where(Job.id == other).values(diagnosis=OLD))
+    found = api.get(f"/{other}/diagnosis").json
+    assert (found["rules_version"], found["verdict"], len(found["findings"])) == ("0", "warning", 1)
+    assert "could not be diagnosed" in caplog.text
+
+
+def test_the_last_steps_before_a_fault_are_read_as_columns(api: Api) -> None:
+    assert api.get(f"/{tell(api, ended())}/gradients/flight").json == {
+        "step": [], "loss": [], "gradient_norm": [], "applied": [], "nonfinite": {},
+    }  # fmt: skip
+    values = np.array([[0.5, 2.0, 0.0], [np.inf, np.nan, 1.0]], np.float32)[:, :, None]
+    chunk = Chunk(np.array([7, 8]), values).encode()
+    reply = api.get(f"/{tell(api, Sampled(7, 8, 2, chunk, 'flight'), ended('failed', error=ERROR))}/gradients/flight")
+    FlightReply.model_validate(reply.json)
+    assert reply.json == {
+        "step": [7, 8],
+        "loss": [0.5, None],
+        "gradient_norm": [2.0, None],
+        "applied": [True, False],
+        "nonfinite": {"loss": [[8, "+inf"]], "gradient_norm": [[8, "nan"]]},
+    }
+    assert api.get(f"/job_{'0' * 26}/gradients/flight").status_code == 404
 
 
 def test_a_job_that_never_ran_is_not_judged(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Every `examples/*.json` through the API reaches what the README promises of it, on real data."""
 
 import math
+import runpy
 
 import pytest
 
@@ -29,6 +30,22 @@ def test_an_example_learns(stack: Stack, name: str) -> None:
     job = stack.train(stack.example(name))
     assert job["status"] == "succeeded", job["error"]
     assert job["best"][metric] >= least
+    assert job["verdict"] in ("healthy", "warning"), job["findings"]
+
+
+def test_the_demo_tells_of_a_network_that_learns_and_of_one_that_is_repaired(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = runpy.run_path(str(EXAMPLES / "demo.py"))["show"]
+    assert show(stack.client, stack.example("digits_cnn"))
+    said = capsys.readouterr().out
+    first, second, third = (said.split(f"\n{n}. ", 1)[-1].split(f"\n{n + 1}. ")[0] for n in (1, 2, 3))
+    assert "HEALTHY: skill 1.00" in first
+    assert "UNHEALTHY: skill 0.00" in second
+    assert "fault vanishing_depth" in second
+    assert "HEALTHY" in third
+    assert "vanishing_depth is gone" in third
+    assert "Cured." in third
 
 
 def test_a_job_is_shown_from_every_side(stack: Stack) -> None:
@@ -45,8 +62,8 @@ def test_a_job_is_shown_from_every_side(stack: Stack) -> None:
     assert {column["layer"] for column in gradients["layers"]} == {0, 1, 3, 4}
     assert all(math.isfinite(value) and value > 0 for row in gradients["values"] for value in row)
     events = [event["type"] for event in stack.client.get(f"{base}/events").json()["items"]]
-    # Whether it writes checkpoints depends on how long it takes.
-    told = [event for event in events if event != "job.checkpoint"]
+    # Whether it writes checkpoints, and what is found on the way, depends on how long it takes.
+    told = [event for event in events if event not in ("job.checkpoint", "job.finding")]
     assert told == ["job.queued", "job.started", *["job.epoch"] * 20, "job.succeeded"]
     assert [passage["status"] for passage in job["history"]] == ["queued", "running", "succeeded"]
     assert job["created_at"] <= job["started_at"] <= job["first_step_at"] <= job["finished_at"]
@@ -96,6 +113,7 @@ def test_a_job_that_diverges_shows_null_and_names_the_place(stack: Stack) -> Non
     job = stack.train(diverging)
     assert job["metrics"]["train_loss"] is None
     assert job["metrics"]["nonfinite"]["train_loss"] in ("nan", "+inf")
+    assert (job["status"], job["error"]["code"]) == ("failed", "nonfinite")
     gradients = stack.client.get(f"/v1/jobs/{job['id']}/gradients").json()
     step, column, name = gradients["nonfinite"][0]
     assert name in ("nan", "+inf")

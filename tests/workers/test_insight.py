@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from models.definitions.job import JobDefinition
+from models.diagnosis.diagnose import diagnose
 from models.diagnosis.evidence import Evidence, Gathering
 from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
-from models.reports import Diagnosed, Ended, EpochEnded, Facts, Report, Sampled
+from models.reports import Diagnosed, Ended, EpochEnded, Facts, Incident, Report, Sampled
 from tests.workers.test_checkpoints import at, one_thread
 from workers.training import insight as module
 from workers.training.checkpoints import Checkpoints
@@ -78,8 +79,10 @@ def test_it_looks_after_the_third_sample_at_ends_of_epochs_and_at_the_end(folder
     reports = trained(a_job(), folder, rules)
     steps = [evidence.samples["tensors"].steps.tolist() for evidence in rules.shown]
     assert steps[:3] == [[0, 1, 2], [0, 1, 2], [*range(6)]]
-    assert [len(evidence.epochs["step"]) for evidence in rules.shown] == [0, 1, 2, 3, 4, 4]
-    assert [evidence.complete for evidence in rules.shown] == [False] * 5 + [True]
+    # At the end twice: once more when it is known what cheap models make of the same data.
+    assert [len(evidence.epochs["step"]) for evidence in rules.shown] == [0, 1, 2, 3, 4, 4, 4]
+    assert [evidence.complete for evidence in rules.shown] == [False] * 5 + [True] * 2
+    assert ["reference" in evidence.facts for evidence in rules.shown] == [False] * 6 + [True]
     assert {evidence.planned_steps for evidence in rules.shown} == {12}
     # Nothing was found, so what was said first and what is said last is all that is told.
     assert [report.diagnosis.complete for report in of(Diagnosed, reports)] == [False, True]
@@ -259,14 +262,56 @@ def test_rules_that_fail_do_not_stop_the_training(folder: Path, caplog: pytest.L
     assert "could not be diagnosed" in caplog.text
 
 
-@pytest.mark.parametrize(("skill", "asks"), [(0.1, 1), (float("nan"), 1), (0.9, 0)])
-def test_where_a_job_has_failed_the_reference_is_asked_for_first(skill: float, asks: int) -> None:
+def test_cheap_models_that_fail_do_not_fail_a_job_that_has_done_its_work(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("workers.training.job.reference_skills", broken)
+    reports = trained(a_job(), folder, Rules())
+    assert of(Ended, reports)[0].outcome == "succeeded"
+    assert of(Diagnosed, reports)[-1].diagnosis.complete
+    assert "could not be compared with cheap models" in caplog.text
+
+
+def test_what_a_finding_rests_on_is_reported_before_it(folder: Path) -> None:
+    """A runner that is killed then leaves behind all that was said of the job."""
+    reports = trained(a_job(), folder, Rules(lambda evidence: a_finding(Code.SATURATED)))
+    first = next(place for place, report in enumerate(reports) if isinstance(report, Diagnosed))
+    assert {report.series for report in of(Sampled, reports[:first])} == {"tensors", "layers", "steps"}
+    assert {report.last_step for report in of(Sampled, reports[:first])} == {2}
+
+
+def test_what_is_told_last_of_the_first_incident_is_evidence() -> None:
+    seen = Gathering(a_job())
+    first = Incident(5, 0, "gradient", 1, "hidden_0.weight", "nan", [4], "continue")
+    for incident in (first, replace(first, step=9), replace(first, count=3)):
+        seen.see(incident)
+    assert seen.evidence(True).incident == replace(first, count=3)
+
+
+def test_an_epoch_in_which_a_policy_ended_a_job_is_no_divergence(folder: Path) -> None:
+    dead = {"kind": "normal", "std": 0.8, "bias": -100}
+    network = {"family": "dnn", "hidden": [32, 32], "init": dead}
+    changes = {"network": network, "training": {"batch_size": 8}, "policies": {"dead_at_init": "stop"}}
+    job = JobDefinition.model_validate(IRIS | changes)
+    reports = trained(job, folder, diagnose)
+    assert of(Ended, reports)[0].error["code"] == "dead_at_init"
+    assert of(EpochEnded, reports)[-1].metrics["validation_loss"] is None
+    said = of(Diagnosed, reports)[-1].diagnosis
+    assert said.complete
+    assert said.findings[0].code == Code.DEAD_AT_INIT
+    assert Code.NONFINITE not in [finding.code for finding in said.findings]
+
+
+@pytest.mark.parametrize(("skill", "asks"), [(0.1, 1), (float("nan"), 0), (0.9, 0)])
+def test_where_a_job_has_learned_little_it_is_asked_how_cheap_models_do(skill: float, asks: int) -> None:
     job = a_job()
     reports: list[Report] = []
     rules = Rules()
-    seen = Insight(job, reports.append, rules)
-    seen.reference = lambda: {"ridge": {"train_skill": 0.9, "validation_skill": 0.8}}
-    seen.begin_run(12, dict)
+    seen = Insight(job, reports.append, rules, lambda: {"ridge": {"train_skill": 0.9, "validation_skill": 0.8}})
+    seen.begin_run(12, dict, lambda: None)
     seen(EpochEnded(1, 3, {"train_loss": 0.1, "skill": skill}, True, 0.1))
     seen.end_run(0.1, lambda: None, is_only=True)
     seen.end_job("succeeded")

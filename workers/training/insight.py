@@ -1,7 +1,7 @@
 """Diagnoses a job while it trains, from its own reports.
 
     report = insight = Insight(definition, report)
-    insight.begin_run(planned_steps, recorder.pending)
+    insight.begin_run(planned_steps, recorder.pending, recorder.finish)
     ...  # all that is reported goes through it
     finding = insight.after_sample()  # or after_epoch(): what a policy wants acted upon
     insight.end_run(loss, flight.tell)
@@ -45,6 +45,10 @@ def nothing_pending() -> dict[str, Chunk]:
     return {}
 
 
+def nothing_to_settle() -> None:
+    """Where nothing is pending."""
+
+
 class Insight:
     """Sees every report of a job, and hands it on."""
 
@@ -72,6 +76,7 @@ class Insight:
         self._told: Any = None
         """What the last diagnosis said that was reported."""
         self._pending: Pending = nothing_pending
+        self._settle: Callable[[], None] = nothing_to_settle
         self._tell_flight: Callable[[], None] | None = None
         """Of the last run, if that may have to be told."""
         self._started = self._looked_at = time.monotonic()
@@ -85,16 +90,18 @@ class Insight:
             self._gathering.see(report)
         self._report(report)
 
-    def begin_run(self, planned_steps: int, pending: Pending, goes_on: bool = False) -> None:
-        """`goes_on`: an earlier attempt began it."""
-        self._pending = pending
+    def begin_run(
+        self, planned_steps: int, pending: Pending, settle: Callable[[], None], goes_on: bool = False
+    ) -> None:
+        """`settle` reports what is pending; `goes_on`: an earlier attempt began it."""
+        self._pending, self._settle = pending, settle
         if not goes_on or self._gathering is None:
             self._gathering, self._samples = Gathering(self._definition, planned_steps, dict(self._facts)), 0
 
     def begin_anew(self) -> None:
         """The run has gone back: what was seen of it before says nothing of what comes."""
         assert self._gathering is not None
-        self.begin_run(self._gathering.planned_steps or 0, self._pending)
+        self.begin_run(self._gathering.planned_steps or 0, self._pending, self._settle)
 
     def after_sample(self) -> Finding | None:
         """A step was sampled. Gives what a policy wants acted upon."""
@@ -116,7 +123,7 @@ class Insight:
             self._flight()
         if self._best is None or loss < self._best_loss:
             self._best, self._best_loss = self._gathering, loss
-        self._gathering, self._pending = None, nothing_pending
+        self._gathering, self._pending, self._settle = None, nothing_pending, nothing_to_settle
 
     def end_job(self, outcome: str) -> None:
         """The last diagnosis: of the best run, or of what there is of the first."""
@@ -125,13 +132,24 @@ class Insight:
             return
         self._gathering.facts = self._gathering.facts | self._facts
         diagnosis = self._look(complete=True, tells=False)
-        if outcome == "succeeded" and self._reference and wants_reference(self._evidence(self._gathering, True)):
-            self(Facts({"reference": self._reference()}))
+        if outcome == "succeeded" and self._compare(self._gathering):
             diagnosis = self._look(complete=True, tells=False)
         if self._is_at_fault(diagnosis) and self._flight():
             diagnosis = self._look(complete=True, tells=False)
         if diagnosis:
             self._report(Diagnosed(diagnosis))
+
+    def _compare(self, seen: Gathering) -> bool:
+        """Asks how cheap models do, where that may explain something. Should they fail, the job has done its work."""
+        try:
+            if self._reference is None or not wants_reference(self._evidence(seen, True)):
+                return False
+            skills = self._reference()
+        except Exception:
+            log.exception("the job could not be compared with cheap models")
+            return False
+        self(Facts({"reference": skills}))
+        return True
 
     def _flight(self) -> bool:
         tell, self._tell_flight = self._tell_flight, None
@@ -155,6 +173,9 @@ class Insight:
         said = diagnosis.verdict.value, [(found.code.value, found.severity.value) for found in diagnosis.findings]
         if tells and said != self._told:
             self._told = said
+            if diagnosis.findings:
+                # Should the job be killed, what they rest on is stored, and says the same.
+                self._settle()
             self._report(Diagnosed(diagnosis))
         return diagnosis
 

@@ -259,7 +259,8 @@ class Trainer:
             if left:
                 return left
         loop = self.loop(seed, saved=under_way.get("loop"))
-        self.insight.begin_run(self.steps, loop.recorder.pending, goes_on="loop" in under_way)
+        recorder = loop.recorder
+        self.insight.begin_run(self.steps, recorder.pending, recorder.finish, goes_on="loop" in under_way)
         # What was loaded is not held while the run goes on.
         under_way.clear()
         self.stopped = loop.run()
