@@ -22,7 +22,6 @@ from models.admission import admit
 from models.capacity import Capacity
 from models.definitions.job import JobDefinition
 from models.diagnosis.evidence import Evidence, Gathering
-from models.metrics import METRICS
 from models.reports import Built, Ended, Report
 
 ENGINE = "1"
@@ -84,8 +83,7 @@ def run(definition: Plain, datasets: Path) -> Record:
         error = f"{type(stopped).__name__}: {stopped}"
     if ended and ended[-1].outcome != "succeeded":
         error = f"{ended[-1].outcome} after {time.process_time() - started:.0f} s: {ended[-1].error}"
-    names = ("step", *METRICS)
-    epochs = {name: [epoch.get(name, float("nan")) for epoch in gathering.epochs] for name in names}
+    epochs = {name: values.tolist() for name, values in gathering.evidence(complete=True).epochs.items()}
     outcome = Outcome(
         epochs,
         time.process_time() - started,
