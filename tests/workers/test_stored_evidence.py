@@ -51,6 +51,8 @@ def gathered(definition: JobDefinition, reports: list[Report], run: int, complet
     for report in reports:
         if isinstance(report, Sampled) and not first <= report.first_step < last:
             continue
+        if isinstance(report, Incident) and not first <= report.step < last:
+            continue
         if not isinstance(report, EpochEnded) or report.run == run:
             gathering.see(report)
     return gathering.evidence(complete)
@@ -61,7 +63,7 @@ def stored(connection: Connection, job: str) -> Evidence:
 
 
 def same(left: Evidence, right: Evidence) -> None:
-    for name in ("definition", "facts", "incident", "complete", "planned_steps"):
+    for name in ("definition", "facts", "incident", "complete", "planned_steps", "is_cut_short"):
         assert getattr(left, name) == getattr(right, name), name
     assert left.epochs.keys() == right.epochs.keys()
     for name in left.epochs:
@@ -79,7 +81,7 @@ def test_the_database_gives_the_evidence_that_the_runner_gathered(database: Data
     mine = a_claim(database)
     reports = reports_of(mine.definition, folder)
     reports[1:1] = [Facts({"rows": 120, "input_rms": 1.0}), Facts({"input_rms": None, "class_counts": [1, 2]})]
-    reports.insert(-1, Incident(7, 1, "loss", None, None, "nan", [1, 2], "continue"))
+    reports.insert(-1, Incident(1, 1, "loss", None, None, "nan", [1, 2], "continue"))
     for at in range(0, len(reports), 7):
         with database.write() as connection:
             record(connection, mine, reports[at : at + 7], 0.0)
@@ -116,3 +118,15 @@ def test_what_was_not_finite_is_so_again(database: Database) -> None:
         found = stored(connection, job)
     same(found, gathered(mine.definition, reports, 0, complete=False))
     np.testing.assert_array_equal(found.epochs["train_loss"], [np.inf, 1.0])
+
+
+@pytest.mark.parametrize(("best", "has_incident"), [(1, True), (2, False)])
+def test_an_incident_is_evidence_of_the_run_that_it_befell(database: Database, best: int, has_incident: bool) -> None:
+    job = a_queued_job(database, training={"epochs": 1, "restarts": 2})
+    incident = Incident(2, 0, "gradient", 0, "hidden_0.weight", "nan", [4], "continue")
+    ends = [EpochEnded(n, 3 * n, {"train_loss": 1.0}, n == best, 0.1, run=n - 1) for n in (1, 2)]
+    mine = a_claim(database)
+    with database.write() as connection:
+        record(connection, mine, [incident, *ends], 0.0)
+    with database.read() as connection:
+        assert (stored(connection, job).incident is not None) == has_incident
