@@ -63,6 +63,11 @@ HEALTHY: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "raw iris": (MLP, {"dataset": "iris", "normalise": "none"}, {"epochs": 60, "optimizer": adam(0.005)}),
     "regression": (MLP, {"dataset": "sine", "parameters": {"rows": 400, "length": 12}}, {"epochs": 30}),
     "little signal": (MLP, {"dataset": "diabetes"}, {"epochs": 10}),
+    "one class in twenty rows": (
+        MLP,
+        {"dataset": "blobs", "parameters": {"rows": 400, "classes": 2, "features": 4, "majority": 0.95, "noise": 2.0}},
+        {"epochs": 30},
+    ),
     "three sigmoid layers": (deep(3, "sigmoid", init="default"), DIGITS, {"epochs": 40, "optimizer": adam(0.01)}),
     "batch norm": (
         {"family": "cnn", "blocks": [{"filters": 8, "pool": "max"}, {"filters": 16}, {"filters": 16}], "norm": "batch"},
