@@ -63,7 +63,7 @@ def spoilt(record: Evidence, seed: int, missing: float) -> Evidence:
 
 
 @pytest.mark.filterwarnings("error")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(range(len(NETWORKS))), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 1.0]))
 def test_a_diagnosis_comes_of_any_record(which: int, seed: int, missing: float) -> None:
     network, data = NETWORKS[which]

@@ -281,6 +281,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_job_has_a_verdict_and_its_stored_numbers_say_the_same(stack: Stack, kind: str) -> None:
     job = stack.train(KINDS[kind])

@@ -22,6 +22,7 @@ def definition(chapter: str, job: str) -> dict[str, Any]:
     return {part: value for part, value in told.items() if part not in ("name", "tags")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", FAILING, ids=named)
 def test_a_failing_job_is_named_rightly(place: tuple[str, str], folder: Path) -> None:
     chapter, job = place
