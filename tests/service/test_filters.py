@@ -112,7 +112,10 @@ WRONG = [
         ("metric", text)
         for text in ("validation_loss", "loss<1", "<1", "skill<", "skill<nan", "skill<1e999", "skill=1")
     ),
-    *(("metric", text) for text in ("skill<1;drop", "skill<inf", 'skill"<1', "skill<" + "1" * 100, "owner<1")),
+    *(
+        ("metric", text)
+        for text in ("skill<1;drop", "skill<inf", 'skill"<1', "skill<" + "1" * 100, "owner<1", "skill<\u0661")
+    ),
     *(("created_after", text) for text in ("yesterday", "1700000000", "2026-01-01", "2026-13-01T00:00:00Z")),
     *(
         ("created_before", text)
