@@ -1,6 +1,7 @@
 """From the bytes of a request to a definition that can be trained, or to everything that is wrong with it, at once."""
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from models.json_body import MOST_PROBLEMS, escape, parse
 from models.misfits import misfits
 from models.shapes import Architecture
 
+CLASS = re.compile(r"a valid dictionary or (?:instance of \w+|object to extract fields from)")
+"""What Pydantic calls an object of JSON."""
 HINTS = {
     "missing": "Add this field.",
     "int_type": "Write a whole number, without quotes.",
@@ -105,12 +108,18 @@ def problems_of(error: ValidationError, value: Any, base: str = "") -> list[Prob
     for item in error.errors(include_url=False)[:MOST_PROBLEMS]:
         pointer = base + pointer_of(item["loc"], value)
         before = found.get(pointer)
-        detail = item["msg"].replace("Input should", "It should")
+        detail = told(item["msg"])
         detail = f"{before.detail}; or: {detail}" if before and detail != before.detail else detail
         found[pointer] = Problem(pointer, item["type"], detail, _hint(item))
     # Where all items of an array are wrong, Pydantic says too that none is left.
     hollow = [p for p in found.values() if p.code == "too_short" and any(q.startswith(f"{p.pointer}/") for q in found)]
     return [problem for problem in found.values() if problem not in hollow]
+
+
+def told(message: str) -> str:
+    """Pydantic's message, without what it says of Pydantic and of classes."""
+    message = message.removeprefix("Value error, ").replace("Input should", "It should")
+    return CLASS.sub("an object", message)
 
 
 def pointer_of(loc: tuple[str | int, ...], value: Any) -> str:

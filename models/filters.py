@@ -20,7 +20,9 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-METRIC_FORM = re.compile(r"([a-z0-9_]{1,50})(<=|>=|<|>)(-?\d{1,30}(?:\.\d{0,30})?(?:e[+ -]?\d{1,2})?)", re.IGNORECASE)
+METRIC_FORM = re.compile(
+    r"([a-z0-9_]{1,50})(<=|>=|<|>)(-?\d{1,30}(?:\.\d{0,30})?(?:e[+ -]?\d{1,2})?)", re.IGNORECASE | re.ASCII
+)
 SPECIAL = re.compile(r"[\\%_]")
 """To LIKE."""
 CLOCKS_DIFFER = 86_400.0

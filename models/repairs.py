@@ -66,7 +66,7 @@ def choose(found: Diagnosed, wanted: str | None) -> Choice:
         raise IllegalMove(f"The job is {found.job.status}; only one that has ended can be repaired.")
     choices = list(choices_of(found.faults_first))
     if not choices:
-        raise NoRemedy(f"Of its {len(found.said['findings'])} findings none has a remedy.")
+        raise NoRemedy("None of its findings has a remedy." if found.said["findings"] else "It has no finding to cure.")
     chosen = [choice for choice in choices if wanted in (None, choice.remedy)]
     if not chosen:
         known = ", ".join(dict.fromkeys(choice.remedy for choice in choices))

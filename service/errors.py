@@ -11,6 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from models.admission import told
 from models.errors import DiskFull, IllegalMove, InvalidDefinition, NoRemedy, NotFound, NotJson, Problem, QueueFull
 from service.auth import Unauthorised
 from service.watcher import TooManyWaiters
@@ -74,7 +75,7 @@ def answer_unknown(error: Exception) -> Response:
 def answer_query(error: ValidationError) -> Response:
     """A parameter of the URL that is unknown, of a wrong type or out of range."""
     problems = [
-        Problem(f"/{'/'.join(map(str, item['loc']))}", item["type"], item["msg"], "See /docs.")
+        Problem(f"/{'/'.join(map(str, item['loc']))}", item["type"], told(item["msg"]), "See /docs.")
         for item in error.errors(include_url=False, include_context=False)
     ]
     return problem(422, "invalid_parameter", invalid_parameter(problems), problems)

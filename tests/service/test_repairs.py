@@ -130,12 +130,13 @@ def test_a_job_that_repairs_itself_counts_a_repair_by_hand(api: Api) -> None:
 
 
 def test_without_a_remedy_it_is_a_409(api: Api) -> None:
-    for findings in ((), (fault(Code.SATURATED),)):
+    told = "It has no finding to cure.", "None of its findings has a remedy."
+    for findings, detail in zip(((), (fault(Code.SATURATED),)), told, strict=True):
         api.post()
         job = end(api, 0.1, *findings)
         for body in (None, {"remedy": "first"}):
             reply = api.ask(job, "repairs", body)
-            assert (reply.status_code, reply.json["code"]) == (409, "no_remedy")
+            assert (reply.status_code, reply.json["code"], reply.json["detail"]) == (409, "no_remedy", detail)
 
 
 def test_a_job_that_has_not_ended_is_not_repaired(api: Api) -> None:
@@ -167,6 +168,7 @@ def test_a_wrong_body_is_refused_with_its_place(api: Api) -> None:
     for body, pointer in WRONG:
         reply = api.ask(job, "repairs", body)
         assert (reply.status_code, reply.json["errors"][0]["pointer"]) == (422, pointer), body
+    assert api.ask(job, "repairs", []).json["errors"][0]["detail"] == "It should be an object"
     unknown = api.ask(job, "repairs", {"remedy": "third"}).json["errors"][0]
     assert (unknown["code"], unknown["hint"]) == ("unknown_remedy", "There are first, second.")
     assert api.get(f"/{job}").json["repairs"] == []
