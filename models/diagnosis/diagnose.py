@@ -1,15 +1,16 @@
 """From evidence to a diagnosis: every rule in turn; the first finding is the cause, later ones follow from it."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from models.diagnosis import thresholds as at
 from models.diagnosis.evidence import Evidence
 from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
 from models.diagnosis.margins import margins
 from models.diagnosis.reading import Reading
+from models.diagnosis.rules.batch import batch_too_small
 from models.diagnosis.rules.course import plateau, slow, stalled
 from models.diagnosis.rules.data import class_imbalance, low_signal, no_signal, noise_by_heart, nothing_to_learn
 from models.diagnosis.rules.depth import exploding_depth, lost_gradient, vanishing_depth
@@ -17,7 +18,8 @@ from models.diagnosis.rules.fit import learned_by_heart, overfit
 from models.diagnosis.rules.init import constant_init, dead_at_init
 from models.diagnosis.rules.nonfinite import nonfinite
 from models.diagnosis.rules.output import wrong_output
-from models.diagnosis.rules.rate import batch_too_small, learning_rate_too_high, learning_rate_too_low, overshooting
+from models.diagnosis.rules.rate_too_high import learning_rate_too_high, overshooting
+from models.diagnosis.rules.rate_too_low import learning_rate_too_low
 from models.diagnosis.rules.scale import unnormalised_input, unnormalised_target
 from models.diagnosis.rules.time import exploding_at_init, exploding_time, vanishing_time
 from models.diagnosis.rules.units import dying_units, saturated_at_init, saturated_later
@@ -58,12 +60,9 @@ INDEPENDENT = {Code.OVERFIT, Code.LOW_SIGNAL, Code.WRONG_OUTPUT, Code.UNNORMALIS
 
 def wants_reference(evidence: Evidence) -> bool:
     """Whether it is worth asking what cheap models do on the same data: not of a job that learned well."""
-    last = [float(evidence.epochs[name][-1]) for name in SKILLS if len(evidence.epochs[name])]
-    return not last or not all(skill >= WELL for skill in last if not math.isnan(skill))
-
-
-SKILLS = ("skill", "validation_skill")
-WELL = 0.9
+    ends = [evidence.epochs[name][-1:] for name in ("skill", "validation_skill")]
+    skills = np.concatenate(ends)
+    return not len(skills) or bool((skills < at.WELL_SKILL).any())
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

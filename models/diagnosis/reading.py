@@ -205,6 +205,24 @@ class Reading:
         """Of each weight tensor."""
         return medians(self.update_ratios)
 
+    @cached_property
+    def largest_update(self) -> float:
+        """The median of the weight tensor that moves most; NaN where nothing was sampled."""
+        finite = self.median_updates[np.isfinite(self.median_updates)]
+        return float(finite.max()) if len(finite) else math.nan
+
+    @cached_property
+    def first_update(self) -> float:
+        """The largest of any weight tensor in the first steps; NaN where nothing was sampled."""
+        first = self.update_ratios[: at.INIT_SAMPLES]
+        first = first[np.isfinite(first)]
+        return float(first.max()) if first.size else math.nan
+
+    @property
+    def rows_of_step(self) -> int:
+        training = self.evidence.definition.training
+        return training.batch_size * training.accumulate
+
     def _columns(self, statistic: str, columns: Sequence[int]) -> Values:
         values = self.evidence.samples["tensors"].of(statistic)
         return values[:, list(columns)] if values.shape[1] else np.empty((0, len(columns)))
@@ -290,6 +308,13 @@ def median(values: Numbers) -> float:
 def medians(values: Values) -> Numbers:
     """Of each column."""
     return np.array([median(values[:, column]) for column in range(values.shape[1])])
+
+
+def for_good(holds: NDArray[np.bool_]) -> int | None:
+    """The first of the samples from which on something holds to the last; None if it does not hold in the end."""
+    broken = np.flatnonzero(~holds)
+    first = int(broken[-1]) + 1 if len(broken) else 0
+    return first if first < len(holds) else None
 
 
 def seen_in(holds: NDArray[np.bool_]) -> bool:

@@ -2,6 +2,8 @@
 
 # When a job counts as failed
 
+WELL_SKILL = 0.9
+"""Of a job that learned well: nobody asks what cheap models do on its data."""
 FAILED_SKILL = 0.5
 """Of healthy jobs the skill lies above it, of sick ones nearly always far below: skill has no units, so one number does
 for every loss and every data set."""
@@ -25,6 +27,8 @@ SHARE_OF_SAMPLES = 0.8
 MANY_SAMPLES = 10
 INIT_SAMPLES = 3
 """Samples at the start that speak of the network as it was made."""
+FEWEST_EPOCHS = 5
+"""From which on epochs say something of the course of a loss."""
 
 # Data
 
@@ -37,8 +41,10 @@ UNEVEN_FEATURES = 100.0
 LARGE_TARGET, SMALL_TARGET = 3.0, 1e-2
 """RMS of the targets of a regression: the last layer has to grow to it, and errors and gradients are that large (or the
 deviation that small)."""
-MAJORITY = 0.7
-"""Share of the most frequent class."""
+MAJORITY, ABOVE_MAJORITY = 0.7, 0.02
+"""Share of the most frequent class, and what an accuracy is above it that is more than giving that class."""
+FEW_ROWS = 200
+"""Of fewer any network learns by heart."""
 
 # Init
 
@@ -79,6 +85,9 @@ RHO_AT_ONCE, RHO_MEDIOCRE = 0.2, 0.8
 ROUNDING = 1e-6
 """Of the loss, below which a promised change says nothing of a sum of float32 outputs."""
 RHO_NEGATIVE_SHARE, RHO_NEGATIVE_OFTEN = 0.05, 0.2
+"""Share of the steps that raise the loss, beside a mediocre rho; and whatever rho is."""
+RHO_AIM = 0.7
+"""What a rate that is raised should come to."""
 RHO_LINEAR, RHO_STRAIGHT = 0.95, 0.99
 """The loss is a straight line over the whole step: 1 - rho is proportional to the rate, so at 0.99 it could be 30 times
 as long, and still have a rho of 0.7."""
@@ -88,17 +97,29 @@ UPDATE_USUAL, UPDATE_EARLY = 1e-3, 0.05
 """In the course of training, and in its first steps, when gradients are largest."""
 UPDATE_LARGE, UPDATE_WILD = 1e-2, 0.25
 """In the course of training; and in its first steps."""
+GROWN_GRADIENT = 10.0
+"""Times in a hundred steps; gradients of a loss that falls do not grow so much."""
+DEEP = 10
+"""Hidden layers from which on the loss bends sharply wherever one goes (Li et al. 2018, Visualizing the loss landscape
+of neural nets)."""
+FALLING = 0.9
+"""Share of the epochs in which the training loss falls, of one that falls evenly."""
+MOST_LONGER = 1000.0
+"""Times that a rate is raised at once: further than that a straight line says nothing."""
 UPDATE_NONE = 1e-8
 """Below float32's resolution of a weight (6e-8) nothing moves."""
 SMALL_BATCH, NOISY_BATCH = 8, 10.0
-"""The noise scale tr(Sigma) / |G|^2 (McCandlish et al. 2018) over the batch size: beyond it a gradient is noise."""
+"""Rows; and the noise scale tr(Sigma) / |G|^2 (McCandlish et al. 2018) over them, beyond which a gradient is noise. On
+tasks that begin with a plateau that of any batch is."""
+FEWEST_ROWS = 4
+"""A step along the gradient of so few rows is long for all others."""
 
 # Course of the loss
 
 MEMORISED = 0.3
 """Skill on training rows of a network that has begun to learn them by heart."""
-
 STANDARD_ERRORS = 2.0
+"""Of a slope, that is more than chance."""
 RISEN = 1.2
 """Last validation loss over the lowest one."""
 RISEN_CONSTANT = 0.1
@@ -111,5 +132,5 @@ NOISY_SKILL = 0.02
 """Deviation of the differences of training skill between epochs."""
 SKILL_LOST, SKILL_LOST_MUCH = 0.15, 0.3
 """On validation rows since the best epoch: a harm if the metric is worse too; and whatever the metric says."""
-OSCILLATING = 0.2
-"""Share of epochs in which the training loss rises by a tenth of the best constant's or more."""
+OSCILLATING, SWING = 0.2, 0.1
+"""Share of epochs in which the training skill falls by so much."""

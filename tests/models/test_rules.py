@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.diagnosis.diagnose import diagnose
+from models.diagnosis.diagnose import REMAINING, RULES, diagnose
 from models.diagnosis.finding import Code, Severity
+from models.diagnosis.reading import Reading
 from models.patches import patched
 from models.reports import Incident
 from tests.models.records import ADDING, EPOCHS, FAILING, PLAIN_RNN, SAMPLES, a_record, codes, faults
@@ -112,6 +113,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plateau": (FAILS, {}),
 }
 """A record with the fault, and one just short of it."""
+
+
+def test_findings_are_listed_in_the_order_in_which_rules_ask_for_them() -> None:
+    """By the first rule that gives each."""
+    records = {code: record for code, (record, _) in CASES.items()} | {"vanishing_depth": FAILS | {"layers__gain": 0.1}}
+
+    def first(code: Code) -> int:
+        found = [rule(Reading(a_record(**records[code]))) for rule in (*RULES, *REMAINING)]
+        return next(place for place, finding in enumerate(found) if finding and finding.code == code)
+
+    places = [first(code) for code in Code]
+    assert places == sorted(places)
 
 
 def test_every_finding_has_a_case() -> None:

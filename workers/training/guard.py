@@ -5,9 +5,9 @@
     if guard.passes(): guard.update(optimizer)
     guard.record()
 
-Such a step leaves weights, moments, step counters and the running statistics of batch norm as they were. On the CPU
-the host decides, in one pass over the flat gradients. Elsewhere the device does, by a flag that masks the update, and
-nobody waits for it: `look()` reads it back at the end of an epoch.
+Such a step leaves weights, moments, step counters and the running statistics of batch norm as they were. On the CPU,
+with the compiled library, the host decides, in one pass over the flat gradients. Elsewhere the device does, by a flag
+that masks the update, and nobody waits for it: `look()` reads it back at the end of an epoch.
 """
 
 import math

@@ -4,7 +4,7 @@
     insight.begin_run(planned_steps, recorder.pending, recorder.finish)
     ...  # all that is reported goes through it
     finding = insight.after_sample()  # or after_epoch(): what a policy wants acted upon
-    insight.end_run(loss, flight.tell)
+    insight.end_run(loss, flight.tell, is_only=True)
     insight.end_job("succeeded")  # the last diagnosis, before `Ended`
 
 It looks after the third sampled step, so that a hopeless job says so within its first second; then at ends of epochs,

@@ -45,10 +45,8 @@ def slow(reading: Reading) -> Finding | None:
     epochs = len(reading.evidence.epochs["train_loss"])
     if not needed <= at.MORE_BUDGET * epochs:
         return None
-    explanation = (
-        f"The training loss still falls, by {100 * -slope:.2g} % an epoch; at this pace it would be learned in "
-    )
-    explanation += f"{math.ceil(needed)} epochs more, and {epochs} were allowed."
+    explanation = f"The training loss still falls, by {100 * -slope:.2g} % an epoch; at this pace it would be learned "
+    explanation += f"in {math.ceil(needed)} epochs more, and {epochs} were allowed."
     return Finding(
         Code.SLOW,
         severity,
@@ -69,10 +67,8 @@ def plateau(reading: Reading) -> Finding | None:
         explanation += "straight boundary or plane that does better."
         found = remedies.offered(remedies.nonlinear(definition), remedies.adam(definition))
     else:
-        explanation = (
-            f"The skill stays at {reading.learned:.2f}, and the loss does not fall any more; no gradient, unit "
-        )
-        explanation += "or step is out of the ordinary."
+        explanation = f"The skill stays at {reading.learned:.2f}, and the loss does not fall any more; no gradient, "
+        explanation += "unit or step is out of the ordinary."
         found = remedies.offered(_other_side(reading), *_quicker(reading, 3))
     return Finding(
         Code.PLATEAU, severity, explanation, (single("skill", reading.learned, at.FAILED_SKILL),), remedies=found

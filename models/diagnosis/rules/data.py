@@ -14,7 +14,7 @@ def class_imbalance(reading: Reading) -> Finding | None:
         return None
     share = max(counts) / sum(counts)
     accuracy = reading.evidence.epochs["train_accuracy"]
-    if share < at.MAJORITY or not len(accuracy) or accuracy[-1] > share + 0.02:
+    if share < at.MAJORITY or not len(accuracy) or accuracy[-1] > share + at.ABOVE_MAJORITY:
         return None
     explanation = f"{100 * share:.0f} % of the training rows are of one class, and the network is right on "
     explanation += f"{100 * accuracy[-1]:.0f} % of them: it gives that class, and little else."

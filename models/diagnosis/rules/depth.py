@@ -72,10 +72,8 @@ def _vanishing(reading: Reading, lost: float) -> Finding | None:
         return None
     percent = f"{100 * gain:.2g} %"
     budget = depth_budget(gain)
-    explanation = (
-        f"Each {_kind(reading)} layer passes on {percent} of the gradient; after {len(reading.hidden)} layers "
-    )
-    explanation += f"{product:.0e} of it is left, so the first ones hardly move. {_expected(reading)}"
+    explanation = f"Each {_kind(reading)} layer passes on {percent} of the gradient; after {len(reading.hidden)} "
+    explanation += f"layers {product:.0e} of it is left, so the first ones hardly move. {_expected(reading)}"
     if budget is not None:
         explanation += f" With this gain {budget:.2g} layers lose a factor of 1000."
     return Finding(

@@ -9,7 +9,6 @@ from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Remedy, Severity
 from models.diagnosis.reading import Numbers, Reading, single
 
-FEWEST_EPOCHS = 5
 METRIC = {"classification": "validation_accuracy", "regression": "validation_r2"}
 
 
@@ -17,7 +16,7 @@ def overfit(reading: Reading) -> Finding | None:
     """The validation loss has been lower and rises, while the training loss falls (Prechelt 1998, Early stopping)."""
     losses = reading.evidence.epochs["validation_loss"]
     constant = reading.evidence.facts.get("validation_constant_loss")
-    if len(losses) < FEWEST_EPOCHS or not constant or not np.isfinite(losses).all():
+    if len(losses) < at.FEWEST_EPOCHS or not constant or not np.isfinite(losses).all():
         return None
     best = int(losses.argmin())
     lowest, last = float(losses[best]), min(float(losses[-1]), float(np.median(losses[-3:])))
@@ -33,10 +32,8 @@ def overfit(reading: Reading) -> Finding | None:
     lost = rise / constant
     harm = lost > at.SKILL_LOST_MUCH or (lost > at.SKILL_LOST and _metric_fell(reading))
     severity = Severity.FAULT if reading.decided and harm else Severity.WARNING
-    explanation = (
-        f"The validation loss was lowest in epoch {best + 1}, {lowest:.3g}, and has risen to {last:.3g} in epoch "
-    )
-    explanation += f"{len(losses)}, while the training loss fell on: since then it learns the rows by heart."
+    explanation = f"The validation loss was lowest in epoch {best + 1}, {lowest:.3g}, and has risen to {last:.3g} in "
+    explanation += f"epoch {len(losses)}, while the training loss fell on: since then it learns the rows by heart."
     return Finding(
         Code.OVERFIT,
         severity,
@@ -57,10 +54,8 @@ def learned_by_heart(reading: Reading) -> Finding | None:
         return None
     if validation >= at.FAILED_SKILL:
         return None
-    explanation = (
-        f"The skill is {skill:.2f} on the training rows and {validation:.2f} on new ones, and it never was much "
-    )
-    explanation += "better: what it learns of the one does not hold for the other."
+    explanation = f"The skill is {skill:.2f} on the training rows and {validation:.2f} on new ones, and it never was "
+    explanation += "much better: what it learns of the one does not hold for the other."
     return Finding(
         Code.OVERFIT,
         Severity.FAULT,
@@ -78,15 +73,11 @@ def _against_heart(reading: Reading) -> tuple[Remedy, ...]:
     is_picture = reading.evidence.shape.kind in ("image", "signal")
     rows = int(reading.evidence.facts.get("rows") or 0)
     return remedies.offered(
-        remedies.convolution(definition) if never and is_picture and rows >= FEW_ROWS else None,
+        remedies.convolution(definition) if never and is_picture and rows >= at.FEW_ROWS else None,
         remedies.early_stop(definition, max(10, len(skills) // 4)),
         remedies.weight_decay(definition, 0.1),
         remedies.dropout(definition, 0.5),
     )
-
-
-FEW_ROWS = 200
-"""Of fewer any network learns by heart."""
 
 
 def _stays_up(losses: Numbers, lowest: float) -> bool:

@@ -20,10 +20,8 @@ def wrong_output(reading: Reading) -> Finding | None:
             return None
         explanation = f"A {output.ends} gives values from 0 to 1 only, and the targets of this regression are others."
     else:
-        explanation = (
-            f"The network ends in a {output.ends}, and {reading.loss_name} squashes its logits once more: they "
-        )
-        explanation += "lie between 0 and 1, so no class can get most of the probability, and gradients are small."
+        explanation = f"The network ends in a {output.ends}, and {reading.loss_name} squashes its logits once more: "
+        explanation += "they lie between 0 and 1, so no class can get most of the probability, and gradients are small."
     learned = reading.learned
     if learned is not None and learned >= at.REACHED_SKILL:
         severity = Severity.WARNING

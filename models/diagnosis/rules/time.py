@@ -39,11 +39,11 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | ~np.isfinite(kept)
     if not (seen_in(grown[early]) or seen_in(grown)) or (from_the_start and not grown[0]):
         return None
-    explanation = (
-        f"Each time step back multiplies the gradient by {median(gain[early]):.3g}; from the last of {length} "
+    explanation = f"Each time step back multiplies the gradient by {median(gain[early]):.3g}; from the last of "
+    explanation += (
+        f"{length} to the first it grows {median(kept[early]):.1g} times, so a small change of the first moves "
     )
-    explanation += f"to the first it grows {median(kept[early]):.1g} times, so a small change of the first moves the "
-    explanation += "last one wildly, and steps overshoot."
+    explanation += "the last one wildly, and steps overshoot."
     definition = reading.evidence.definition
     plain = _cells(reading) == {"rnn"}
     return Finding(
@@ -74,10 +74,8 @@ def vanishing_time(reading: Reading) -> Finding | None:
     length = reading.axis.length
     gain = _a_step(kept, length)
     middle = median(gain)
-    explanation = (
-        f"Each time step back passes on {100 * middle:.3g} % of the gradient; from the last of {length} to the "
-    )
-    explanation += f"first {median(kept):.0e} of it is left."
+    explanation = f"Each time step back passes on {100 * middle:.3g} % of the gradient; from the last of {length} to "
+    explanation += f"the first {median(kept):.0e} of it is left."
     if 0 < middle < 1:
         explanation += f" What is more than {1 / abs(math.log(middle)):.2g} time steps back is hardly learned from."
     return Finding(

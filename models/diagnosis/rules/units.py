@@ -1,11 +1,14 @@
 """Units that do not respond any more: saturated, or dead."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Remedy
-from models.diagnosis.reading import Reading, measured, medians, seen_in
+from models.diagnosis.finding import Code, Finding
+from models.diagnosis.reading import Reading, for_good, measured, medians, seen_in
 
 
 def saturated_at_init(reading: Reading) -> Finding | None:
@@ -22,13 +25,11 @@ def saturated_at_init(reading: Reading) -> Finding | None:
         return None
     first = flat[0]
     definition = reading.evidence.definition
-    explanation = (
-        f"Before training the units of {reading.hidden[first].name} are at the flat ends of their activation: "
-    )
+    explanation = f"Before training the units of {reading.hidden[first].name} are at the flat ends of their "
     explanation += (
-        f"their slope is {100 * saturation[0, first]:.2g} % of the steepest. Weights, biases or inputs are too "
+        f"activation: their slope is {100 * saturation[0, first]:.2g} % of the steepest. Weights, biases or inputs "
     )
-    explanation += "large."
+    explanation += "are too large."
     return Finding(
         Code.SATURATED,
         severity,
@@ -51,17 +52,14 @@ def saturated_later(reading: Reading) -> Finding | None:
     severity = reading.severity
     if len(saturation) < at.MANY_SAMPLES or severity is None:
         return None
-    late = saturation[len(saturation) // 2 :]
-    flat = _layers(medians(late) < at.SATURATED)
-    flat = [index for index in flat if seen_in(late[:, index] < at.SATURATED)]
+    flat = _lately(saturation < at.SATURATED)
     if not flat:
         return None
     first = flat[0]
     since = _since(reading, saturation[:, first] < at.SATURATED)
-    explanation = (
-        f"The units of {reading.hidden[first].name} have run into the flat ends of their activation since step "
-    )
-    explanation += f"{since}: their slope is {100 * np.median(late[:, first]):.2g} % of the steepest."
+    late = _late(saturation)
+    explanation = f"The units of {reading.hidden[first].name} have run into the flat ends of their activation since "
+    explanation += f"step {since}: their slope is {100 * np.median(late[:, first]):.2g} % of the steepest."
     definition = reading.evidence.definition
     return Finding(
         Code.SATURATED,
@@ -82,14 +80,13 @@ def dying_units(reading: Reading) -> Finding | None:
     severity = reading.severity
     if len(dead) < 2 or severity is None:
         return None
-    late = dead[len(dead) // 2 :]
-    silent = [
-        index for index in range(dead.shape[1]) if dead[0, index] < at.DEAD and seen_in(late[:, index] >= at.DEAD)
-    ]
+    silent = [index for index in _lately(dead >= at.DEAD) if dead[0, index] < at.DEAD]
     if not silent:
         return None
     first = silent[0]
     since = _since(reading, dead[:, first] >= at.DEAD)
+    late = _late(dead)
+    definition = reading.evidence.definition
     explanation = f"Since step {since} {100 * np.median(late[:, first]):.0f} % of the units of "
     explanation += f"{reading.hidden[first].name} are silent on every row of the probe batch."
     return Finding(
@@ -99,23 +96,29 @@ def dying_units(reading: Reading) -> Finding | None:
         (measured("dead", late[:, first], at.DEAD),),
         layers=_indices(reading, silent),
         first_step=since,
-        remedies=_against_death(reading),
+        remedies=remedies.offered(
+            remedies.lower_rate(definition, 0.1), remedies.leaky_relu(definition), remedies.batch_norm(definition)
+        ),
     )
 
 
-def _against_death(reading: Reading) -> tuple[Remedy, ...]:
-    of = reading.evidence.definition
-    return remedies.offered(remedies.lower_rate(of, 0.1), remedies.leaky_relu(of), remedies.batch_norm(of))
+def _late(values: NDArray[Any]) -> NDArray[Any]:
+    """The second half of the samples."""
+    return values[len(values) // 2 :]
 
 
-def _since(reading: Reading, holds: np.ndarray) -> int:
-    """The step of the sample from which on it has held."""
-    broken = np.flatnonzero(~holds)
-    first = int(broken[-1]) + 1 if len(broken) else 0
-    return int(reading.hidden_steps[min(first, len(holds) - 1)])
+def _lately(holds: NDArray[np.bool_]) -> list[int]:
+    """Hidden layers in which something holds in nearly all of the second half."""
+    return [index for index, column in enumerate(_late(holds).T) if seen_in(column)]
 
 
-def _layers(holds: np.ndarray) -> list[int]:
+def _since(reading: Reading, holds: NDArray[np.bool_]) -> int:
+    """The step of the sample from which on it has held, or of the last one."""
+    first = for_good(holds)
+    return int(reading.hidden_steps[-1 if first is None else first])
+
+
+def _layers(holds: NDArray[np.bool_]) -> list[int]:
     return [int(index) for index in np.flatnonzero(holds)]
 
 

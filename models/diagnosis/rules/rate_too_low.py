@@ -1,0 +1,53 @@
+"""Steps that are too short: the loss is straight along each (`rate_too_high.py` says what rho is)."""
+
+import numpy as np
+
+from models.diagnosis import remedies
+from models.diagnosis import thresholds as at
+from models.diagnosis.finding import Code, Finding, Severity
+from models.diagnosis.reading import Reading, measured, median, single
+
+
+def learning_rate_too_low(reading: Reading) -> Finding | None:
+    severity = reading.severity
+    if severity is None or not len(reading.update_ratios):
+        return None
+    ratio, rho = reading.largest_update, median(reading.rho)
+    tiny = ratio < at.UPDATE_TINY and rho > at.RHO_LINEAR
+    straight = rho > at.RHO_STRAIGHT and _falls_evenly(reading)
+    if not (ratio > at.UPDATE_NONE and (tiny or straight)):
+        return None
+    if (reading.learned or 0.0) >= at.FAILED_SKILL:
+        severity = Severity.WARNING  # it learns, and could be quicker
+    explanation = f"No weights move by more than {ratio:.1g} of their length in a step (usual: about 0.001), and the "
+    explanation += f"loss falls as the gradient promises, by {rho:.3g} of it: the steps could be much longer."
+    definition = reading.evidence.definition
+    return Finding(
+        Code.LEARNING_RATE_TOO_LOW,
+        severity,
+        explanation,
+        (single("update_ratio", ratio, at.UPDATE_TINY), measured("rho", reading.rho, at.RHO_LINEAR)),
+        first_step=int(reading.evidence.samples["steps"].steps[0]),
+        remedies=remedies.offered(
+            remedies.raise_rate(definition, longer(reading)),
+            remedies.adam(definition),
+        ),
+    )
+
+
+def longer(reading: Reading) -> float:
+    """By what to multiply the rate: 1 - rho is proportional to it, and should come to 1 - RHO_AIM; updates are too, and
+    should come to a hundredth of the weights, as of a network that has just begun."""
+    by_rho = (1 - at.RHO_AIM) / max(1 - median(reading.rho), 1e-4)
+    by_update = at.UPDATE_LARGE / max(reading.largest_update, 1e-12)
+    return min(max(by_rho, by_update, 3.0), at.MOST_LONGER)
+
+
+def _falls_evenly(reading: Reading) -> bool:
+    """Whether the training loss falls in nearly every epoch, and in the second half of them as in the first."""
+    losses = reading.evidence.epochs["train_loss"]
+    if len(losses) < at.FEWEST_EPOCHS or not np.isfinite(losses).all():
+        return False
+    falls = -np.diff(losses)
+    half = len(falls) // 2
+    return bool((falls > 0).mean() > at.FALLING and falls[half:].mean() > falls[:half].mean() / 4)
