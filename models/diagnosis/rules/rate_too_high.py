@@ -41,7 +41,10 @@ def learning_rate_too_high(reading: Reading) -> Finding | None:
     if not (low or negative > at.RHO_NEGATIVE_OFTEN or uphill or (mediocre and (often or at_once or large))):
         return None
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
-    explanation += f"samples; healthy: 0.6 to 1), and {100 * negative:.0f} % of the steps raise it: they overshoot."
+    explanation += (
+        f"samples; healthy: 0.6 to 1), {first:.2g} at worst in the first ones, and {100 * negative:.0f} % of "
+    )
+    explanation += "the steps raise it: they overshoot."
     evidence = (
         measured("rho", rho, at.RHO_LOW),
         single("negative_rho", negative, at.RHO_NEGATIVE_SHARE),

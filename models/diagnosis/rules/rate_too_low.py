@@ -19,14 +19,22 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
         return None
     if (reading.learned or 0.0) >= at.FAILED_SKILL:
         severity = Severity.WARNING  # it learns, and could be quicker
-    explanation = f"No weights move by more than {ratio:.1g} of their length in a step (usual: about 0.001), and the "
-    explanation += f"loss falls as the gradient promises, by {rho:.3g} of it: the steps could be much longer."
+    if tiny:
+        explanation = (
+            f"No weight tensor moves by more than {ratio:.2g} of its length in a step (usual: about 0.001), and "
+        )
+    else:
+        explanation = "The training loss falls evenly, as much in the last epochs as in the first, and "
+    explanation += f"each step changes the loss by {rho:.3g} of what its gradient promises: it could be much longer."
     definition = reading.evidence.definition
     return Finding(
         Code.LEARNING_RATE_TOO_LOW,
         severity,
         explanation,
-        (single("update_ratio", ratio, at.UPDATE_TINY), measured("rho", reading.rho, at.RHO_LINEAR)),
+        (
+            single("update_ratio", ratio, at.UPDATE_TINY if tiny else None),
+            measured("rho", reading.rho, at.RHO_LINEAR if tiny else at.RHO_STRAIGHT),
+        ),
         first_step=int(reading.evidence.samples["steps"].steps[0]),
         remedies=remedies.offered(
             remedies.raise_rate(definition, longer(reading)),
