@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.diagnosis import thresholds as at
 from models.diagnosis.evidence import Evidence, Values
 from models.diagnosis.finding import Measured, Severity
-from models.losses import loss_name
+from models.losses import least_loss, loss_name
 from models.shapes import Layer
 from models.time_axis import TimeAxis, time_axis
 
@@ -51,8 +51,14 @@ class Reading:
         return self.evidence.incident is not None or any(broken)
 
     @cached_property
+    def attainable(self) -> float:
+        """Skill of a perfect network: below 1 where targets are smoothed."""
+        least = least_loss(self.evidence.definition.training, self.evidence.shape)
+        return 1 - least / self.constant_loss if self.constant_loss and least < self.constant_loss else 1.0
+
+    @cached_property
     def skill(self) -> float | None:
-        """On the training rows, in the end; None before the first epoch is over."""
+        """On the training rows, in the end, as a share of what is attainable; None before the first epoch is over."""
         return self._last("skill")
 
     @cached_property
@@ -97,7 +103,7 @@ class Reading:
     def validation_skill(self) -> float | None:
         """Of the last epoch; None without validation."""
         values = self.evidence.epochs["validation_skill"]
-        return float(values[-1]) if len(values) and math.isfinite(values[-1]) else None
+        return float(values[-1]) / self.attainable if len(values) and math.isfinite(values[-1]) else None
 
     @cached_property
     def data_give_no_more(self) -> bool:
@@ -139,9 +145,9 @@ class Reading:
         return self.evidence.epochs["skill"]
 
     def _last(self, name: str) -> float | None:
-        """A metric in the end: of the last epoch, or of the last three if that is better, for one may be unlucky."""
+        """A skill in the end: of the last epoch, or of the last three if that is better, for one may be unlucky."""
         values = self.evidence.epochs[name][-3:]
-        values = values[np.isfinite(values)]
+        values = values[np.isfinite(values)] / self.attainable
         return max(float(values[-1]), float(np.median(values))) if len(values) else None
 
     # Loss

@@ -174,6 +174,19 @@ def test_what_depends_on_the_outcome_is_a_warning_until_the_outcome_is_known() -
     assert (codes(diagnose(a_record(**early))), faults(a_record(**early))) == (["vanishing_depth"], [])
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 0.3, 0.5])
+def test_smoothed_labels_take_nothing_from_a_perfect_network(smoothing: float) -> None:
+    """Its loss is the entropy of its targets: 0.199, 0.423 and 0.562 nats of two classes."""
+    own = 1 - smoothing / 2
+    least = -own * np.log(own) - (1 - own) * np.log(1 - own)
+    skill = 1 - least / 0.693
+    epochs = {"skill": skill, "validation_skill": skill, "train_loss": least, "validation_loss": least}
+    diagnosis = diagnose(a_record(epochs=epochs, training={"label_smoothing": smoothing}))
+    assert (diagnosis.findings, diagnosis.verdict) == ((), "healthy")
+    assert diagnosis.skill == pytest.approx(1, abs=1e-3)
+    assert faults(a_record(epochs=FAILING, training={"label_smoothing": smoothing})) == ["plateau"]
+
+
 def test_silent_units_before_the_first_step_are_a_fault_at_once() -> None:
     assert faults(a_record(complete=False, epochs=FAILING, layers__dead=1.0)) == ["dead_at_init"]
 

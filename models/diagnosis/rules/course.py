@@ -120,7 +120,7 @@ def _epochs_needed(reading: Reading, slope: float) -> float:
         return math.inf
     aim = max(at.FAILED_SKILL, (reading.reference or 0.0) - at.NEAR_REFERENCE)
     last = float(reading.evidence.epochs["train_loss"][-1])
-    return max(math.log(last / ((1 - min(aim, 0.99)) * reading.constant_loss)), 0.0) / -slope
+    return max(math.log(last / ((1 - min(aim, 0.99) * reading.attainable) * reading.constant_loss)), 0.0) / -slope
 
 
 def _is_linear(reading: Reading) -> bool:
