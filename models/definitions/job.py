@@ -78,9 +78,10 @@ class JobDefinition(Strict):
     resources: Resources = Resources()
     """Device and threads."""
     policies: dict[Annotated[Code, Field(strict=False)], Policy] = {}
-    """By finding, what to do when the job has it as a fault: `stop` ends the job as failed, `rollback_and_lower_rate`
-    goes back to the weights before it and on with a tenth of the learning rate. `nonfinite` is `stop` unless it is said
-    otherwise; with `continue` the update of such a step is left out. All others are `continue`."""
+    """By finding, what to do when the job has it as a fault: `stop` ends the job as failed (at its end, where the fault
+    is known no earlier), `rollback_and_lower_rate` goes back to the weights before it and on with a tenth of the
+    learning rate. `nonfinite` is `stop` unless it is said otherwise; with `continue` the update of such a step is left
+    out. All others are `continue`."""
     repair: Repair | None = None
     """`null`: remedies are run when they are asked for."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0

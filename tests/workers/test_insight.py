@@ -139,6 +139,17 @@ def test_a_policy_stops_the_job(finds: Any, code: str, step: int, epochs: int, f
     assert [report.series for report in of(Sampled, reports)].count("flight") == 1
 
 
+@pytest.mark.parametrize(("policy", "outcome"), [("stop", "failed"), ("rollback_and_lower_rate", "succeeded")])
+def test_what_is_only_found_at_the_end_fails_the_job_where_its_policy_is_stop(
+    policy: str, outcome: str, folder: Path
+) -> None:
+    rules = Rules(lambda evidence: a_finding(Code.PLATEAU) if evidence.complete else None)
+    reports = trained(a_job({"plateau": policy}), folder, rules)
+    [end] = of(Ended, reports)
+    assert (end.outcome, end.error and end.error["code"]) == (outcome, "plateau" if policy == "stop" else None)
+    assert of(EpochEnded, reports)[-1].epoch == 4
+
+
 @pytest.mark.parametrize("policies", [{}, {"dead_at_init": "continue"}, {"plateau": "stop"}])
 def test_without_a_policy_for_it_a_job_goes_on(policies: dict[str, str], folder: Path) -> None:
     assert of(Ended, trained(a_job(policies), folder, Rules(learns_nothing)))[0].outcome == "succeeded"

@@ -14,7 +14,7 @@ as often as that costs next to nothing; and at the end.
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -125,11 +125,12 @@ class Insight:
             self._best, self._best_loss = self._gathering, loss
         self._gathering, self._pending, self._settle = None, nothing_pending, nothing_to_settle
 
-    def end_job(self, outcome: str) -> None:
-        """The last diagnosis: of the best run, or of what there is of the first."""
+    def end_job(self, outcome: str) -> Finding | None:
+        """The last diagnosis: of the best run, or of what there is of the first. Gives what a policy stops the job
+        for."""
         self._gathering = self._best or self._gathering
         if self._gathering is None:
-            return
+            return None
         self._gathering.facts = self._gathering.facts | self._facts
         diagnosis = self._look(complete=True, tells=False)
         if outcome == "succeeded" and self._compare(self._gathering):
@@ -138,6 +139,7 @@ class Insight:
             diagnosis = self._look(complete=True, tells=False)
         if diagnosis:
             self._report(Diagnosed(diagnosis))
+        return next((found for found in self._with_policy(diagnosis) if self.policies[found.code] == "stop"), None)
 
     def _compare(self, seen: Gathering) -> bool:
         """Asks how cheap models do, where that may explain something. Should they fail, the job has done its work."""
@@ -196,9 +198,13 @@ class Insight:
         return now - self._looked_at >= LEAST_SECONDS and is_cheap
 
     def _to_act_upon(self, diagnosis: Diagnosis | None) -> Finding | None:
-        findings = diagnosis.findings if diagnosis else ()
-        faults = (found for found in findings if found.severity == Severity.FAULT and found.code in self.policies)
-        return next(faults, None)
+        return next(self._with_policy(diagnosis), None)
+
+    def _with_policy(self, diagnosis: Diagnosis | None) -> Iterator[Finding]:
+        """The faults that a policy speaks of."""
+        for found in diagnosis.findings if diagnosis else ():
+            if found.severity == Severity.FAULT and found.code in self.policies:
+                yield found
 
     @staticmethod
     def _is_at_fault(diagnosis: Diagnosis | None) -> bool:

@@ -89,7 +89,10 @@ def train_job(
         job.insight.end_job("failed")
         raise
     if outcome not in ("paused", "left"):
-        job.insight.end_job(outcome)
+        finding = job.insight.end_job(outcome)
+        if outcome == "succeeded" and finding:
+            # In a short job what depends on its outcome is only known now.
+            outcome, job.failure = "failed", Failure(finding.code.value, finding.explanation)
     spent = timings(stopwatch, job.place.step), statistics_cost(stopwatch)
     if outcome != "succeeded":
         error = stopped_by_policy(job.failure.code, job.failure.detail) if job.failure else None
