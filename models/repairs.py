@@ -14,6 +14,7 @@ from models.capacity import Capacity, capacity_of
 from models.cures import OUTCOME, found_of, is_improved, outcome, repair_of, touch
 from models.diagnosed import Diagnosed
 from models.diagnosis.finding import Severity
+from models.diagnosis.remedies import MORE_EPOCHS
 from models.errors import IllegalMove, InvalidDefinition, NoRemedy, NotFound, Problem, QueueFull
 from models.findings import findings_of
 from models.history import emit
@@ -142,6 +143,8 @@ def _untried(
     if job.repair is not None:
         repairs.append(outcome(job, status, error, found_of(connection, job.id)))
     useless = {said["remedy"] for said in repairs if not (said.get("cured") or is_improved(said.get("metric")))}
+    # Nobody watches: a budget that is multiplied again and again would hold a slot for days.
+    useless |= {said["remedy"] for said in repairs} & {MORE_EPOCHS}
     return [choice for choice in choices_of(faults) if choice.remedy not in useless]
 
 

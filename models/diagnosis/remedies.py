@@ -13,6 +13,8 @@ from models.diagnosis.finding import Remedy
 
 LARGEST_RATE, SMALLEST_RATE = 10.0, 1e-7
 ADAM_RATE = 0.001
+MORE_EPOCHS = "more_epochs"
+"""The remedy that multiplies a budget."""
 Changes = dict[str, Any]
 """New values by JSON Pointer."""
 
@@ -195,7 +197,7 @@ def more_epochs(definition: JobDefinition, factor: float) -> Remedy | None:
         changes["/training/epochs"] = min(math.ceil((training.epochs or DEFAULT_EPOCHS) * factor), 1_000_000)
     if training.max_steps is not None:
         changes["/training/max_steps"] = math.ceil(training.max_steps * factor)
-    return remedy(definition, "more_epochs", "the loss goes on falling as it did", changes)
+    return remedy(definition, MORE_EPOCHS, "the loss goes on falling as it did", changes)
 
 
 def early_stop(definition: JobDefinition, patience: int) -> Remedy | None:

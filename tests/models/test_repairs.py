@@ -106,6 +106,17 @@ def test_a_remedy_that_helped_may_be_tried_again(database: Database) -> None:
     assert child_of(database, job).id == child
 
 
+def test_a_budget_is_multiplied_once_in_a_chain_though_it_helped(database: Database) -> None:
+    mine = a_queued_job(database, repair={"max_jobs": 3})
+    seen = []
+    for skill in (0.1, 0.2, 0.3):
+        slow = fault(Code.SLOW, remedy("more_epochs", 0.1 * skill), remedy("second", 0.3 * skill))
+        seen.append(end_next(database, skill, slow))
+    assert seen[0] == mine
+    assert [row_of(database, job).remedy for job in seen] == [None, "more_epochs", "second"]
+    assert child_of(database, seen[2]).remedy == "second"
+
+
 def test_when_every_remedy_was_tried_the_history_says_so(database: Database) -> None:
     a_sick_job(database)
     end_next(database, 0.1, SICK)
