@@ -109,8 +109,8 @@ def test_of_a_residual_block_the_worst_layer_counts() -> None:
 @pytest.mark.parametrize("activation", ["tanh", "leaky_relu", "maxout", "linear"])
 def test_there_is_no_probe_where_nothing_can_die_and_steps_have_many_rows(activation: str) -> None:
     plain = {"family": "dnn", "hidden": [8], "activation": activation}
-    assert a_probe(plain, batch_size=33)[2] is None
-    _, _, probe = a_probe(plain, batch_size=16, accumulate=2)
+    assert a_probe(plain, batch_size=9)[2] is None
+    _, _, probe = a_probe(plain, batch_size=4, accumulate=2)
     assert probe is not None
     assert probe.dead() is None
     assert probe.gradient_norm().isfinite()
@@ -118,7 +118,7 @@ def test_there_is_no_probe_where_nothing_can_die_and_steps_have_many_rows(activa
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_the_gradient_is_that_of_the_probe_without_dropout(norm: str) -> None:
-    network, part, probe = a_probe({"family": "dnn", "hidden": [8], "dropout": 0.5, "norm": norm}, batch_size=16)
+    network, part, probe = a_probe({"family": "dnn", "hidden": [8], "dropout": 0.5, "norm": norm}, batch_size=8)
     assert probe is not None
     found = probe.gradient_norm()
     for dropout in (module for module in network.modules() if isinstance(module, nn.Dropout)):
@@ -131,7 +131,7 @@ def test_the_gradient_is_that_of_the_probe_without_dropout(norm: str) -> None:
 
 
 def test_asking_moves_neither_buffers_nor_generator() -> None:
-    network, _, probe = a_probe({"family": "dnn", "hidden": [8], "dropout": 0.5, "norm": "batch"}, batch_size=16)
+    network, _, probe = a_probe({"family": "dnn", "hidden": [8], "dropout": 0.5, "norm": "batch"}, batch_size=8)
     assert probe is not None
     before: dict[str, Tensor] = {name: value.clone() for name, value in network.state_dict().items()}
     drawn = torch.get_rng_state()

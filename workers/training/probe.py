@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.definitions.training import Training
+from models.diagnosis.thresholds import SMALL_BATCH
 from models.shapes import Architecture
 from workers.training.hidden_layers import affine_layers, hidden_modules
 from workers.training.losses import Loss
@@ -23,9 +24,7 @@ from workers.training.parts import Batch, Part
 from workers.training.unmoved import Unmoved
 
 FEWEST_ROWS, MOST_ROWS = 64, 256
-SMALL_BATCH = 32
-"""Rows of a step up to which the gradient of the probe is taken: there the noise of the step's own is a question, and
-the probe has more rows than it. The noise scale follows from the norms at two sizes (McCandlish et al. 2018, A.1)."""
+
 
 FLAT_BELOW: dict[type[nn.Module], float] = {nn.ReLU: 0.0, nn.GELU: -3.0, nn.SiLU: -7.0, nn.ELU: -4.6, nn.SELU: -4.6}
 """Up to which input an activation is flat. From -3 the slope of gelu is within 0.012 of 0, from -7 that of silu within
@@ -54,6 +53,7 @@ def build_probe(
 ) -> "Probe | None":
     """None where there is nothing to ask: no layer that can die, and steps of many rows."""
     units = units_of(network, architecture) if hidden_layers else []
+    # Where the noise of a step is a question: it follows from the norms at two sizes (McCandlish et al. 2018, A.1).
     takes_gradient = training.batch_size * training.accumulate <= SMALL_BATCH
     if not any(units) and not takes_gradient:
         return None
