@@ -31,6 +31,11 @@ class Settings(BaseModel):
     """SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`; default: an SQLite file in the data folder."""
     broker_url: str = ""
     """Celery broker, `redis://…`; default: files in the data folder."""
+    storage_url: Annotated[str, Field(pattern=r"^((file:///|s3://[^/]).*)?$")] = ""
+    """Where data sets and models are kept, `s3://bucket/prefix` or `file:///folder`; default: `objects` in the data
+    folder. S3 takes credentials, region and endpoint from the variables of AWS (`AWS_ACCESS_KEY_ID`, ...)."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 20_000_000_000
+    """Most bytes of copies from S3 that a machine keeps; those used last are kept."""
     api_key: Annotated[str, Field(pattern=r"^([!-~]{32,})?$")] = ""
     """The bootstrap key, at least 32 printable characters; default: made at first start and kept in the data folder."""
     slots: Annotated[int, Field(ge=0)] = 0
@@ -70,6 +75,10 @@ class Settings(BaseModel):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data.absolute() / 'descent.db'}"
+
+    @property
+    def storage(self) -> str:
+        return self.storage_url or (self.data.absolute() / "objects").as_uri()
 
     @property
     def broker(self) -> str:
