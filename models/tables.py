@@ -279,6 +279,55 @@ class Share(Base):
     """How long its attempts last, on average; later ones weigh more."""
 
 
+class Artifact(Base):
+    """One file of a job that succeeded."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """One of `models.artifacts.NAMES`."""
+    state: Mapped[str]
+    """One of `models.artifacts.State`."""
+    reason: Mapped[str | None]
+    """Why it failed."""
+    key: Mapped[str | None]
+    """In the storage; so are size and sha256 NULL until it is ready."""
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str | None]
+    ready_at: Mapped[float | None]
+
+
+class Task(Base):
+    """Work with a job's model, for a worker to do beside the jobs."""
+
+    __tablename__ = "tasks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    """One of `models.tasks.Kind`."""
+    status: Mapped[str]
+    """`queued`, `running`, `succeeded` or `failed`."""
+    request: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    attempt: Mapped[int]
+    """Fences every write of a worker."""
+    worker: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    lease_clock: Mapped[str | None]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+    __table_args__ = (Index("ix_tasks_job", "job_id", "kind", "id"),)
+
+
+OPEN = Task.finished_at.is_(None)
+Index("ix_tasks_open", Task.kind, Task.id, sqlite_where=OPEN, postgresql_where=OPEN)
+
+
 epochs = Table(
     "epochs",
     Base.metadata,

@@ -25,6 +25,7 @@ from models.settings import Settings
 from workers.checkpoint_files import CheckpointFiles
 from workers.devices import await_released, visible_gpus_of
 from workers.memory import OutOfMemory
+from workers.model_files import ModelFiles
 from workers.process import RunnerProcess
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ class Run:
             self._fail(error("definition_not_understood", "An old definition", detail, "user", retryable=False))
         datasets = settings.data.absolute() / "datasets"
         checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
-        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints)
+        models = ModelFiles(settings, self.claim.job_id)
+        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints, models)
         # What was asked before there was anybody to hear it.
         for what in list(self._asked_at):
             self._runner.ask(what)

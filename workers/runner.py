@@ -16,6 +16,7 @@ import torch
 from models.definitions.job import JobDefinition
 from models.reports import Ended, Report
 from workers.failures import error_of
+from workers.model_files import ModelFiles
 from workers.process import Reporter
 from workers.rank import Crew
 from workers.training.checkpoints import Checkpoints
@@ -49,6 +50,7 @@ def run_job(
     datasets: Path,
     resident_bytes: int,
     checkpoints: Checkpoints | None = None,
+    models: ModelFiles | None = None,
 ) -> None:
     """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
@@ -66,7 +68,7 @@ def run_job(
     reporter = Reporter(reports)
     crew.watch(partial(_fail, reporter))
     try:
-        train(crew, 0, reporter, asked, checkpoints)
+        train(crew, 0, reporter, asked, checkpoints, models)
     except RankLost:
         crew.give_up()
     except Exception as exception:
@@ -87,12 +89,14 @@ def _train(
     report: Callable[[Report], None] = lambda report: None,
     asked: Callable[[], str | None] = lambda: None,
     checkpoints: Checkpoints | None = None,
+    models: ModelFiles | None = None,
 ) -> None:
-    """What each rank does. Rank 0 alone reports, is asked, and has the checkpoints."""
+    """What each rank does. Rank 0 alone reports, is asked, and has the checkpoints and the model."""
     torch.set_num_threads(definition.resources.threads)
     device = _device(definition, visible_gpu, rank)
     ranks = crew.join(rank, device)
-    train_job(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks)
+    keep = models.keep if models else None
+    train_job(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks, keep=keep)
 
 
 def _fail(reporter: Reporter, error: dict[str, object]) -> None:

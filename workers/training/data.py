@@ -11,7 +11,7 @@ from models.catalogue import DataShape
 from models.definitions.data import Data
 from workers.datasets.arrays import Arrays
 from workers.training.parts import Mapped, Part, Resident, dtype_of, rows_of
-from workers.training.scale import FEATURE_AXES, TargetScale, fit, target_axes, target_scale
+from workers.training.scale import FEATURE_AXES, Scale, TargetScale, fit, target_axes, target_scale
 from workers.training.split import Indices, cut, mislabelled, split
 
 
@@ -22,6 +22,8 @@ class Prepared:
     training: Part
     validation: Part | None
     target: TargetScale
+    inputs: Scale | None = None
+    """How x was scaled; None: not at all."""
 
 
 def prepare(
@@ -51,7 +53,8 @@ def prepare(
         return Mapped(y=truth, source=x, rows=rows, scale=inputs)
 
     trained = part(training, mislabelled(data, training))
-    return Prepared(trained, part(validation, validation) if len(validation) else None, target_scale(targets, device))
+    validated = part(validation, validation) if len(validation) else None
+    return Prepared(trained, validated, target_scale(targets, device), inputs)
 
 
 def limit_on(device: torch.device, resident_bytes: float) -> float:

@@ -4,8 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from models.diagnosis.diagnose import diagnose
 from models.diagnosis.finding import Code
 from models.expansion import has_batch_norm
 from models.losses import loss_name, with_logits
-from models.reports import Built, Ended, Report, Resumed
+from models.reports import Built, Ended, ModelKept, Report, Resumed
 from models.shapes import Architecture, trace
 from workers.datasets.arrays import load
 from workers.failures import stopped_by_policy
 from workers.training.best import Best
 from workers.training.checkpoints import Checkpoints, Saver
 from workers.training.data import Prepared, prepare
+from workers.training.deployed import Deployed
 from workers.training.descent import Descent
 from workers.training.digest import weights_sha256
 from workers.training.facts import facts
@@ -36,6 +37,7 @@ from workers.training.incidents import Failure, Incidents
 from workers.training.insight import Insight, Judge
 from workers.training.loop import Loop
 from workers.training.losses import Loss, build_loss, constant_loss
+from workers.training.model import evaluate, model_state
 from workers.training.networks import build
 from workers.training.optimizers import Optimizer, build_optimizer
 from workers.training.parameters import FlatParameters
@@ -65,13 +67,14 @@ def train_job(
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
     judge: Judge = diagnose,
+    keep: Callable[[State], ModelKept] | None = None,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
     After every step `asked` says whether to end there: "cancel", or "pause" or "leave", which a checkpoint precedes.
     Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where an earlier attempt left a
     checkpoint, the job goes on from there; None: none are written. Where several `ranks` train, all report the same,
-    and of `asked` and `checkpoints` those of rank 0 count.
+    and of `asked` and `checkpoints` those of rank 0 count. `keep` stores the model of a job that succeeded.
     """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
@@ -93,6 +96,7 @@ def train_job(
         if outcome == "succeeded" and finding:
             # In a short job what depends on its outcome is only known now.
             outcome, job.failure = "failed", Failure(finding.code.value, finding.explanation)
+    model = job.leave_model(keep) if outcome == "succeeded" and keep else None
     spent = timings(stopwatch, job.place.step), statistics_cost(stopwatch)
     if outcome != "succeeded":
         error = stopped_by_policy(job.failure.code, job.failure.detail) if job.failure else None
@@ -100,7 +104,7 @@ def train_job(
         return
     assert job.network is not None
     reason = reason_of(job.stopped, definition.training)
-    report(Ended(outcome, *spent, None, job.runs, reason, weights_sha256(job.network)))
+    report(Ended(outcome, *spent, None, job.runs, reason, weights_sha256(job.network), model))
 
 
 OUTCOMES = {"cancel": "cancelled", "pause": "paused", "leave": "left"}
@@ -211,6 +215,19 @@ class Trainer:
         assert self.network is not None
         self.best.give_to(self.network)
         return "succeeded"
+
+    def leave_model(self, keep: Callable[[State], ModelKept]) -> ModelKept:
+        """Stores the network as it is, and says how good it is on the validation part."""
+        assert self.network is not None
+        with self.stopwatch.apart("saving"):
+            model = keep(model_state(self.definition, self.shape, self.network, self.data))
+        if self.data.validation is None:
+            return model
+        with self.stopwatch.apart("evaluating"):
+            deployed = Deployed(self.network, self.loss.name, None, self.data.target)
+            tell = partial(self.place.tell, self.report)
+            evaluation = evaluate(deployed, self.shape, self.data.validation, self.autocast, tell)
+        return replace(model, evaluation=evaluation)
 
     @property
     def batch_norm(self) -> bool:
