@@ -5,7 +5,7 @@
     for chunk in storage.read(stored): ...                         # checked against its sha256
     array = np.load(storage.path_of(stored), mmap_mode="r")        # a file of this machine
 
-What was written is known by its `Stored`: whoever keeps that in the database can tell later that the bytes are the same.
+What was written is known by its `Stored`: whoever keeps that can tell later whether the bytes are the same.
 """
 
 import hashlib
