@@ -4,6 +4,7 @@ The checkpoint of its best epoch is stored before the job ends; the others are m
 terminal. So nothing is lost with a worker, and small jobs do not wait for their files.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -33,6 +34,7 @@ MEDIA_TYPES = {
 NAMES = tuple(MEDIA_TYPES)
 MADE = tuple(name for name in NAMES if name != CHECKPOINT)
 """By the task."""
+ROOT = "artifacts/"
 VALIDATION = {"part": "validation"}
 """Says of an evaluation that it is the job's own, at its end."""
 
@@ -62,7 +64,7 @@ class Made:
 
 def folder_of(job_id: str) -> str:
     """The prefix of all that is stored of a job."""
-    return f"artifacts/{job_id}/"
+    return f"{ROOT}{job_id}/"
 
 
 def fresh_key(job_id: str, name: str) -> str:
@@ -147,3 +149,21 @@ def checkpoint_of(connection: Connection, job_id: str) -> Stored | None:
 def remove(storage: Storage, job_id: str) -> None:
     """The bytes of a job that is deleted."""
     storage.delete_all(folder_of(job_id))
+
+
+def remove_orphans(connection: Connection, storage: Storage) -> list[str]:
+    """The bytes of jobs that are not there any more: whoever deleted one may have died before its bytes were gone, and
+    a task may have stored more of them since. A job's row is there before its first byte."""
+    stored = {listed.key.split("/")[1] for listed in storage.list(ROOT)}
+    orphans = []
+    for some in batched(sorted(stored)):
+        there = set(connection.scalars(select(Job.id).where(Job.id.in_(some))))
+        orphans += [job_id for job_id in some if job_id not in there]
+    for job_id in orphans:
+        remove(storage, job_id)
+    return orphans
+
+
+def batched(names: list[str], size: int = 500) -> Iterator[list[str]]:
+    for start in range(0, len(names), size):
+        yield names[start : start + size]

@@ -53,6 +53,8 @@ class Settings(BaseModel):
     stall_seconds: Annotated[float, Field(gt=0)] = 300.0
     """A runner whose job does not advance for so long is killed, as a lost attempt. A single step or evaluation batch
     that takes longer needs more."""
+    task_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """An export, an evaluation or a file of predictions that takes longer is ended."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How often a running job writes a checkpoint; the first comes earlier."""
     checkpoint_retention_seconds: Annotated[float, Field(ge=0)] = 86_400.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 
 from models.database import database_now, lease_clock, lease_now
 from models.errors import NotFound, QueueFull
@@ -16,7 +16,9 @@ from models.ids import new_id
 from models.lifecycle import LeaseLost, error
 from models.tables import OPEN, Job, Task
 
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 5
+PAUSE_SECONDS = 2.0
+"""After the first attempt that was lost; each pause is twice the one before."""
 MOST_OPEN = 100
 """Tasks of a job that may wait or run at once."""
 
@@ -102,8 +104,8 @@ def find(connection: Connection, job_id: str, owner: str, kind: Kind, task_id: s
 # What workers do
 
 _kinds = Task.kind.in_(bindparam("kinds", expanding=True))
-_lost = and_(Task.status == "running", or_(Task.lease_until < lease_now(), Task.lease_clock != lease_clock()))
-_next = select(Task.id).where(_kinds, OPEN, or_(Task.status == "queued", _lost)).order_by(Task.id).limit(1)
+_is_free = or_(Task.lease_until.is_(None), Task.lease_until < lease_now(), Task.lease_clock != lease_clock())
+_next = select(Task.id).where(_kinds, OPEN, _is_free).order_by(Task.id).limit(1)
 IS_WORK = _next
 """A question, so that nobody who finds no work has to write."""
 _lease = {"lease_until": lease_now() + bindparam("lease_seconds"), "lease_clock": lease_clock()}
@@ -125,7 +127,7 @@ def claim(connection: Connection, worker: str, kinds: tuple[Kind, ...], lease_se
     """Takes the oldest task of these kinds; None where there is none."""
     given = {"by": worker, "kinds": list(kinds), "lease_seconds": lease_seconds}
     row = connection.execute(CLAIM, given).one_or_none()
-    return row and TaskClaim(row.id, row.job_id, Kind(row.kind), row.attempt, row.request)
+    return None if row is None else TaskClaim(row.id, row.job_id, Kind(row.kind), row.attempt, row.request)
 
 
 def renew(connection: Connection, task: TaskClaim, lease_seconds: float) -> None:
@@ -163,7 +165,9 @@ def give_back(connection: Connection, task: TaskClaim, reason: str, counts: bool
         detail = f"{task.attempt} attempts ended before their end; of the last one: {reason}."
         fail(connection, task, error("worker_lost", "Its process was lost too often", detail, "infrastructure", True))
         return False
-    _write(connection, task, {"status": "queued", **NOWHERE} | ({} if counts else {"attempt": Task.attempt - 1}))
+    pause = {"lease_until": lease_now() + PAUSE_SECONDS * 2**task.attempt, "lease_clock": lease_clock()}
+    again = pause if counts else {"attempt": Task.attempt - 1}
+    _write(connection, task, {"status": "queued", **NOWHERE} | again)
     return True
 
 

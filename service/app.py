@@ -10,6 +10,7 @@ from migrations.newest import newest_revision
 from models.database import Database
 from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
+from models.storage import open_storage
 from service import auth
 from service.api import datasets, diagnosis, estimates, health, moves, queue, repairs, series, textbook
 from service.capacity import KnownCapacity
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         queue=KnownQueue(settings),
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
+        storage=open_storage(settings),
         schema=newest_revision(),
     )
     app.before_request(name_request)

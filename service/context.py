@@ -7,6 +7,7 @@ from flask import current_app
 from models.database import Database
 from models.doorbell import Doorbell
 from models.settings import Settings
+from models.storage import Storage
 from service.capacity import KnownCapacity
 from service.ended import EndedJobs
 from service.known_queue import KnownQueue
@@ -24,6 +25,7 @@ class Context:
     queue: KnownQueue
     submissions: Submissions
     ended: EndedJobs
+    storage: Storage
     schema: str
     """Revision of the migrations that this code needs."""
 

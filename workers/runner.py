@@ -31,7 +31,7 @@ REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "x
 
 def main(reports: Connection, control: Connection, rehearses: bool) -> None:
     """Waits for a job and trains it; leaves without one when its supervisor is gone."""
-    _stand_by()
+    stand_by()
     try:
         if rehearses:
             _rehearse()
@@ -55,7 +55,7 @@ def run_job(
     """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
-    _offer_to_the_kernel()
+    offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
@@ -105,7 +105,7 @@ def _fail(reporter: Reporter, error: dict[str, object]) -> None:
     reporter.close()
 
 
-def _stand_by() -> None:
+def stand_by() -> None:
     """Nothing but the end of its pipe sends it away: a Ctrl-C is the supervisor's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The inherited end of this pipe would keep the fork server alive after its worker is gone.
@@ -113,7 +113,7 @@ def _stand_by() -> None:
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
 
 
-def _offer_to_the_kernel() -> None:
+def offer_to_the_kernel() -> None:
     """Where memory runs out, the kernel takes the job and not its supervisor."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

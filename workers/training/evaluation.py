@@ -122,7 +122,7 @@ class Residuals:
 
     def result(self) -> dict[str, Any]:
         predicted, truth = np.concatenate(self._predicted), np.concatenate(self._truth)
-        finite = np.isfinite(predicted).all(1) & np.isfinite(truth).all(1)
+        finite = np.logical_and(np.isfinite(predicted).all(1), np.isfinite(truth).all(1))
         residuals, truth = (predicted - truth)[finite], truth[finite]
         found = {"task": "regression", "rows": len(finite), "nonfinite": int((~finite).sum())}
         if not len(residuals):
