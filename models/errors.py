@@ -53,6 +53,18 @@ class NoRemedy(DescentError):
     """No finding of the job has a remedy."""
 
 
+class ModelPending(DescentError):
+    """The job has succeeded; its files are being made."""
+
+
+class NoModel(DescentError):
+    """The job has no model."""
+
+
+class UnhealthyModel(DescentError):
+    """The diagnosis of the job says that its network has not learned."""
+
+
 class QueueFull(DescentError):
     """Too many jobs are waiting."""
 

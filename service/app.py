@@ -12,7 +12,7 @@ from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
 from models.storage import open_storage
 from service import auth
-from service.api import datasets, diagnosis, estimates, health, moves, queue, repairs, series, textbook
+from service.api import artifacts, datasets, diagnosis, estimates, health, moves, queue, repairs, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    for resource in (moves, series, diagnosis, repairs, queue, estimates, textbook, datasets, health):
+    for resource in (moves, series, artifacts, diagnosis, repairs, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app
 

@@ -29,6 +29,7 @@ PROBLEMS = {
     406: "Not available in the form that Accept asks for",
     409: "The job's state does not allow it",
     413: "The body is too large",
+    416: "The range lies beyond the end",
     415: "The body is not `application/json`",
     422: "Understood, but wrong; all errors at once",
     429: "A limit is reached; see Retry-After",

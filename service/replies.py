@@ -493,6 +493,24 @@ class TextbookReply(Reply):
     next: None
 
 
+class ArtifactReply(Reply):
+    name: str
+    state: Literal["pending", "ready", "failed"]
+    """`failed` is final; `reason` tells why."""
+    reason: str | None
+    size: int | None
+    """Bytes; null until it is ready, as sha256 is."""
+    sha256: str | None
+    media_type: str
+    ready_at: str | None
+    url: str
+
+
+class ArtifactsReply(Reply):
+    items: list[ArtifactReply]
+    next: str | None
+
+
 class HealthReply(Reply):
     status: Literal["ok"]
 
