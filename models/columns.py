@@ -39,7 +39,9 @@ class Column(Strict):
     """One column of a table."""
 
     name: str
+    """As in the file's header."""
     kind: Kind
+    """What its values are."""
     categories: Several[str] = ()
     """In the order of their codes; of a boolean `false` and `true`. A number of few whole values has them too, in
     ascending order: it may be taken for a category."""
@@ -74,11 +76,17 @@ class Column(Strict):
             codes = np.searchsorted(np.array(self.categories, np.float32), filled).astype(np.int64)
         return np.where(missing, -1, codes)
 
+    def codes_in(self, other: "Column", values: Floats) -> NDArray[np.int64]:
+        """The codes that the column of another data set has for stored values of this one; -1 where one is missing."""
+        known = np.array([other.codes[category] for category in self.categories] + [-1], np.int64)
+        return known[self.codes_of(values)]
+
 
 class Columns(Strict):
     """The columns of a table and their parts in a training."""
 
     columns: Several[Column]
+    """All of them; of a job those that it uses."""
     features: Several[str]
     """What a network is given, in this order."""
     target: str | None = None
@@ -148,18 +156,21 @@ class Columns(Strict):
                         stored[index, place] = found
         if problems:
             raise InvalidDefinition(problems[:MOST_PROBLEMS])
-        return self._encoded((column, stored[:, place]) for place, column in enumerate(self.inputs))
+        return self._encoded([(column, stored[:, place]) for place, column in enumerate(self.inputs)], self)
 
-    def encode_stored(self, matrix: NDArray[Any]) -> Floats:
-        """The features [rows, width] of rows of the stored matrix, [rows, all columns]."""
-        return self._encoded((column, matrix[:, column.place]) for column in self.inputs)
+    def encode_stored(self, matrix: NDArray[Any], source: "Columns | None" = None) -> Floats:
+        """The features [rows, width] of rows of the stored matrix, [rows, all columns]; of that of another data set,
+        where `source` describes it."""
+        source = source or self
+        stored = [(column, matrix[:, source[column.name].place]) for column in self.inputs]
+        return self._encoded(stored, source)
 
-    def _encoded(self, values: Iterable[tuple[Column, Floats]]) -> Floats:
-        """The rule. `values` of each feature as the matrix stores them, the others' as `_value_of` gives them."""
+    def _encoded(self, values: Iterable[tuple[Column, Floats]], source: "Columns") -> Floats:
+        """The rule, for the values of each feature as `source` says that they are stored."""
         encoded: list[Floats] = []
         for column, stored in values:
             if column.kind == "category":
-                codes = column.codes_of(stored)
+                codes = source[column.name].codes_in(column, stored)
                 places = np.arange(len(column.outputs))
                 encoded.append(
                     (np.where(codes < 0, len(column.categories), codes)[:, None] == places).astype(np.float32)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalogue import Task
 from models.definitions.data import Data
+from models.definitions.uploaded import Task
 
 Indices = NDArray[np.int64]
 
