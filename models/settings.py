@@ -67,6 +67,12 @@ class Settings(BaseModel):
     """Most bytes of inputs a job keeps in memory; 0: half this machine's memory, divided by its slots."""
     body_bytes: Count = 1_000_000
     """Largest body of a request."""
+    prediction_bytes: Count = 16_000_000
+    """Largest body of rows to predict; more of them go as a file."""
+    models: Count = 16
+    """Most models that a process of the API holds to predict with."""
+    models_bytes: Count = 100_000_000
+    """Most bytes of these models; a larger one predicts only on a worker."""
     queued_jobs: Count = 10_000
     """Most jobs a key may have waiting."""
     waiters: Count = 64

@@ -11,6 +11,7 @@ from models.storage import Storage
 from service.capacity import KnownCapacity
 from service.ended import EndedJobs
 from service.known_queue import KnownQueue
+from service.predictors import Predictors
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -26,6 +27,7 @@ class Context:
     submissions: Submissions
     ended: EndedJobs
     storage: Storage
+    predictors: Predictors
     schema: str
     """Revision of the migrations that this code needs."""
 

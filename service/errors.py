@@ -28,6 +28,7 @@ from models.errors import (
 )
 from models.storage import Damaged, NotStored, StorageAway
 from service.auth import Unauthorised
+from service.predictors import ModelTooLarge
 from service.watcher import TooManyWaiters
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     ModelPending: (409, "model_pending"),
     NoModel: (409, "no_model"),
     UnhealthyModel: (409, "unhealthy"),
+    ModelTooLarge: (409, "model_too_large"),
     InvalidDefinition: (422, "invalid_definition"),
     QueueFull: (429, "queue_full"),
     TooManyWaiters: (429, "too_many_waiters"),

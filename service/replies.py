@@ -511,6 +511,12 @@ class ArtifactsReply(Reply):
     next: str | None
 
 
+class PredictionsReply(Reply):
+    outputs: list[Any]
+    """In the order of the rows: `{"class", "probabilities"}` of a classification, `{"value"}` of a regression, or a
+    list of these, one for each time step."""
+
+
 class HealthReply(Reply):
     status: Literal["ok"]
 

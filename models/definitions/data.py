@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from models.columns import Columns
 from models.definitions.base import Several, Strict
 from models.definitions.uploaded import Task, Uploaded
 
@@ -70,6 +71,11 @@ class Data(Strict):
     uploaded: Uploaded | None = None
     """What was known of an uploaded data set when the job was accepted. Filled in by the service; what is sent here is
     replaced."""
+
+    @property
+    def columns(self) -> Columns | None:
+        """Of an uploaded table."""
+        return self.uploaded.columns if self.uploaded else None
 
     @property
     def validation_set(self) -> ValidationSet | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from workers.export.onnx_file import OUTPUTS
+from models.inputs import OUTPUTS
 from workers.training.model import Model
 
 MOST_CLASSES = 20

@@ -3,6 +3,7 @@
 Input `input`, in the data's own units: float32 [batch, ...], or int64 [batch, length] for tokens. Output
 `probabilities` [batch, (length,) classes], or `values` [batch, (length,) outputs]. The batch is of any size, and so is
 the length where the network takes any. Metadata: `classes`, `task`, `kind`, `family`.
+A table with categories has an input for each column instead (`workers/export/column_inputs.py`).
 """
 
 import io
@@ -10,6 +11,7 @@ import json
 import math
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.catalogue import DataShape
+from models.columns import Column
 from models.errors import InvalidDefinition
+from models.inputs import INPUT, OUTPUTS, Feeds, Inputs, has_categories
 from models.shapes import trace
+from workers.export.column_inputs import with_columns
 from workers.training.model import Model
 
-OPSET = 18
-INPUT = "input"
-OUTPUTS = {"classification": "probabilities", "regression": "values"}
+OPSET = 19
 TIME_AXES = {"sequence": 1, "tokens": 1, "signal": 2}
 """Which axis of [rows, ...] may have any length, by the kind of data."""
 TRACED_ROWS = 2
@@ -32,6 +35,7 @@ CHECKED = ((1, 0), (5, 0), (3, 3), (4, -1))
 TOLERANCE = 1e-5
 """Of the difference to torch, relative to the largest output."""
 SEED = 0
+MISSING_SHARE = 0.3
 
 
 class ExportFailed(Exception):
@@ -63,7 +67,7 @@ def onnx_file(model: Model) -> bytes:
         ExportFailed
     """
     signature = Signature(model.shape, time_axis(model))
-    file = labelled(exported(model, signature), model)
+    file = finished(exported(model, signature), model)
     check(model, signature, file)
     return file
 
@@ -114,11 +118,13 @@ def _input(model: Model, sample: Tensor) -> Tensor:
     return (sample.double() * factor + offset).float()
 
 
-def labelled(file: bytes, model: Model) -> bytes:
-    """With the metadata that a user of the file alone needs."""
+def finished(file: bytes, model: Model) -> bytes:
+    """With the inputs of a mixed table, and the metadata that a user of the file alone needs."""
     import onnx  # noqa: PLC0415
 
-    proto = onnx.load_from_string(file)
+    proto, columns = onnx.load_from_string(file), model.definition.data.columns
+    if columns is not None and has_categories(columns):
+        proto = with_columns(proto, columns, is_series=model.shape.kind == "sequence")
     shape = model.shape
     metadata: dict[str, str] = {"task": shape.task, "kind": shape.kind, "family": model.definition.network.family}
     if shape.classes:
@@ -141,11 +147,36 @@ def check(model: Model, signature: Signature, file: bytes) -> None:
     for rows, more in CHECKED if signature.time_axis else [(rows, 0) for rows, _ in CHECKED]:
         if signature.time_axis and signature.shape.input_shape[signature.time_axis - 1] + more < 1:
             continue
-        x = _input(model, signature.sample(rows, more))
+        feeds, x = sample_of(model, signature, rows, more)
         with torch.inference_mode():
             expected = deployed(x).numpy()
-        [found] = session.run(None, {INPUT: x.numpy()})
+        [found] = session.run(None, feeds)
         _compare(found, expected, rows, more)
+
+
+def sample_of(model: Model, signature: Signature, rows: int, more: int) -> tuple[Feeds, Tensor]:
+    """Random inputs, as the file takes them and as the deployed network does."""
+    columns = model.definition.data.columns
+    if columns is None or not has_categories(columns):
+        x = _input(model, signature.sample(rows, more))
+        return {INPUT: x.numpy()}, x
+    is_series = model.shape.kind == "sequence"
+    steps = model.shape.input_shape[0] + more if is_series else 1
+    random = np.random.default_rng(SEED)
+    raw = [{column.name: _value(column, random) for column in columns.inputs} for _ in range(rows * steps)]
+    x = torch.from_numpy(columns.encode(raw))
+    given = [raw[start : start + steps] for start in range(0, len(raw), steps)] if is_series else raw
+    [(_, feeds)] = Inputs(model.shape, columns, free_length=is_series).read(given)
+    return feeds, x.view(rows, steps, -1) if is_series else x
+
+
+def _value(column: Column, random: np.random.Generator) -> Any:
+    """One that is in the data, or could be."""
+    if column.missing and random.random() < MISSING_SHARE:
+        return None
+    if column.kind == "category":
+        return column.categories[random.integers(len(column.categories))]
+    return bool(random.integers(2)) if column.kind == "boolean" else float(random.normal(column.fill or 0.0))
 
 
 def _compare(found: NDArray[np.float32], expected: NDArray[np.float32], rows: int, more: int) -> None:

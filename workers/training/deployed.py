@@ -1,5 +1,8 @@
 """A trained network as its users meet it: the data's own units in, probabilities or the target's own units out."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -19,8 +22,22 @@ class Deployed(nn.Module):
     target_offset: Tensor
     target_factor: Tensor
 
-    def __init__(self, network: nn.Module, loss: LossName, inputs: Scale | None, targets: TargetScale) -> None:
+    fill: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: LossName,
+        inputs: Scale | None,
+        targets: TargetScale,
+        fill: Sequence[float | None] = (),
+    ) -> None:
+        """`fill`: what is taken for a missing value (NaN), by feature."""
         super().__init__()
+        self.fills = any(value is not None for value in fill)
+        if self.fills:
+            known = [math.nan if value is None else value for value in fill]
+            self.register_buffer("fill", torch.tensor(known))
         self.network = network
         self.loss = loss
         self.is_scaled = inputs is not None
@@ -34,6 +51,8 @@ class Deployed(nn.Module):
         return self.finish(self.network(self.scaled(x)))
 
     def scaled(self, x: Tensor) -> Tensor:
+        if self.fills:
+            x = torch.where(x.isnan(), self.fill, x)
         return ((x.double() - self.offset) / self.factor).float() if self.is_scaled else x
 
     def finish(self, outputs: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.catalogue import DataShape
 from models.definitions.job import JobDefinition
+from models.inputs import has_categories
 from models.losses import LossName, loss_name
 from workers.training.data import Prepared
 from workers.training.deployed import Deployed
@@ -55,7 +56,10 @@ class Model:
         return network.eval()
 
     def deployed(self) -> Deployed:
-        return Deployed(self.network(), self.loss, self.inputs, self.targets).eval()
+        """Takes the features of a table encoded; where all are numbers, as they are, NaN where they are missing."""
+        columns = self.definition.data.columns
+        fill = [] if columns is None or has_categories(columns) else [column.fill for column in columns.inputs]
+        return Deployed(self.network(), self.loss, self.inputs, self.targets, fill).eval()
 
 
 def model_state(definition: JobDefinition, shape: DataShape, network: nn.Module, data: Prepared) -> State:
