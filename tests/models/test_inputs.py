@@ -99,6 +99,8 @@ REFUSED: list[tuple[Inputs, Any, str, str]] = [
     (TOKENS, [[1, "a"]], "/inputs/0/1", "not_a_token"),
     (MIXED, [ROW, ROW | {"colour": "green"}], "/inputs/1/colour", "unknown_category"),
     (MIXED, [ROW | {"rooms": 3}], "/inputs/0/rooms", "unknown_category"),
+    (MIXED, [ROW | {"rooms": 10**400}], "/inputs/0/rooms", "unknown_category"),
+    (MIXED, [ROW | {"rooms": float("inf")}], "/inputs/0/rooms", "unknown_category"),
     (MIXED, [ROW | {"colour": None}], "/inputs/0/colour", "missing_value"),
     (MIXED, [ROW | {"colour": ["red"]}], "/inputs/0/colour", "not_a_category"),
     (MIXED, [ROW | {"age": "31"}], "/inputs/0/age", "not_a_number"),

@@ -10,12 +10,18 @@ import torch
 from safetensors.torch import load_file
 
 from models.artifacts import CARD, DEFINITION, ONNX, WEIGHTS
+from models.catalogue import shape_of_data
 from models.definitions.job import JobDefinition
+from models.predictor import load as load_predictor
+from tests.factories import a_definition
+from tests.models import mixed
 from tests.workers.exported import trained
 from workers.datasets.arrays import load
 from workers.export import onnx_file
 from workers.training.data import prepare
-from workers.training.model import read_model
+from workers.training.model import Model, read_model
+from workers.training.networks import build
+from workers.training.scale import Scale, TargetScale
 
 RECURRENT = {"family": "rnn", "hidden": 5}
 NETWORKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -163,3 +169,44 @@ def test_a_file_that_computes_something_else_is_not_published(tmp_path: Path, mo
     assert files[ONNX].stored is None
     assert "differs from torch" in (files[ONNX].reason or "")
     assert files[WEIGHTS].stored is not None
+
+
+MIXED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "table": ({"family": "dnn", "hidden": [5]}, {}),
+    "table of numbers": ({"family": "dnn", "hidden": [5]}, {"columns": mixed.NUMBERS}),
+    "values": ({"family": "dnn", "hidden": [5]}, {"task": "regression"}),
+    "series": (RECURRENT | {"bidirectional": True}, {"length": 4}),
+    "series as one vector": ({"family": "dnn", "hidden": [5]}, {"length": 4}),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_table_with_categories_has_an_input_for_each_column(name: str, tmp_path: Path) -> None:
+    network, known = MIXED[name]
+    model = a_model(a_definition(network=network, data=mixed.data(**known)))
+    (tmp_path / "model.onnx").write_bytes(onnx_file.onnx_file(model))
+    predictor = load_predictor(tmp_path / "model.onnx", model.definition.plain())
+    columns = model.definition.data.columns
+    assert columns is not None
+    names = {one.name for one in predictor.session.get_inputs()}
+    assert names == ({"input"} if columns.features == mixed.NUMBERS.features else {*columns.features})
+    rows = [mixed.ROW, mixed.EMPTY, mixed.ROW | {"colour": "blue", "rooms": 1}, mixed.EMPTY]
+    x = torch.from_numpy(columns.encode(rows))
+    given: Any = [rows] if "length" in known else rows
+    with torch.inference_mode():
+        expected = model.deployed()(x[None] if "length" in known else x).numpy()
+    found = predictor.predict(given)
+    numbers = [list(one["probabilities"].values()) if "class" in one else [one["value"]] for one in found]
+    assert np.abs(np.array(numbers) - expected).max() <= 1e-5
+
+
+def a_model(definition: JobDefinition) -> Model:
+    """With weights as they were drawn, and scales of a standard normalisation."""
+    shape = shape_of_data(definition.data)
+    torch.manual_seed(0)
+    weights = build(definition.network, shape).state_dict()
+    lead = [1] * len(shape.input_shape)
+    width = shape.input_shape[-1]
+    inputs = Scale(np.linspace(0, 2, width).reshape(*lead, width), np.linspace(1, 3, width).reshape(*lead, width))
+    targets = TargetScale(torch.tensor([2.0], dtype=torch.float64), torch.tensor([5.0], dtype=torch.float64))
+    return Model(definition, shape, inputs, targets, weights)
