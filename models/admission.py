@@ -174,10 +174,15 @@ def _field_names() -> list[str]:
 
 def _fill_data(definition: JobDefinition, uploads: Uploads) -> JobDefinition:
     chosen = resolve(definition.data, uploads)
-    return definition.model_copy(update={"data": _fill_parameters(chosen)})
+    return definition.model_copy(update={"data": fill_parameters(chosen)})
 
 
-def _fill_parameters(chosen: data.Data) -> data.Data:
+def fill_parameters(chosen: data.Data) -> data.Data:
+    """With the defaults of a generated set.
+
+    Raises:
+        InvalidDefinition
+    """
     if chosen.uploaded is not None:
         if chosen.parameters:
             detail = "Parameters are for generated sets; an uploaded one takes none."

@@ -17,6 +17,7 @@ from service.api import (
     datasets,
     diagnosis,
     estimates,
+    evaluations,
     health,
     moves,
     predictions,
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    of_jobs = moves, series, diagnosis, repairs, artifacts, predictions
+    of_jobs = moves, series, diagnosis, repairs, artifacts, predictions, evaluations
     for resource in (*of_jobs, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app

@@ -517,6 +517,99 @@ class PredictionsReply(Reply):
     list of these, one for each time step."""
 
 
+class ClassReply(Reply):
+    """Null where nothing can be divided: of a class that was never predicted, or never there."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    name: str = Field(alias="class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+    """Rows of this class."""
+
+
+class BinReply(Reply):
+    from_: float = Field(alias="from")
+    """Confidences above this, up to `to`."""
+    to: float
+    rows: int
+    confidence: float | None
+    """The mean of its rows."""
+    accuracy: float | None
+
+
+class CalibrationReply(Reply):
+    ece: float | None
+    """Expected calibration error over 15 bins of equal width (Guo et al. 2017): the mean distance of confidence and
+    accuracy, weighted by rows."""
+    bins: list[BinReply]
+
+
+class ResidualsReply(Reply):
+    """Of one output: prediction less truth, in the target's own units."""
+
+    rmse: float
+    mae: float
+    r2: float | None
+    mean: float
+    std: float
+    min: float
+    p5: float
+    p25: float
+    median: float
+    p75: float
+    p95: float
+    max: float
+    histogram: dict[str, list[float]]
+    """`edges`, one more than `counts`."""
+
+
+class MeasuredEvaluation(Reply):
+    """Of a classification `accuracy macro_f1 log_loss classes confusion calibration`, of a regression `rmse mae r2
+    outputs`."""
+
+    task: Literal["classification", "regression"]
+    rows: int
+    """Time steps, where each has a target."""
+    nonfinite: int
+    """Rows whose outputs were not finite; they count nowhere else."""
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    log_loss: float | None = None
+    """In nats."""
+    classes: list[ClassReply] = []
+    confusion: list[list[int]] | None = None
+    """[truth][prediction], in the order of `classes`; null where there are more than 200."""
+    calibration: CalibrationReply | None = None
+    rmse: float | None = None
+    mae: float | None = None
+    r2: float | None = None
+    outputs: list[ResidualsReply] = []
+
+
+class TaskReply(Reply):
+    """Work with a job's model, done by a worker beside the jobs."""
+
+    id: str
+    job: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    request: dict[str, Any]
+    error: JobError | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class EvaluationReply(TaskReply):
+    result: MeasuredEvaluation | None
+
+
+class EvaluationsReply(Reply):
+    items: list[EvaluationReply]
+    next: str | None
+
+
 class HealthReply(Reply):
     status: Literal["ok"]
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from models.definitions.data import Data
 from models.inputs import OUTPUTS
 from workers.training.model import Model
 
@@ -28,15 +29,19 @@ def _head(model: Model, facts: dict[str, Any]) -> Iterator[str]:
 
 def _data(model: Model) -> Iterator[str]:
     data, shape = model.definition.data, model.shape
-    kept = (
-        f"{data.validation:.0%} of the rows kept for validation" if data.validation else "nothing kept for validation"
-    )
+    kept = _kept(data)
     yield "## Data\n"
-    yield f"- Data set: `{data.dataset}`, {shape.rows:,} rows, {kept} (split by seed {data.seed})"
+    yield f"- Data set: `{data.dataset}`, {shape.rows:,} rows, {kept} (seed {data.seed})"
     yield f"- Input: {shape.kind} {list(shape.input_shape)}, normalised: {data.normalise}; {_output(model)}"
     if data.label_noise:
         yield f"- {data.label_noise:.0%} of the training labels were replaced at random, as the definition asked"
     yield ""
+
+
+def _kept(data: Data) -> str:
+    if data.validation_set is not None:
+        return f"validated on `{data.validation_set.dataset}`"
+    return f"{data.validation:.0%} kept for validation" if data.validation else "nothing kept for validation"
 
 
 def _output(model: Model) -> str:

@@ -226,7 +226,9 @@ class Trainer:
         with self.stopwatch.apart("evaluating"):
             deployed = Deployed(self.network, self.loss.name, None, self.data.target)
             tell = partial(self.place.tell, self.report)
-            evaluation = evaluate(deployed, self.shape, self.data.validation, self.autocast, tell)
+            part, is_scaled = self.data.validation, self.shape.task == "regression"
+            truth = deployed.restored if is_scaled else lambda y: y
+            evaluation = evaluate(deployed, self.shape, part, self.autocast, tell, truth)
         return replace(model, evaluation=evaluation)
 
     @property

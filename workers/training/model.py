@@ -8,7 +8,7 @@ A file of it is written by `torch.save`, and read with `weights_only=True`: tens
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,16 @@ def evaluate(
     deployed: Deployed,
     shape: DataShape,
     part: Part,
-    autocast: Callable[[], AbstractContextManager[None]],
-    told: Callable[[], None],
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    told: Callable[[], None] = lambda: None,
+    truth: Callable[[Tensor], Tensor] = lambda y: y,
 ) -> dict[str, Any]:
-    """On rows that are scaled already. `told` is called before each batch, for someone may wait."""
+    """On inputs that are scaled already; `truth` gives targets in their own units. `told` is called before each batch,
+    for someone may wait."""
     evaluation, deployed = evaluation_of(shape), deployed.eval()
     for x, y in part.in_order(EVALUATION_ROWS):
         told()
         with autocast():
             outputs = deployed.network(x)
-        truth = y if shape.task == "classification" else deployed.restored(y)
-        evaluation.add(deployed.finish(outputs), truth)
+        evaluation.add(deployed.finish(outputs), truth(y))
     return evaluation.result()
