@@ -10,12 +10,14 @@ from migrations.newest import newest_revision
 from models.database import Database
 from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
+from models.storage import open_storage
 from service import auth
 from service.api import datasets, diagnosis, estimates, health, moves, queue, repairs, series, textbook
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
 from service.errors import answer_errors
+from service.ingests import Ingests
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
 from service.submissions import Submissions
@@ -30,12 +32,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The API on the database of the settings, which `migrations.migrate` has brought up to date."""
     settings = settings or read_settings()
     database = Database(settings.database)
+    storage = open_storage(settings)
     app = create_openapi_app(__name__, version("descent"))
     # One more, so that `service/api/jobs.py` can tell a chunked body that is too large from one that just fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes + 1
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
+        storage=storage,
+        ingests=Ingests(settings, database, storage),
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),

@@ -12,7 +12,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from models.admission import told
-from models.errors import DiskFull, IllegalMove, InvalidDefinition, NoRemedy, NotFound, NotJson, Problem, QueueFull
+from models.errors import (
+    DescentError,
+    DiskFull,
+    IllegalMove,
+    InvalidDataset,
+    InvalidDefinition,
+    NoRemedy,
+    NotFound,
+    NotJson,
+    Problem,
+    QueueFull,
+)
+from models.storage import StorageAway
 from service.auth import Unauthorised
 from service.watcher import TooManyWaiters
 
@@ -27,11 +39,14 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     Unauthorised: (401, "unauthorised"),
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
+    InUse: (409, "in_use"),
     NoRemedy: (409, "no_remedy"),
+    InvalidDataset: (422, "invalid_dataset"),
     InvalidDefinition: (422, "invalid_definition"),
     QueueFull: (429, "queue_full"),
     TooManyWaiters: (429, "too_many_waiters"),
     DiskFull: (503, "disk_full"),
+    StorageAway: (503, "storage_away"),
     OperationalError: (503, "database_away"),
     InterfaceError: (503, "database_away"),
     PoolTimeout: (503, "database_busy"),
@@ -52,7 +67,7 @@ def answer(error: Exception) -> Response:
     problems = error.problems if isinstance(error, InvalidDefinition) else ()
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("%s: %s", g.request_id, error)
-        return problem(status, code, str(error) if isinstance(error, DiskFull) else DATABASE_AWAY)
+        return problem(status, code, str(error) if isinstance(error, DescentError) else DATABASE_AWAY)
     return problem(status, code, str(error), problems)
 
 
