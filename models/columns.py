@@ -45,6 +45,8 @@ class Column(Strict):
     categories: Several[str] = ()
     """In the order of their codes; of a boolean `false` and `true`. A number of few whole values has them too, in
     ascending order: it may be taken for a category."""
+    distinct: Annotated[int, Field(ge=0)] = 0
+    """Different values of categories or groups, as far as they were counted."""
     missing: Annotated[int, Field(ge=0)] = 0
     """Rows of the data set that have no value."""
     fill: float | None = None

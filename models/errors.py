@@ -41,12 +41,20 @@ class InvalidDefinition(DescentError):
         self.problems = tuple(problems)
 
 
+class InvalidDataset(InvalidDefinition):
+    """The data set was received, but it is wrong."""
+
+
 class NotFound(DescentError):
     """There is nothing with this id."""
 
 
 class IllegalMove(DescentError):
     """The job's state does not allow this."""
+
+
+class InUse(DescentError):
+    """Something else needs it."""
 
 
 class NoRemedy(DescentError):

@@ -1,5 +1,6 @@
 """Storage in a folder. What is written is on the disk when it is seen, and is seen whole or not at all."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +28,10 @@ class LocalStorage(Storage):
                 file.flush()
                 os.fsync(file.fileno())
             self._publish(draft, key)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise StorageAway(f"The storage cannot be written to: {error.strerror}.") from error
+            raise
         finally:
             draft.unlink(missing_ok=True)
         stored = tally.stored(key)

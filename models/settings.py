@@ -73,6 +73,16 @@ class Settings(BaseModel):
     """Most models that a process of the API holds to predict with."""
     models_bytes: Count = 100_000_000
     """Most bytes of these models; a larger one predicts only on a worker."""
+    upload_bytes: Count = 2_000_000_000
+    """Largest upload of a data set."""
+    unpacked_bytes: Count = 20_000_000_000
+    """Most bytes that an uploaded zip or NPZ may have when it is unpacked."""
+    ingest_bytes: Annotated[int, Field(ge=200_000_000)] = 2_000_000_000
+    """Most memory of the process that reads an upload; what it maps from files is not counted."""
+    ingest_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    """An upload that takes longer to read is refused."""
+    ingest_wait_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """How long a POST of a data set waits for it to be read; then it is answered with 202."""
     queued_jobs: Count = 10_000
     """Most jobs a key may have waiting."""
     waiters: Count = 64

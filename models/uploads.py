@@ -102,9 +102,9 @@ def chosen_columns(known: Uploaded, data: Data) -> Uploaded:
     task = _task(known, columns, target, data)
     features = _features(columns, target, data, known.window is not None)
     classes = target.categories if task == "classification" else ()
-    target = target.model_copy(update={"kind": "category"}) if classes else target
+    target = target.model_copy(update={"kind": "category"}) if classes else _without_choices(target)
     others = {*features, *filter(None, (columns.group, columns.time))} - {target.name}
-    kept = (*(c for c in columns.columns if c.name in others), target)
+    kept = (*(_without_choices(c) for c in columns.columns if c.name in others), target)
     chosen = columns.model_copy(update={"columns": kept, "features": features, "target": target.name})
     chosen = Columns.model_validate(chosen.plain())  # without what was cached of the other
     if chosen.width > MOST_OUTPUTS:
@@ -119,6 +119,11 @@ def chosen_columns(known: Uploaded, data: Data) -> Uploaded:
             "columns": chosen,
         }
     )
+
+
+def _without_choices(column: Column) -> Column:
+    """A number is not taken for a category any more."""
+    return column.model_copy(update={"categories": ()}) if column.kind == "number" else column
 
 
 def _without_columns(known: Uploaded, data: Data) -> Uploaded:
@@ -222,9 +227,14 @@ def _split_problems(data: Data, uploaded: Uploaded) -> Iterator[Problem]:
     if data.split == "stratified" and (uploaded.task != "classification" or uploaded.per_step):
         detail = "A stratified split goes by classes, and the rows have none."
         yield Problem("/data/split", "no_classes", detail, 'Write "random", or leave it out.')
-    if data.split == "group" and (uploaded.columns is None or uploaded.columns.group is None):
-        detail = "The data set has no column of groups."
-        yield Problem("/data/split", "no_groups", detail, 'PATCH the data set with `{"group": "<column>"}`.')
+    if data.split == "group":
+        columns = uploaded.columns
+        if columns is None or columns.group is None:
+            detail = "The data set has no column of groups."
+            yield Problem("/data/split", "no_groups", detail, "Upload it with `group`, the name of a column.")
+        elif columns[columns.group].distinct < LEAST_ROWS:
+            detail = f"All rows are of one group by {columns.group!r}."
+            yield Problem("/data/split", "one_group", detail, 'Write "random", or leave it out.')
     if data.validation is not None and uploaded.rows < LEAST_ROWS:
         detail = "One row can not be split."
         yield Problem("/data/validation", "too_few_rows", detail, 'Write null, or "validation": {"dataset": ...}.')

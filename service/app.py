@@ -30,6 +30,7 @@ from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
 from service.errors import answer_errors
+from service.ingests import Ingests
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
 from service.predictors import Predictors
@@ -52,13 +53,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
+        storage=storage,
+        ingests=Ingests(settings, database, storage),
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
         queue=KnownQueue(settings),
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
-        storage=storage,
         predictors=Predictors(storage, settings),
         schema=newest_revision(),
     )

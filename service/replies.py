@@ -404,25 +404,107 @@ class FlightReply(Reply):
     """By column the steps where it is null, with `nan`, `+inf` or `-inf`."""
 
 
+class WarningOfDataset(Reply):
+    code: str
+    detail: str
+    pointer: str
+    """The option that would correct it, or `/file`."""
+
+
+class CountReply(Reply):
+    value: str
+    rows: int
+
+
+class HistogramReply(Reply):
+    edges: list[float]
+    """Of the bins, one more than there are bins."""
+    rows: list[int]
+    """In each bin."""
+
+
+class TableColumn(Reply):
+    name: str
+    kind: Literal["number", "boolean", "category", "time", "text"] | None = None
+    missing: int
+    """Rows without a value."""
+    distinct: int | None = None
+    """Different values, where they were counted."""
+    fill: float | None = None
+    """What is taken for a missing number or boolean: the median."""
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    median: float | None = None
+    counts: list[CountReply] | None = None
+    """Of categories, booleans and few whole numbers: the most frequent ones."""
+    histogram: HistogramReply | None = None
+
+
+class WindowReply(Reply):
+    length: int
+    horizon: int
+    stride: int
+
+
+class DatasetError(Reply):
+    code: str
+    title: str
+    detail: str
+    errors: list[ProblemItem]
+
+
 class DatasetReply(Reply):
+    id: str
+    """Of a built-in one its name."""
     name: str
     builtin: bool
+    status: Literal["ingesting", "ready", "failed"]
     description: str
-    kind: Literal["table", "image", "signal", "sequence", "tokens"]
-    task: Literal["classification", "regression"]
-    rows: int
-    input_shape: list[int]
-    outputs: int
+    kind: Literal["table", "image", "signal", "sequence", "tokens"] | None
+    """Null as long as it is not read."""
+    task: Literal["classification", "regression"] | None
+    """Null as long as there is no target; so are `input_shape` and `outputs`."""
+    rows: int | None
+    """As a network sees them; of series the number of sequences."""
+    input_shape: list[int] | None
+    """Of one row, once categories are one-hot."""
+    outputs: int | None
     classes: list[str]
     per_step: bool
     vocabulary: int
     parameters: dict[str, Any]
-    """JSON Schema of the parameters it takes."""
+    """JSON Schema of the parameters that a generated one takes."""
+    format: Literal["csv", "parquet", "npz", "images"] | None = None
+    size: int | None = None
+    """Bytes that were uploaded."""
+    sha256: str | None = None
+    """Of those."""
+    target: str | None = None
+    features: list[str] | None = None
+    """Of a table: what a network is given."""
+    group: str | None = None
+    time: str | None = None
+    window: WindowReply | None = None
+    columns: list[TableColumn] = []
+    """Of an NPZ or of images `x` and `y`."""
+    warnings: list[WarningOfDataset] = []
+    error: DatasetError | None = None
+    """Of a `failed` one."""
+    created_at: str | None = None
+    ready_at: str | None = None
+    links: dict[str, str] = {}
 
 
 class DatasetsReply(Reply):
     items: list[DatasetReply]
-    next: None
+    next: str | None
+
+
+class PreviewReply(Reply):
+    columns: list[str]
+    rows: list[list[Any]]
 
 
 class EstimatedLayer(Reply):

@@ -24,7 +24,9 @@ def command(settings: Settings) -> list[str]:
 def create_served_app() -> Flask:
     """The app in granian's worker process, which would go on listening if granian itself were killed."""
     leave_with_parent(signal.SIGKILL)
-    return create_app()
+    app = create_app()
+    app.extensions["descent"].ingests.watch()
+    return app
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from models.definitions.job import JobDefinition
 from models.reports import Ended, Report
+from workers.datasets.uploaded import NO_FILES, Files
 from workers.failures import error_of
 from workers.model_files import ModelFiles
 from workers.process import Reporter
@@ -50,9 +51,11 @@ def run_job(
     datasets: Path,
     resident_bytes: int,
     checkpoints: Checkpoints | None = None,
+    files: Files = NO_FILES,
     models: ModelFiles | None = None,
 ) -> None:
-    """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas."""
+    """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas. `files`:
+    those of uploaded data sets, by their sha256."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
     offer_to_the_kernel()
@@ -60,7 +63,7 @@ def run_job(
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
-    train = partial(_train, definition, visible_gpu, datasets, resident_bytes)
+    train = partial(_train, definition, visible_gpu, datasets, resident_bytes, files)
     # It forks, so it comes before any thread.
     crew = Crew(definition.resources.ranks, train, error_of, inherited=(reports, control))
     asked = Asked()
@@ -84,6 +87,7 @@ def _train(
     visible_gpu: str,
     datasets: Path,
     resident_bytes: int,
+    files: Files,
     crew: Crew,
     rank: int,
     report: Callable[[Report], None] = lambda report: None,
@@ -96,7 +100,9 @@ def _train(
     device = _device(definition, visible_gpu, rank)
     ranks = crew.join(rank, device)
     keep = models.keep if models else None
-    train_job(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks, keep=keep)
+    train_job(
+        *(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks), files=files, keep=keep
+    )
 
 
 def _fail(reporter: Reporter, error: dict[str, object]) -> None:

@@ -18,7 +18,7 @@ from models.patches import PatchBody, patched, read_patch
 from models.storage import StorageAway
 from models.submission import CLONE, Submission, retry
 from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
-from service.context import context
+from service.context import context, uploads
 from service.disk import require_room
 from service.openapi import Query, ValidationError, answers, json_request
 from service.replies import JobReply
@@ -112,7 +112,7 @@ def clone_job(path: JobPath, query: Query) -> Response:
     with shared.database.read() as connection:
         parent = queries.find_job(connection, path.job_id, g.owner)
     body = patched(parent.definition, operations, shared.settings.body_bytes)
-    admitted = admit(body, shared.capacity.now())
+    admitted = admit(body, shared.capacity.now(), uploads(g.owner))
     return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE))
 
 

@@ -21,7 +21,8 @@ from models.expansion import has_batch_norm
 from models.losses import loss_name, with_logits
 from models.reports import Built, Ended, ModelKept, Report, Resumed
 from models.shapes import Architecture, trace
-from workers.datasets.arrays import load
+from workers.datasets.shelf import load_data, load_validation
+from workers.datasets.uploaded import NO_FILES, Files
 from workers.failures import stopped_by_policy
 from workers.training.best import Best
 from workers.training.checkpoints import Checkpoints, Saver
@@ -67,6 +68,7 @@ def train_job(
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
     judge: Judge = diagnose,
+    files: Files = NO_FILES,
     keep: Callable[[State], ModelKept] | None = None,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
@@ -74,7 +76,8 @@ def train_job(
     After every step `asked` says whether to end there: "cancel", or "pause" or "leave", which a checkpoint precedes.
     Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where an earlier attempt left a
     checkpoint, the job goes on from there; None: none are written. Where several `ranks` train, all report the same,
-    and of `asked` and `checkpoints` those of rank 0 count. `keep` stores the model of a job that succeeded.
+    and of `asked` and `checkpoints` those of rank 0 count. `files` are those of uploaded data sets, by their sha256;
+    `keep` stores the model of a job that succeeded.
     """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
@@ -82,7 +85,8 @@ def train_job(
         if checkpoints and checkpoints.attempt > 1:
             report(_resumed(saved))
         job = Trainer.prepare(
-            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved, ranks, judge
+            *(definition, datasets, device, report, asked, stopwatch),
+            *(resident_bytes, checkpoints, saved, ranks, judge, files),
         )
     try:
         outcome = job.run()
@@ -168,6 +172,7 @@ class Trainer:
         saved: State | None = None,
         ranks: Ranks = ALONE,
         judge: Judge = diagnose,
+        files: Files = NO_FILES,
     ) -> "Trainer":
         """Everything up to the first run, or to where an earlier attempt `saved` its state."""
         place = Place()
@@ -177,11 +182,12 @@ class Trainer:
         rows = shape_of_data(data)
         prepared = prepare(
             data,
-            load(data.dataset, data.parameters, datasets),
+            load_data(data, datasets, files),
             rows,
             device,
             resident_bytes,
             told=lambda: place.tell(report),
+            validating=load_validation(data, files),
         )
         name = loss_name(training, rows)
         loss = build_loss(training, name, prepared.training.y, len(rows.classes))
