@@ -3,16 +3,22 @@
 import logging
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
+from models.definitions.data import Data
 from models.errors import DescentError
 from models.lifecycle import error
 from models.settings import Settings
 from models.storage import Storage, StorageAway, open_storage
 from models.tasks import Kind
+from workers.datasets.shelf import fetch, load_data, load_validation
 from workers.export.export import export
 from workers.failures import error_of
 from workers.task_process import Order, Outcome
+from workers.training.data import inputs_of
+from workers.training.model import Model, evaluate, read_model
+from workers.training.parts import Mapped, Part, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -36,4 +42,24 @@ def _export(order: Order, settings: Settings, storage: Storage) -> Outcome:
     return Outcome(result={}, made=tuple(made))
 
 
-DOERS: dict[Kind, Callable[[Order, Settings, Storage], Outcome]] = {Kind.EXPORT: _export}
+def _evaluate(order: Order, settings: Settings, storage: Storage) -> Outcome:
+    model = read_model(storage.path_of(order.checkpoint))
+    part = part_of(Data.model_validate(order.request["data"]), model, settings, storage)
+    return Outcome(result=evaluate(model.deployed(), model.shape, part))
+
+
+def part_of(data: Data, model: Model, settings: Settings, storage: Storage) -> Part:
+    """All rows to evaluate on: of the set for validation, or of a built-in one."""
+    # What it was trained on is not needed here.
+    files = fetch(data.model_copy(update={"uploaded": None}), storage)
+    folder = settings.data.absolute() / "datasets"
+    arrays = load_validation(data, files) or load_data(data, folder, files)
+    rows = np.arange(len(arrays.y))
+    y = rows_of(np.asarray(arrays.y), rows, None)
+    return Mapped(y=y, source=inputs_of(data, arrays), rows=rows, scale=model.inputs)
+
+
+DOERS: dict[Kind, Callable[[Order, Settings, Storage], Outcome]] = {
+    Kind.EXPORT: _export,
+    Kind.EVALUATION: _evaluate,
+}

@@ -14,9 +14,8 @@ from models.ids import is_id
 from models.json_body import parse
 from models.states import Status
 from models.tasks import Kind
-from models.uploads import no_uploads
 from service.api.jobs import JobPath, json_bytes
-from service.context import context
+from service.context import context, uploads
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.openapi import Query, answers, blueprint, json_request
 from service.replies import EvaluationReply, EvaluationsReply
@@ -64,7 +63,7 @@ def create_evaluation(path: JobPath, query: Query) -> Response:
     with shared.database.read() as connection:
         row = artifacts.find_file(connection, path.job_id, g.owner, CHECKPOINT)
     require_model(row)
-    request = admit_evaluation(row.definition, value, no_uploads)
+    request = admit_evaluation(row.definition, value, uploads(g.owner))
     with shared.database.write() as connection:
         task_id = tasks.create(connection, path.job_id, Kind.EVALUATION, request)
     shared.doorbell.ring()
