@@ -35,6 +35,8 @@ NAMES = tuple(MEDIA_TYPES)
 MADE = tuple(name for name in NAMES if name != CHECKPOINT)
 """By the task."""
 ROOT = "artifacts/"
+PREDICTIONS = "predictions.parquet"
+"""For all rows of a file."""
 VALIDATION = {"part": "validation"}
 """Says of an evaluation that it is the job's own, at its end."""
 

@@ -11,8 +11,9 @@ from models.tasks import Kind
 
 
 def facts_of(connection: Connection, job_id: str) -> dict[str, Any]:
-    """`id name best verdict findings evaluation`, for the model card."""
-    row = connection.execute(select(Job.id, Job.name, Job.best, Job.verdict).where(Job.id == job_id)).one()
+    """`id name definition best verdict findings evaluation`, for the model card and for predictions."""
+    columns = Job.id, Job.name, Job.definition, Job.best, Job.verdict
+    row = connection.execute(select(*columns).where(Job.id == job_id)).one()
     of_job = Task.job_id == job_id, Task.kind == Kind.EVALUATION
     evaluations = connection.execute(select(Task.request, Task.result).where(*of_job).order_by(Task.id))
     own = [found.result for found in evaluations if found.request == VALIDATION]

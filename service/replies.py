@@ -692,6 +692,22 @@ class EvaluationsReply(Reply):
     next: str | None
 
 
+class PredictionFile(Reply):
+    rows: int
+    size: int
+    sha256: str
+    url: str
+
+
+class PredictionReply(TaskReply):
+    result: PredictionFile | None
+
+
+class PredictionListReply(Reply):
+    items: list[PredictionReply]
+    next: str | None
+
+
 class HealthReply(Reply):
     status: Literal["ok"]
 

@@ -6,11 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from models.artifacts import PREDICTIONS, fresh_key
 from models.definitions.data import Data
-from models.errors import DescentError
+from models.errors import DescentError, InvalidDefinition
+from models.ingest.options import Options
 from models.lifecycle import error
+from models.predictor import load
 from models.settings import Settings
-from models.storage import Storage, StorageAway, open_storage
+from models.storage import CHUNK_BYTES, Storage, StorageAway, Stored, open_storage
 from models.tasks import Kind
 from workers.datasets.shelf import fetch, load_data, load_validation
 from workers.export.export import export
@@ -30,6 +33,9 @@ def do(order: Order, settings: Settings) -> Outcome:
         return DOERS[order.kind](order, settings, open_storage(settings))
     except StorageAway as problem:
         return Outcome(error=error("storage_away", "The storage is away", str(problem), "infrastructure", True))
+    except InvalidDefinition as problem:
+        first = problem.problems[0]
+        return Outcome(error=error(first.code, "The file does not fit the model", first.detail, "user", False))
     except DescentError as problem:
         return Outcome(error=error("model_unavailable", "The model cannot be read", str(problem), "data", False))
     except Exception as problem:
@@ -59,7 +65,21 @@ def part_of(data: Data, model: Model, settings: Settings, storage: Storage) -> P
     return Mapped(y=y, source=inputs_of(data, arrays), rows=rows, scale=model.inputs)
 
 
+def _predict(order: Order, settings: Settings, storage: Storage) -> Outcome:
+    from workers.predicting import predict_file  # noqa: PLC0415  Arrow, which only files of rows need
+
+    request = order.request
+    predictor = load(storage.path_of(Stored(**request["model"])), order.facts["definition"])
+    upload = storage.path_of(Stored(**request["upload"]))
+    file, rows = predict_file(upload, Options.model_validate(request["options"]), predictor, settings.data)
+    with file:
+        chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+        stored = storage.write(fresh_key(order.job_id, PREDICTIONS), chunks)
+    return Outcome(result={"rows": rows, "file": stored.plain()})
+
+
 DOERS: dict[Kind, Callable[[Order, Settings, Storage], Outcome]] = {
     Kind.EXPORT: _export,
     Kind.EVALUATION: _evaluate,
+    Kind.PREDICTION: _predict,
 }

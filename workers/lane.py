@@ -8,15 +8,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import artifacts, tasks
 from models.database import Database
+from models.errors import DescentError
 from models.lifecycle import LeaseLost, error
 from models.orders import facts_of
 from models.settings import Settings
+from models.storage import open_storage
 from models.tasks import Kind, TaskClaim
 from workers.task_process import Order, Outcome, TaskProcess
 
@@ -94,13 +97,20 @@ class Lane:
             return False
         outcome = self._outcome(task)
         self._write(lambda connection: self._record(connection, task, outcome))
+        if task.kind == Kind.PREDICTION and isinstance(outcome, Outcome):
+            self._remove_upload(task)
         return True
+
+    def _remove_upload(self, task: TaskClaim) -> None:
+        """Of a prediction that has ended: what was sent is not needed any more, and goes with the job at the latest."""
+        with suppress(DescentError, OSError):
+            open_storage(self._settings).delete(task.request["upload"]["key"])
 
     def _outcome(self, task: TaskClaim) -> Outcome | str:
         """What came of it, or why nothing did."""
         with self._database.read() as connection:
             checkpoint = artifacts.checkpoint_of(connection, task.job_id)
-            facts = facts_of(connection, task.job_id) if task.kind == Kind.EXPORT else {}
+            facts = facts_of(connection, task.job_id)
         if checkpoint is None:
             detail = "The job has no checkpoint of its best epoch."
             return Outcome(error=error("no_model", "The job has no model", detail, "user", retryable=False))

@@ -17,7 +17,7 @@ from service.times import rfc3339
 
 api = blueprint("artifacts", "What a job that succeeded leaves: its model, for other programs.")
 
-FILE = {
+FILE: dict[str, Any] = {
     "description": "The file; 206 and a part of it for a `Range`",
     "headers": {
         name: {"schema": {"type": "string"}, "description": text}

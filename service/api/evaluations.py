@@ -1,5 +1,6 @@
 """`/v1/jobs/{id}/evaluations`: how good a model is, on its validation part and on other data."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from flask import Response, g, jsonify
@@ -24,6 +25,7 @@ from service.times import rfc3339
 api = blueprint("evaluations", "How good a model is.")
 
 RETRY_SECONDS = 1
+Show = Callable[[Row[Any]], dict[str, Any]]
 SHOWN = ("dataset", "parameters", "part")
 """Of a request."""
 
@@ -78,7 +80,7 @@ def create_evaluation(path: JobPath, query: Query) -> Response:
 @api.get("/v1/jobs/<job_id>/evaluations", summary="All evaluations", responses=answers(200, EvaluationsReply, 404, 422))
 def list_evaluations(path: JobPath, query: PageQuery) -> Response:
     """Newest first; the last one is the job's own, on its validation part with the weights of the best epoch."""
-    return list_tasks(path.job_id, query, Kind.EVALUATION)
+    return list_tasks(path.job_id, query, Kind.EVALUATION, show_task)
 
 
 @api.get(
@@ -88,7 +90,7 @@ def list_evaluations(path: JobPath, query: PageQuery) -> Response:
 )
 def get_evaluation(path: TaskPath, query: Query) -> Response:
     """`Retry-After` while it waits or runs."""
-    return answer_task(path, Kind.EVALUATION)
+    return answer_task(path, Kind.EVALUATION, show_task)
 
 
 def require_model(row: Any) -> None:
@@ -102,7 +104,7 @@ def require_model(row: Any) -> None:
         raise NoModel(row.reason or "The job ended before models were kept; train it again with POST .../clones.")
 
 
-def list_tasks(job_id: str, query: PageQuery, kind: Kind) -> Response:
+def list_tasks(job_id: str, query: PageQuery, kind: Kind, show: Show) -> Response:
     """A page of the tasks of a job."""
     before = decode_cursor(query.after)
     if before is not None and not is_id(before):
@@ -110,16 +112,16 @@ def list_tasks(job_id: str, query: PageQuery, kind: Kind) -> Response:
     with context().database.read() as connection:
         queries.find_version(connection, job_id, g.owner)
         rows = tasks.tasks_of(connection, job_id, g.owner, kind, before, query.limit + 1)
-    items = [show_task(row) for row in rows[: query.limit]]
+    items = [show(row) for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
 
 
-def answer_task(path: TaskPath, kind: Kind) -> Response:
+def answer_task(path: TaskPath, kind: Kind, show: Show) -> Response:
     """One task."""
     with context().database.read() as connection:
         row = tasks.find(connection, path.job_id, g.owner, kind, path.task_id)
-    reply = jsonify(show_task(row))
+    reply = jsonify(show(row))
     if row.finished_at is None:
         reply.headers["Retry-After"] = str(RETRY_SECONDS)
     return reply

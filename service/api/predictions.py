@@ -1,24 +1,21 @@
-"""`/v1/jobs/{id}/predictions`: what a trained network says of new rows."""
+"""`POST /v1/jobs/{id}/predictions`: what a trained network says of new rows."""
 
 from typing import Any
 
-from flask import Response, g, jsonify, request
+from flask import Response, jsonify, request
 from pydantic_core import from_json
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import artifacts
-from models.artifacts import ONNX, State
-from models.errors import InvalidDefinition, ModelPending, NoModel, NotJson, Problem, UnhealthyModel
+from models.errors import InvalidDefinition, NotJson, Problem
 from models.json_body import escape
-from models.states import Status, Verdict
 from service.api.jobs import JobPath
+from service.api.prediction_files import PARQUET, TYPES, VERDICT, PredictionQuery, api, predict_file
 from service.context import context
-from service.openapi import Query, answers, blueprint
-from service.replies import PredictionsReply
+from service.openapi import answers
+from service.replies import PredictionReply, PredictionsReply
+from service.usable_model import usable_model
 
-api = blueprint("predictions", "What a trained network says of new rows.")
-
-VERDICT = "Descent-Verdict"
 EXAMPLES = {
     "rows of numbers": {"inputs": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
     "rows by column name": {"inputs": [{"age": 41, "colour": "red"}]},
@@ -36,27 +33,28 @@ BODY = {
                 "properties": {"inputs": {"type": "array", "minItems": 1, "maxItems": 10_000}},
             },
             "examples": {name: {"summary": name, "value": value} for name, value in EXAMPLES.items()},
-        }
+        },
+        "text/csv": {},
+        PARQUET: {},
     },
 }
-
-
-class PredictionQuery(Query):
-    allow_unhealthy: bool = False
-    """Also of a job whose verdict is `unhealthy`."""
 
 
 @api.post(
     "/v1/jobs/<job_id>/predictions",
     summary="Predict",
     request_body=BODY,
-    responses=answers(200, PredictionsReply, 400, 404, 409, 413, 415, 422),
+    responses=answers(200, PredictionsReply, 400, 404, 409, 413, 415, 422, 429) | {202: PredictionReply},
 )
 def predict(path: JobPath, query: PredictionQuery) -> Response:
     """Rows are nested lists in the data's own units, or objects by column name; whole sequences of any length where the
     network takes any. The header `Descent-Verdict` says what the diagnosis made of the job; an unhealthy one is a 409
     unless `allow_unhealthy=true`. Just after the job's end its model is being made: 409 `model_pending`, with
-    `Retry-After`."""
+    `Retry-After`.
+
+    A whole table, as CSV or Parquet, is a task for a worker: 202, and `Location` says when there is a `result`."""
+    if request.mimetype in TYPES:
+        return predict_file(path.job_id, query)
     shared = context()
     body = _body(shared.settings.prediction_bytes)
     row = usable_model(path.job_id, query.allow_unhealthy)
@@ -68,31 +66,9 @@ def predict(path: JobPath, query: PredictionQuery) -> Response:
     return reply
 
 
-def usable_model(job_id: str, allow_unhealthy: bool) -> Any:
-    """The row of a job's `model.onnx`, as `models.artifacts.find_file` gives it.
-
-    Raises:
-        NotFound, NoModel, ModelPending, UnhealthyModel
-    """
-    with context().database.read() as connection:
-        row = artifacts.find_file(connection, job_id, g.owner, ONNX)
-    if row.status != Status.SUCCEEDED:
-        raise NoModel(f"The job is {row.status}; only one that has succeeded has a model.")
-    if row.state is None:
-        raise NoModel("The job ended before models were kept; train it again with POST .../clones.")
-    if row.state == State.FAILED:
-        raise NoModel(f"The job has no model.onnx. {row.reason}")
-    if row.verdict == Verdict.UNHEALTHY and not allow_unhealthy:
-        detail = "The diagnosis says that the network has not learned what it should: GET .../diagnosis tells why."
-        raise UnhealthyModel(f"{detail} To predict with it all the same, add ?allow_unhealthy=true.")
-    if row.state == State.PENDING:
-        raise ModelPending
-    return row
-
-
 def _body(most: int) -> bytes:
     if not request.is_json:
-        raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
+        raise UnsupportedMediaType("Send rows as application/json, or a file as text/csv or Parquet.")
     request.max_content_length = most + 1
     if (request.content_length or 0) > most or len(body := request.get_data()) > most:
         detail = f"The body has more than {most:,} bytes, the most allowed (DESCENT_PREDICTION_BYTES)."

@@ -1,5 +1,6 @@
 """Predictions over HTTP: right, with their verdict, and refused where there is nothing to predict with."""
 
+import io
 import json
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import pytest
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from models import artifacts, tasks
 from models.artifacts import ONNX, State
 from models.database import Database
+from models.storage import Stored
 from models.tables import Artifact, Job
+from models.tasks import Kind
 from tests.service.conftest import HEADERS, Api
 from tests.service.models import a_succeeded_job, set_verdict
 
@@ -169,3 +173,83 @@ def test_models_are_held_within_bounds(
     reply = small.ask(jobs[0], "predictions", {"inputs": [[0, 1]]})
     assert (reply.status_code, reply.json["code"]) == (409, "model_too_large")
     small.database.close()
+
+
+CSV = b"a,b\n0,1\n1,1\n"
+
+
+def send(api: Api, job_id: str, query: str = "", **options: Any) -> TestResponse:
+    given = {"data": CSV, "content_type": "text/csv"} | options
+    return api.client.post(f"/v1/jobs/{job_id}/predictions{query}", headers=HEADERS, **given)
+
+
+def test_a_file_is_a_task_whose_result_can_be_fetched(api: Api, database: Database, files: dict[str, bytes]) -> None:
+    job_id = a_succeeded_job(api, database, api.storage, {ONNX: files["classes"]})
+    reply = send(api, job_id)
+    assert reply.status_code == 202
+    assert reply.headers["Descent-Verdict"] == "unknown"
+    place = reply.headers["Location"]
+    assert api.read(place).json["status"] == "queued"
+    assert api.read(f"{place}/result").json["code"] == "model_pending"
+    with database.write() as connection:
+        task = tasks.claim(connection, "wrk_a", (Kind.PREDICTION,), 60)
+        assert task is not None
+        assert b"".join(api.storage.read(Stored(**task.request["upload"]))) == CSV
+        stored = api.storage.write(artifacts.fresh_key(job_id, artifacts.PREDICTIONS), [b"PAR1"])
+        tasks.succeed(connection, task, {"rows": 2, "file": stored.plain()})
+    done = api.read(place).json
+    assert (done["status"], done["result"]["rows"], done["result"]["size"]) == ("succeeded", 2, 4)
+    assert api.read(done["result"]["url"]).data == b"PAR1"
+    assert api.get(f"/{job_id}/predictions").json["items"] == [done]
+    assert api.client.delete(place, headers=HEADERS).status_code == 204
+    assert api.read(place).status_code == 404
+    left = {listed.key.rsplit("/", 1)[1] for listed in api.storage.list(f"artifacts/{job_id}/")}
+    assert left == {ONNX, "checkpoint.pt"}
+
+
+def test_a_file_in_a_form_goes_too(api: Api, database: Database, files: dict[str, bytes]) -> None:
+    job_id = a_succeeded_job(api, database, api.storage, {ONNX: files["classes"]})
+    form = {"file": (io.BytesIO(CSV), "rows.csv")}
+    assert send(api, job_id, data=form, content_type="multipart/form-data").status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "options", "status"),
+    [
+        ("values", "", {}, 422),
+        ("classes", "?delimiter=xx", {}, 422),
+        ("classes", "?header=maybe", {}, 422),
+        (
+            "classes",
+            "",
+            {"data": {"other": "1"}, "content_type": "multipart/form-data"},
+            422,
+        ),
+        ("classes", "", {"content_type": "text/plain"}, 415),
+    ],
+)
+def test_a_file_that_cannot_be_taken_leaves_nothing(
+    name: str,
+    query: str,
+    options: Any,
+    status: int,
+    api: Api,
+    database: Database,
+    files: dict[str, bytes],
+) -> None:
+    job_id = a_succeeded_job(api, database, api.storage, {ONNX: files[name]}, **JOBS[name])
+    before = list(api.storage.list())
+    assert send(api, job_id, query, **options).status_code == status
+    assert list(api.storage.list()) == before
+    assert api.get(f"/{job_id}/predictions").json["items"] == []
+
+
+def test_a_file_that_is_too_large_leaves_nothing(
+    database_url: str, database: Database, tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    api = Api(database_url, tmp_path, upload_bytes=10)
+    job_id = a_succeeded_job(api, database, api.storage, {ONNX: files["classes"]})
+    before = list(api.storage.list())
+    assert send(api, job_id).status_code == 413
+    assert list(api.storage.list()) == before
+    api.database.close()
