@@ -16,6 +16,7 @@ from models.errors import (
     DescentError,
     DiskFull,
     IllegalMove,
+    InUse,
     InvalidDataset,
     InvalidDefinition,
     NoRemedy,
