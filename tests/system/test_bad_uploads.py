@@ -81,6 +81,7 @@ class Server:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
+        self.client.close()
         self.database.close()
 
 
@@ -268,7 +269,7 @@ CASES: dict[str, tuple[Callable[[], bytes], dict[str, str], str, str, str]] = {
         "broken_zip",
         "",
     ),
-    "empty zip": (lambda: zipped(), {}, "/file", "empty_file", "no files"),
+    "empty zip": (zipped, {}, "/file", "empty_file", "no files"),
     "no image": (
         lambda: zipped(("cats/1.png", b"meow"), ("dogs/1.png", png())),
         {},
