@@ -27,9 +27,9 @@ from models.storage import Storage
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
-RENEW_SECONDS = 10.0
-WATCH_SECONDS = 15.0
+LEASE_SECONDS = 15.0
+RENEW_SECONDS = 5.0
+WATCH_SECONDS = 5.0
 AT_ONCE = 2
 ORPHAN_SECONDS = 3600.0
 """Bytes of so old a draft, without a data set that knows them, were left by a process that died."""

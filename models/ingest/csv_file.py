@@ -16,7 +16,8 @@ from models.ingest.refusal import refused
 from models.ingest.table import TableWriter
 
 SAMPLE_BYTES = 2**16
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**20
+"""Larger ones are no faster, and the reader holds dozens of them."""
 DELIMITERS = (",", ";", "\t", "|")
 CONVERSION = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
 TYPES: dict[Kind, pa.DataType] = {

@@ -4,14 +4,16 @@ Bounded in memory whatever the number of rows: a first pass writes numbers as th
 order in which they come; a second puts the codes in the order of the sorted categories, and counts.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.columns import Column, Kind, word_of
@@ -200,37 +202,45 @@ class Table:
         self._stored = stored
         self.gathered = {column.name: column for column in columns}
         self.order = {c.name: sorted(c.codes) for c in stored if c.kind == "category"}
-        matrix = np.load(path, mmap_mode="r")
-        self.rows, width = matrix.shape
-        self._at_once = max(1, CHUNK_VALUES // max(width, 1))
+        self.rows, self._width = np.load(path, mmap_mode="r").shape
         self.counts: dict[str, NDArray[np.int64]] = {}
         self._medians: dict[str, float | None] = {}
-        if width:
-            self._count(matrix)
+        if self._width:
+            self._count()
         self.columns = tuple(self._describe(column) for column in columns)
 
-    def _count(self, matrix: NDArray[np.float32]) -> None:
+    def _count(self) -> None:
         """Sorts the codes, and counts categories and the values in each bin."""
         remaps = {
             place: np.argsort(np.argsort(list(column.codes))).astype(np.float32)
             for place, column in enumerate(self._stored)
             if column.kind == "category" and column.codes
         }
-        every = max(1, self.rows * matrix.shape[1] // SAMPLE_VALUES)
+        every = max(1, self.rows * self._width // SAMPLE_VALUES)
         sample: list[NDArray[np.float32]] = []
-        writable = np.lib.format.open_memmap(self._path, mode="r+") if remaps else matrix
-        for start in range(0, self.rows, self._at_once):
-            chunk = np.array(matrix[start : start + self._at_once])
-            for place, remap in remaps.items():
-                codes = chunk[:, place]
-                known = ~np.isnan(codes)
-                codes[known] = remap[codes[known].astype(np.int64)]
-            if remaps:
-                writable[start : start + len(chunk)] = chunk
-            for place, column in enumerate(self._stored):
-                self._see(column, chunk[:, place])
-            sample.append(chunk[(-start) % every :: every])
+        start = 0
+        with self._path.open("r+b") as file:
+            for chunk in self._chunks(file):
+                for place, remap in remaps.items():
+                    codes = chunk[:, place]
+                    known = ~np.isnan(codes)
+                    codes[known] = remap[codes[known].astype(np.int64)]
+                if remaps:
+                    file.seek(-chunk.nbytes, os.SEEK_CUR)
+                    file.write(chunk.data)
+                for place, column in enumerate(self._stored):
+                    self._see(column, chunk[:, place])
+                sample.append(chunk[(-start) % every :: every].copy())
+                start += len(chunk)
         self._find_medians(np.concatenate(sample))
+
+    def _chunks(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
+        """Read, and not mapped: mapped pages would count as memory of this process."""
+        npy.read_magic(file)
+        npy.read_array_header_1_0(file)
+        at_once = max(1, CHUNK_VALUES // self._width) * self._width * 4
+        while content := file.read(at_once):
+            yield np.frombuffer(bytearray(content), np.float32).reshape(-1, self._width)
 
     def _see(self, column: Gathered, values: NDArray[np.float32]) -> None:
         if column.overflowed:
