@@ -1,6 +1,7 @@
 """`python load_onnx.py model.onnx rows.json ...`: predicts with ONNX Runtime alone; nothing of Descent is needed.
 
-Each `rows.json` has rows of equal length, as they go into `POST .../predictions`: nested lists, or objects by column name.
+Each `rows.json` has rows of equal length, as they go into `POST .../predictions`: nested lists, or objects by column
+name.
 """
 
 import json

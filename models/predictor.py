@@ -16,7 +16,7 @@ from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.inputs import Feeds, Inputs
 
-CHUNK_VALUES = 2**18
+CHUNK_VALUES = 2**14
 """Of inputs, that are computed at once: what the layers make of them takes many times the memory."""
 
 
