@@ -17,9 +17,6 @@ from typing import Any
 from benchmarks.report import Table, installed, machine
 
 SECTIONS = (
-    *("engine", "statistics", "scaling", "mapped", "jobs", "memory", "api", "predictions", "storage", "queue"),
-    "gpu",
-)
     "engine",
     "statistics",
     "scaling",

@@ -48,7 +48,8 @@ def corrected(uploaded: Uploaded, options: Options, wanted: Corrections) -> tupl
     options = options.model_copy(update=given | {"kinds": options.kinds | wanted.kinds})
     columns = _with_kinds(uploaded.columns, wanted.kinds)
     target = options.target if "target" in given else columns.target
-    task = options.task if given.keys() & {"target", "task"} else uploaded.task
+    is_new = bool(given.keys() & {"target", "task"}) or target in wanted.kinds
+    task = options.task if is_new else uploaded.task
     problems = list(_problems(columns, target, task, options, uploaded.window is not None, uploaded.rows))
     if problems:
         raise InvalidDefinition(problems)

@@ -10,11 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import from_url
 
 from models.errors import DescentError
-from models.storage import AlreadyStored, Listed, NotStored, Storage, StorageAway, Stored, Tally
+from models.storage import AlreadyStored, Listed, NotStored, Storage, StorageAway, StorageRefuses, Stored, Tally
 from models.verified import Verified
 
 PART_BYTES = 8 * 2**20
@@ -148,5 +148,7 @@ def translated(key: str) -> Iterator[None]:
         raise AlreadyStored(f"There are bytes under {key} already.") from None
     except (NotFoundError, FileNotFoundError):
         raise NotStored(f"There are no bytes under {key}.") from None
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise StorageRefuses("The storage does not let the service in: see its account and its credentials.") from error
     except (BaseError, OSError) as error:
         raise StorageAway("The storage cannot be reached, or refuses.") from error

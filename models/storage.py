@@ -38,6 +38,10 @@ class StorageAway(DescentError):
     """The storage cannot be reached."""
 
 
+class StorageRefuses(StorageAway):
+    """The storage does not let the service in."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """Some bytes in storage, and what they are known by."""

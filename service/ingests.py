@@ -99,9 +99,11 @@ class Ingests:
                 log.warning("data sets are not watched at the moment: %s", problem)
             time.sleep(WATCH_SECONDS)
 
-    def sweep(self, older_than: float = ORPHAN_SECONDS) -> None:
-        """Removes bytes that no data set knows, or that it needs no more."""
-        before = time.time() - max(older_than, 2 * self._settings.ingest_seconds)
+    def sweep(self, older_than: float | None = None) -> None:
+        """Removes bytes that no data set knows, or that it needs no more; none that may just be written."""
+        before = time.time() - (
+            max(ORPHAN_SECONDS, 2 * self._settings.ingest_seconds) if older_than is None else older_than
+        )
         old = [listed for prefix in ("uploads/", "datasets/") for listed in self._storage.list(prefix)]
         of = {listed.key: listed.key.split("/")[1] for listed in old if listed.modified < before}
         ids = sorted({dataset_id for dataset_id in of.values() if is_id(dataset_id)})

@@ -141,7 +141,10 @@ def upload_request(options: type[BaseModel]) -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     name = {"type": "string", "maxLength": 200, "description": "For people; default: that of the file."}
     form = schema | {"properties": {"file": file, "name": name} | schema["properties"], "required": ["file"]}
-    return {"required": True, "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}}
+    url = {"type": "string", "description": "Of an object in S3 that the service may read (DESCENT_URL_SOURCES)."}
+    source = schema | {"properties": {"url": url, "name": name} | schema["properties"], "required": ["url"]}
+    content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}
+    return {"required": True, "content": content | {"application/json": {"schema": source}}}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

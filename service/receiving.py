@@ -7,6 +7,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from models.ingest.refusal import refused
+from models.sources import Source
 from models.storage import Storage, Stored
 
 CHUNK_BYTES = 2**18
@@ -21,7 +22,7 @@ class Receiver:
         self._length = request.content_length
         self._most_bytes = most_bytes
         if (self._length or 0) > most_bytes + FIELD_BYTES:
-            raise self._too_large()
+            raise too_large(self._most_bytes)
         request.max_content_length = most_bytes + FIELD_BYTES
         self._stream = request.stream
         self._received = 0
@@ -29,13 +30,9 @@ class Receiver:
         """Of the form; there are some once the file is stored."""
         self.filename = ""
 
-    def _too_large(self) -> RequestEntityTooLarge:
-        detail = f"The upload has more than {self._most_bytes:,} bytes, the most allowed (DESCENT_UPLOAD_BYTES)."
-        return RequestEntityTooLarge(detail)
-
     def raw(self, storage: Storage, key: str) -> Stored:
         """Stores the whole body."""
-        return storage.write(key, self._limited(self._chunks()))
+        return storage.write(key, limited(self._chunks(), self._most_bytes))
 
     def form(self, storage: Storage, key: str, boundary: str) -> Stored:
         """Stores the field `file` of a form; the others are kept.
@@ -54,7 +51,7 @@ class Receiver:
                             "unknown_field", f"There is a file in the field {event.name!r}.", "Send `file`, once."
                         )
                     self.filename = event.filename or ""
-                    stored = storage.write(key, self._limited(_part(events)))
+                    stored = storage.write(key, limited(_part(events), self._most_bytes))
                 elif isinstance(event, Field):
                     content = b"".join(_part(events))
                     self.fields[event.name] = content.decode("utf-8", "replace")
@@ -86,14 +83,6 @@ class Receiver:
         except ValueError as error:
             raise BadRequest(f"The form is broken, or ends too early: {error}.") from error
 
-    def _limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if size > self._most_bytes:
-                raise self._too_large()
-            yield chunk
-
     def _chunks(self) -> Iterator[bytes]:
         """The body; an error if it ends before the length that was announced."""
         try:
@@ -101,7 +90,7 @@ class Receiver:
                 self._received += len(chunk)
                 yield chunk
         except RequestEntityTooLarge:
-            raise self._too_large() from None
+            raise too_large(self._most_bytes) from None
         except ClientDisconnected:
             raise self._cut_short() from None
         if self._length is not None and self._received < self._length:
@@ -110,6 +99,34 @@ class Receiver:
     def _cut_short(self) -> BadRequest:
         announced = f" of {self._length:,}" if self._length is not None else ""
         return BadRequest(f"The upload ended after {self._received:,}{announced} bytes; nothing was kept.")
+
+
+def fetch(url: str, storage: Storage, key: str, most_bytes: int) -> Stored:
+    """Stores an object from elsewhere.
+
+    Raises:
+        InvalidDataset, StorageAway
+        RequestEntityTooLarge
+    """
+    source = Source(url)
+    if source.size > most_bytes:
+        raise too_large(most_bytes)
+    return storage.write(key, limited(source.chunks(), most_bytes))
+
+
+def limited(chunks: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
+    """The chunks, as long as they are not too many."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most_bytes:
+            raise too_large(most_bytes)
+        yield chunk
+
+
+def too_large(most_bytes: int) -> RequestEntityTooLarge:
+    detail = f"The upload has more than {most_bytes:,} bytes, the most allowed (DESCENT_UPLOAD_BYTES)."
+    return RequestEntityTooLarge(detail)
 
 
 def _part(events: Iterator[Event]) -> Iterator[bytes]:

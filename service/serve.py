@@ -6,7 +6,6 @@ import sys
 
 from flask import Flask
 
-from models.heap import share_heaps
 from models.parent import leave_with_parent
 from models.settings import InvalidSettings, Settings, read_settings
 from service.app import create_app
@@ -25,7 +24,6 @@ def command(settings: Settings) -> list[str]:
 def create_served_app() -> Flask:
     """The app in granian's worker process, which would go on listening if granian itself were killed."""
     leave_with_parent(signal.SIGKILL)
-    share_heaps()
     app = create_app()
     app.extensions["descent"].ingests.watch()
     return app
@@ -36,6 +34,8 @@ def main() -> None:
         settings = read_settings()
     except InvalidSettings as error:
         sys.exit(f"descent: {error}")
+    # glibc gives each thread a heap of its own, which keeps what one large answer needed: some 15 MB with ONNX Runtime.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     line = command(settings)
     os.execv(line[0], line)  # noqa: S606
 

@@ -14,6 +14,7 @@ from models.errors import InvalidDataset, InvalidDefinition, NotFound, Problem
 from models.ids import is_id, new_id
 from models.ingest.options import Options
 from models.json_body import parse
+from models.sources import allowed
 from models.storage import Stored
 from models.uploads import is_upload
 from service.api.jobs import Text, json_bytes
@@ -23,7 +24,7 @@ from service.datasets import read_options, show_builtin, show_upload
 from service.disk import require_room
 from service.errors import problem
 from service.openapi import Query, answers, blueprint, json_request, upload_request
-from service.receiving import Receiver
+from service.receiving import Receiver, fetch
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 
 api = blueprint("datasets", "Data to train on: those that are built in, and your own.")
@@ -84,6 +85,8 @@ def upload_dataset() -> Response:
 def _receive(dataset_id: str) -> tuple[Stored, dict[str, Any], str]:
     """The bytes, in storage; the fields that came with them; the name of the file."""
     shared, key = context(), f"uploads/{dataset_id}"
+    if request.is_json:
+        return _fetch(key)
     receiver = Receiver(request, shared.settings.upload_bytes)
     fields: dict[str, Any] = request.args.to_dict()
     if request.mimetype == "multipart/form-data":
@@ -93,6 +96,18 @@ def _receive(dataset_id: str) -> tuple[Stored, dict[str, Any], str]:
     if request.mimetype == "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("Send the file as it is (Content-Type: application/octet-stream), or a form.")
     return receiver.raw(shared.storage, key), fields, ""
+
+
+def _fetch(key: str) -> tuple[Stored, dict[str, Any], str]:
+    """The same of an object that the body names; its options beside it."""
+    shared, body = context(), parse(json_bytes())
+    url = body.pop("url", None) if isinstance(body, dict) else None
+    if not isinstance(url, str):
+        detail = 'A body of JSON names its source: {"url": "s3://bucket/rows.csv"}.'
+        raise InvalidDataset([Problem("/url", "missing", detail, "Or send the file itself.")])
+    read_options({name: value for name, value in body.items() if name != "name"})
+    stored = fetch(allowed(url, shared.settings), shared.storage, key, shared.settings.upload_bytes)
+    return stored, body, url.rsplit("/", 1)[-1][:200]
 
 
 def _name(text: Any) -> str:
