@@ -16,7 +16,7 @@ from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.inputs import Feeds, Inputs
 
-CHUNK_VALUES = 2**14
+CHUNK_VALUES = 2**13
 """Of inputs, that are computed at once: what the layers make of them takes many times the memory."""
 
 
@@ -78,7 +78,7 @@ def load(path: Path, stored: dict[str, Any]) -> Predictor:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Memory that was once needed would be kept.
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     data = JobDefinition.model_validate(stored).data
