@@ -24,6 +24,8 @@ GOALS: dict[str, str] = {
     "jobs a second/production": ">= 15",
     "memory/embedded": "100",
     "memory/production": "100",
+    # Seconds beside pandas, and megabytes at most.
+    "table/descent": "faster than pandas, < 300 MB",
     # The exponent of seconds over steps, layers and jobs.
     "growth": "about 1",
 }
