@@ -111,6 +111,7 @@ class Ingests:
             known = datasets.needed_keys(connection, ids)
         for key in of.keys() - known:
             self._storage.delete(key)
+        self._storage.sweep(before)
         if self._scratch.is_dir():
             for folder in self._scratch.iterdir():
                 if folder.stat().st_mtime < before:
@@ -122,6 +123,9 @@ class Ingests:
                 row = datasets.claim(connection, dataset_id, LEASE_SECONDS)
             if row is not None:
                 self._end(row, self._answer(row), ticket)
+            elif ticket is not None:
+                # Another process was quicker.
+                ticket.outcome.set_result(None)
         except Exception as error:  # the thread serves others too, and somebody may wait
             log.exception("%s could not be read", dataset_id)
             if ticket is not None and not ticket.outcome.done():
