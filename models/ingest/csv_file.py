@@ -51,6 +51,7 @@ def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[Table
     """
     dialect, warnings = sniff(path, options)
     types = {name: TYPES[kind] for name, kind in options.kinds.items() if kind in TYPES}
+    types |= {options.text: pa.string()} if options.text else {}
     while True:
         try:
             return _read(path, dialect, types, new_writer), warnings
