@@ -55,7 +55,7 @@ def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[Table
     while True:
         try:
             return _read(path, dialect, types, new_writer), warnings
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise wrong_encoding(path, dialect.encoding) from None
         except pa.ArrowInvalid as error:
             message = str(error)
@@ -181,7 +181,7 @@ def sniff(path: Path, options: Options) -> tuple[Dialect, list[dict[str, str]]]:
 def decoded(start: bytes, encoding: str, path: Path) -> str:
     try:
         return codecs.getincrementaldecoder(encoding)().decode(start).removeprefix("\ufeff")
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise wrong_encoding(path, encoding) from None
 
 
@@ -230,7 +230,9 @@ def wrong_encoding(path: Path, encoding: str) -> Exception:
             chunk = file.read(2**20)
             try:
                 lines += decoder.decode(chunk, final=not chunk).count("\n")
-            except UnicodeDecodeError as error:
+            except UnicodeError as error:
+                if not isinstance(error, UnicodeDecodeError):
+                    return refused("wrong_encoding", f"The file is not {encoding}: {error}.", "Save it as UTF-8.")
                 lines += error.object[: error.start].count(b"\n")
                 detail = f"The file is not {encoding}: byte {done + error.start}, in line {lines + 1}, does not fit."
                 return refused(

@@ -176,6 +176,9 @@ class TableWriter:
         if column.kind == "category":
             return self._codes(column, values)
         doubles = as_doubles(values)
+        if column.kind == "boolean" and not np.isin(doubles[~np.isnan(doubles)], (0, 1)).all():
+            detail = f"The column {column.name!r} is to be a boolean, and has other numbers than 0 and 1."
+            raise refused("wrong_kind", detail, "Say that it is a number.", "/kinds")
         with np.errstate(over="ignore"):
             floats = doubles.astype(np.float32)
         infinite = np.isinf(floats)
