@@ -4,6 +4,7 @@ predictor = load(path, definition)
 predictor.predict([[5.1, 3.5, 1.4, 0.2]])  # [{"class": "setosa", "probabilities": {...}}]
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.inputs import Feeds, Inputs
+from models.words import Words
 
 CHUNK_VALUES = 2**13
 """Of inputs, that are computed at once: what the layers make of them takes many times the memory."""
@@ -85,4 +87,6 @@ def load(path: Path, stored: dict[str, Any]) -> Predictor:
     # Free dimensions have names; the first is that of the rows.
     sizes = [size for one in session.get_inputs() for size in one.shape[1:]]
     free_length = any(isinstance(size, str) for size in sizes)
-    return Predictor(session, Inputs(shape_of_data(data), data.columns, free_length))
+    metadata = session.get_modelmeta().custom_metadata_map
+    words = Words(json.loads(metadata["words"])) if "words" in metadata else None
+    return Predictor(session, Inputs(shape_of_data(data), data.columns, free_length, words))

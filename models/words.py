@@ -43,6 +43,10 @@ class Words:
         rows = [[self._tokens.get(word, UNKNOWN) for word in words_of(text or "")[:length]] for text in texts]
         return np.array([[PADDING] * (length - len(row)) + row for row in rows], np.int64).reshape(-1, length)
 
+    def token(self, word: str) -> int:
+        """Of a single word."""
+        return self._tokens.get(word.lower(), UNKNOWN)
+
     def save(self, path: Path) -> None:
         np.save(path, np.array([word.encode() for word in self.words], f"S{MOST_BYTES}"), allow_pickle=False)
 
