@@ -1,8 +1,8 @@
 """Rows of a request as the tensors that `model.onnx` takes.
 
 A row is a nested list in the data's own units, of the shape of the data; of a table, or of series, an object by column
-name may stand for the innermost list. Tokens are whole numbers; of texts also words. What is plain is read at once; only
-where something is wrong with it does anybody look at each value, to say where.
+name may stand for the innermost list. Tokens are whole numbers; of texts also words. What is plain is read at once, and
+each value is looked at only where something is wrong, to say where.
 """
 
 import math
