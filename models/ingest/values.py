@@ -61,4 +61,4 @@ def plain(value: Any) -> Any:
     """A value of a preview, for JSON."""
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return value if value is None or isinstance(value, bool | int | float) else str(value)[:200]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)[:200].replace("\0", "\ufffd")
