@@ -35,6 +35,14 @@ class Reading:
         return max([*sampled, *ended[-1:].astype(int).tolist()], default=0) - first
 
     @cached_property
+    def epochs_left(self) -> float:
+        """That a running job still has, by the steps of those it has done; -1 when it is over."""
+        planned, done = self.evidence.planned_steps, len(self.evidence.epochs["step"])
+        if self.evidence.complete or planned is None or not self.steps:
+            return -1.0
+        return (planned - self.steps) * done / self.steps
+
+    @cached_property
     def decided(self) -> bool:
         """Whether the job is far enough to say that it failed."""
         planned = self.evidence.planned_steps
@@ -78,11 +86,12 @@ class Reading:
     @cached_property
     def failed(self) -> bool:
         """Whether the network has not learned what it could have."""
-        if self.diverged:
-            return True
-        if self.learned is None:
-            return False
-        return self.learned < at.FAILED_SKILL or self.is_behind
+        return self.learned_little or (self.learned is not None and self.is_behind)
+
+    @cached_property
+    def learned_little(self) -> bool:
+        """Whether it failed by itself, whatever a cheap model has learned."""
+        return self.diverged or (self.learned is not None and self.learned < at.FAILED_SKILL)
 
     @cached_property
     def is_behind(self) -> bool:
@@ -100,6 +109,22 @@ class Reading:
         return behind and validation < skill - at.GENERALISATION_GAP
 
     @cached_property
+    def falls_short(self) -> bool:
+        """Whether it learned something, and on new rows clearly less than it could: a fault if its cause is beyond
+        doubt."""
+        reached = self.skill if self.validation_skill is None else self.validation_skill
+        if self.failed or reached is None:
+            return self.failed
+        if self.reference is not None and self.reference >= self.informative:
+            return reached < self.reference - at.SHORT_OF_REFERENCE
+        return reached < at.SHORT_SKILL
+
+    @cached_property
+    def informative(self) -> float:
+        """Skill of a cheap model from which on it says what the data give."""
+        return at.INFORMATIVE if self.evidence.shape.kind == "table" else at.INFORMATIVE_OF_PARTS
+
+    @cached_property
     def validation_skill(self) -> float | None:
         """Of the last epoch; None without validation."""
         values = self.evidence.epochs["validation_skill"]
@@ -112,7 +137,7 @@ class Reading:
             return False
         return (
             self.learned < at.FAILED_SKILL
-            and self.reference >= at.INFORMATIVE
+            and self.reference >= self.informative
             and self.learned >= max(self.reference - at.NEAR_REFERENCE, at.INFORMATIVE)
         )
 
@@ -127,6 +152,11 @@ class Reading:
     def outcome_severity(self) -> Severity | None:
         """Likewise, of causes that also show in a network that fits its training rows and no others."""
         return Severity.FAULT if self.decided and self.fails_on_new_rows else self.severity
+
+    @property
+    def clear_severity(self) -> Severity | None:
+        """Likewise, of causes beyond doubt: a fault in a job that learned, too, but less than it could."""
+        return Severity.FAULT if self.decided and self.falls_short and not self.data_give_no_more else self.severity
 
     @property
     def mild_severity(self) -> Severity:
@@ -185,6 +215,19 @@ class Reading:
         with np.errstate(invalid="ignore"):
             told = np.isfinite(rho) & (predicted < -at.ROUNDING * np.abs(loss))
         return rho[told]
+
+    @cached_property
+    def overshoots(self) -> bool:
+        """Whether steps are far too long beyond doubt."""
+        rho = self.rho
+        return len(rho) > 0 and bool(median(rho) < at.RHO_VERY_LOW or (rho < 0).mean() > at.RHO_NEGATIVE_OFTEN)
+
+    @cached_property
+    def is_thrown(self) -> bool:
+        """Whether the first steps were as long as the weights, and did not find what their gradient promised: what the
+        init was chosen for is gone."""
+        first = self.rho[: at.INIT_SAMPLES]
+        return len(first) > 0 and bool(first.min() < at.RHO_AT_ONCE) and self.first_update > at.UPDATE_WILD
 
     @cached_property
     def gradient_norms(self) -> Numbers:

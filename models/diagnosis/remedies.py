@@ -11,7 +11,8 @@ from models.definitions.job import JobDefinition
 from models.definitions.training import DEFAULT_EPOCHS
 from models.diagnosis.finding import Remedy
 
-LARGEST_RATE, SMALLEST_RATE = 10.0, 1e-7
+LARGEST_RATE, LARGEST_ADAPTIVE_RATE, SMALLEST_RATE = 10.0, 0.1, 1e-7
+"""Optimizers that divide by the gradient's size move every weight by about the rate."""
 ADAM_RATE = 0.001
 MORE_EPOCHS = "more_epochs"
 """The remedy that multiplies a budget."""
@@ -224,8 +225,9 @@ def dropout(definition: JobDefinition, share: float) -> Remedy | None:
 
 
 def _rate(definition: JobDefinition, name: str, factor: float, expected: str) -> Remedy | None:
-    before = definition.training.optimizer.learning_rate
-    rate = _round(min(max(before * factor, SMALLEST_RATE), LARGEST_RATE))
+    optimizer = definition.training.optimizer
+    before, largest = optimizer.learning_rate, LARGEST_RATE if optimizer.kind == "sgd" else LARGEST_ADAPTIVE_RATE
+    rate = _round(min(max(before * factor, SMALLEST_RATE), max(before, largest)))
     return remedy(definition, name, expected, {"/training/optimizer/learning_rate": rate})
 
 

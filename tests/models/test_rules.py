@@ -225,6 +225,73 @@ def test_rates_alone_decide_nothing() -> None:
         assert diagnose(record).findings == ()
 
 
+THROWN = {"steps__rho": from_sample(1, -0.1, 0.85), "tensors__update_ratio": from_sample(3, 0.6, 2e-3)}
+FITS_ITS_ROWS = RISING | {"skill": 0.95, "validation_skill": 0.2}
+HALF_WAY = {"skill": 0.7, "validation_skill": 0.6}
+BLIND = {"reference": {"nearest": {"train_skill": 0.02, "validation_skill": 0.03}}}
+
+
+def test_a_network_thrown_by_its_first_steps_fits_only_its_rows_for_that() -> None:
+    assert faults(a_record(epochs=FITS_ITS_ROWS, **THROWN))[0] == "learning_rate_too_high"
+    assert faults(a_record(epochs=FITS_ITS_ROWS)) == ["overfit"]
+
+
+def test_steps_a_little_too_long_do_not_explain_rows_learned_by_heart() -> None:
+    """Some of them raise the loss, and it fell all the same."""
+    a_little = alternating([0.6, 0.5, 0.7, 0.6, 0.7, 0.6, 0.7, 0.7, 0.6, -0.5])
+    assert faults(a_record(epochs=FITS_ITS_ROWS, steps__rho=a_little)) == ["overfit"]
+
+
+@pytest.mark.parametrize(("reached", "found"), [(0.6, ["exploding_depth"]), (0.8, [])])
+def test_a_cause_beyond_doubt_is_a_fault_of_a_job_that_falls_short(reached: float, found: list[str]) -> None:
+    """Where no cheap model says what could be reached."""
+    record = a_record(epochs=HALF_WAY | {"validation_skill": reached}, facts=BLIND, layers__gain=1.7, steps__loss=2.2)
+    assert (faults(record), codes(diagnose(record))) == (found, ["exploding_depth"])
+
+
+@pytest.mark.parametrize(("best", "found"), [(0.75, ["learning_rate_too_high"]), (0.7, [])])
+def test_how_far_it_falls_short_is_asked_of_a_cheap_model_that_found_something(best: float, found: list[str]) -> None:
+    reference = {"reference": {"ridge": {"train_skill": best, "validation_skill": best}}}
+    assert faults(a_record(epochs=HALF_WAY, facts=reference, steps__rho=0.2)) == found
+
+
+def test_a_cheap_model_that_finds_little_in_a_sequence_excuses_no_network() -> None:
+    epochs = {"skill": 0.3, "validation_skill": 0.3}
+    little = {"reference": {"ridge": {"train_skill": 0.25, "validation_skill": 0.25}}, "class_counts": None}
+    assert faults(a_record(PLAIN_RNN, ADDING, facts=little, epochs=epochs, steps__rho=0.2)) == [
+        "learning_rate_too_high"
+    ]
+    assert codes(diagnose(a_record(facts=little, epochs=epochs, steps__rho=0.2)))[-1] == "low_signal"
+
+
+def test_a_gradient_lost_by_long_steps_is_told_from_one_that_never_was() -> None:
+    long = {"tensors__update_ratio": from_sample(5, 0.05, 1e-3)}
+    lost = a_record(epochs=FAILING, layers__gain=from_sample(8, 1.0, 0.2), **long)
+    assert faults(lost)[0] == "learning_rate_too_high"
+    assert faults(a_record(epochs=FAILING, layers__gain=from_sample(8, 0.45, 0.2), **long))[0] == "vanishing_depth"
+
+
+def test_a_running_job_is_not_slow_while_its_epochs_suffice() -> None:
+    epochs = FAILING | {"train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
+    for planned, found in ((EPOCHS * 5, ["slow"]), (EPOCHS * 50, [])):
+        running = a_record(epochs=epochs, complete=False, planned_steps=planned)
+        assert [code for code in codes(diagnose(running)) if code == "slow"] == found
+
+
+def test_rows_learned_while_new_ones_stay_unknown_are_noise_and_not_slow() -> None:
+    epochs = {"skill": 0.15, "validation_skill": -0.1, "train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
+    pictures = {"dataset": "patterns"}
+    assert faults(a_record(data=pictures, epochs=epochs, facts=BLIND)) == ["no_signal"]
+    assert faults(a_record(data=pictures, epochs=epochs | {"validation_skill": 0.09}, facts=BLIND)) == ["slow"]
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("sgd", 10.0), ("adam", 0.1)])
+def test_a_rate_is_never_raised_beyond_what_its_optimizer_can_take(kind: str, rate: float) -> None:
+    training = {"optimizer": {"kind": kind, "learning_rate": 0.05}}
+    record = a_record(epochs=FAILING, training=training, steps__rho=1.0, tensors__update_ratio=1e-7)
+    assert diagnose(record).findings[0].remedies[0].patch[0]["value"] == rate
+
+
 BY_HEART = {"skill": 0.95, "validation_skill": 0.1, "validation_loss": 0.65}
 REMEDIES: dict[str, tuple[dict[str, Any], str]] = {
     "a sigmoid cannot have a gain of 1": (FAILS | {"network": SIGMOID, "layers__gain": 0.2}, "relu_he"),

@@ -6,8 +6,9 @@ import numpy as np
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Remedy, Severity
+from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Numbers, Reading, median, single
+from models.diagnosis.words import percent
 from models.expectation import activations_of
 
 FEWEST_EPOCHS = 4
@@ -39,13 +40,11 @@ def slow(reading: Reading) -> Finding | None:
     slope, error = _slope(reading)
     if severity is None or math.isnan(slope) or not slope < -at.STANDARD_ERRORS * error:
         return None
-    if (reading.learned or 0.0) >= at.FAILED_SKILL:
-        severity = Severity.WARNING  # it learns, and is only not there yet
     needed = _epochs_needed(reading, slope)
     epochs = len(reading.evidence.epochs["train_loss"])
-    if not needed <= at.MORE_BUDGET * epochs:
+    if not reading.epochs_left < needed <= at.MORE_BUDGET * epochs:
         return None
-    explanation = f"The training loss still falls, by {100 * -slope:.2g} % an epoch; at this pace it would be learned "
+    explanation = f"The training loss still falls, by {percent(-slope)} an epoch; at this pace it would be learned "
     explanation += f"in {math.ceil(needed)} epochs more, and {epochs} were allowed."
     return Finding(
         Code.SLOW,

@@ -13,21 +13,22 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Measured, Remedy
 from models.diagnosis.reading import Reading, measured, median, single
+from models.diagnosis.words import counted, left_of, percent
 from models.expectation import activations_of
 from models.mean_field import depth_budget
 
 
 def exploding_depth(reading: Reading) -> Finding | None:
     """Gain far above 1 before training, and a first loss far above that of guessing."""
-    severity = reading.mild_severity
+    severity = reading.clear_severity or reading.mild_severity
     gain, product = _at_init(reading)
     loss = reading.first_loss
     grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH or reading.growth > at.GROWN_SIGNAL
     bad = loss is None or not math.isfinite(loss) or loss > at.LARGE_LOSS
     if not (grows and bad):
         return None
-    explanation = f"Before training each of {len(reading.hidden)} layers multiplies the gradient by {gain:.2g}, "
-    explanation += f"all together by {product:.1e}. {_expected(reading)}"
+    explanation = f"Before training each of {counted(len(reading.hidden), 'layer')} multiplies the gradient by "
+    explanation += f"{gain:.2g}, all together by {product:.2g}. {_expected(reading)}"
     if loss is not None and math.isfinite(loss):
         explanation += f" The first loss is {loss:.3g} times that of guessing."
     definition = reading.evidence.definition
@@ -70,10 +71,10 @@ def _vanishing(reading: Reading, lost: float) -> Finding | None:
     # It need not stay so: a network that begins to learn in spite of it gets its gradient back, but late.
     if not (low and product < lost):
         return None
-    percent = f"{100 * gain:.2g} %"
     budget = depth_budget(gain)
-    explanation = f"Each {_kind(reading)} layer passes on {percent} of the gradient; after {len(reading.hidden)} "
-    explanation += f"layers {product:.0e} of it is left, so the first ones hardly move. {_expected(reading)}"
+    depth = counted(len(reading.hidden), "layer")
+    explanation = f"Each {_kind(reading)} layer passes on {percent(gain)} of the gradient; after {depth} "
+    explanation += f"{left_of(product)} of it is left, so the first ones hardly move. {_expected(reading)}"
     if budget is not None:
         explanation += f" With this gain {budget:.2g} layers lose a factor of 1000."
     return Finding(

@@ -40,7 +40,7 @@ def overfit(reading: Reading) -> Finding | None:
         explanation,
         (
             single("validation_loss_ratio", last / lowest if lowest > 0 else math.inf, at.RISEN),
-            single("validation_loss_rise", rise / constant, at.RISEN_CONSTANT),
+            single("validation_loss_rise", lost, at.SKILL_LOST if _metric_fell(reading) else at.SKILL_LOST_MUCH),
         ),
         first_step=int(reading.evidence.epochs["step"][best]),
         remedies=_against_heart(reading),

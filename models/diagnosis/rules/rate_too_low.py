@@ -10,6 +10,8 @@ from models.diagnosis.reading import Reading, measured, median, single
 
 def learning_rate_too_low(reading: Reading) -> Finding | None:
     severity = reading.severity
+    if severity is None and (reading.learned or 0.0) < at.WELL_SKILL:
+        severity = Severity.WARNING  # it learns, and could be quicker
     if severity is None or not len(reading.update_ratios):
         return None
     ratio, rho = reading.largest_update, median(reading.rho)
@@ -17,8 +19,6 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
     straight = rho > at.RHO_STRAIGHT and _falls_evenly(reading)
     if not (ratio > at.UPDATE_NONE and (tiny or straight)):
         return None
-    if (reading.learned or 0.0) >= at.FAILED_SKILL:
-        severity = Severity.WARNING  # it learns, and could be quicker
     if tiny:
         explanation = (
             f"No weight tensor moves by more than {ratio:.2g} of its length in a step (usual: about 0.001), and "

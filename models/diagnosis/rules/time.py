@@ -13,6 +13,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Reading, measured, median, seen_in
+from models.diagnosis.words import left_of, percent
 
 
 def exploding_at_init(reading: Reading) -> Finding | None:
@@ -74,8 +75,8 @@ def vanishing_time(reading: Reading) -> Finding | None:
     length = reading.axis.length
     gain = _a_step(kept, length)
     middle = median(gain)
-    explanation = f"Each time step back passes on {100 * middle:.3g} % of the gradient; from the last of {length} to "
-    explanation += f"the first {median(kept):.0e} of it is left."
+    explanation = f"Each time step back passes on {percent(middle)} of the gradient; from the last of {length} to "
+    explanation += f"the first {left_of(median(kept))} of it is left."
     if 0 < middle < 1:
         explanation += f" What is more than {1 / abs(math.log(middle)):.2g} time steps back is hardly learned from."
     return Finding(
