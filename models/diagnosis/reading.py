@@ -294,8 +294,12 @@ class Reading:
 
     @cached_property
     def gains(self) -> Values:
-        """||dL/dz of a layer|| / ||dL/dz of the next||, [samples, hidden layers]."""
-        return self.of_layers("gain")
+        """||dL/dz of a layer|| / ||dL/dz of the next||, [samples, hidden layers]; what theory expects before the first
+        step, as one sample, where layers were not watched."""
+        gains, expected = self.of_layers("gain"), self.evidence.expectation.gains
+        if len(gains) or not self.hidden or {layer.index for layer in self.hidden} - expected.keys():
+            return gains
+        return np.array([[expected[layer.index] for layer in self.hidden]])
 
     @cached_property
     def products(self) -> Numbers:

@@ -1,11 +1,13 @@
 """Each rule fires on a synthetic record of its fault, and not on one just under its threshold."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.diagnosis.diagnose import REMAINING, RULES, diagnose
+from models.diagnosis.evidence import Gathering
 from models.diagnosis.finding import Code, Severity
 from models.diagnosis.reading import Reading
 from models.patches import patched
@@ -269,6 +271,18 @@ def test_a_gradient_lost_by_long_steps_is_told_from_one_that_never_was() -> None
     lost = a_record(epochs=FAILING, layers__gain=from_sample(8, 1.0, 0.2), **long)
     assert faults(lost)[0] == "learning_rate_too_high"
     assert faults(a_record(epochs=FAILING, layers__gain=from_sample(8, 0.45, 0.2), **long))[0] == "vanishing_depth"
+
+
+def test_theory_stands_in_for_layers_that_were_not_watched() -> None:
+    record = a_record(SIGMOID | {"hidden": [16] * 12}, epochs=FAILING)
+    unwatched = replace(
+        record, samples=record.samples | {"layers": Gathering(record.definition).series["layers"].samples()}
+    )
+    finding = diagnose(unwatched).findings[0]
+    assert finding.code == "vanishing_depth"
+    assert "not watched" in finding.explanation
+    assert finding.evidence[0].value == pytest.approx(record.expectation.mean_gain)
+    assert "vanishing_depth" not in codes(diagnose(replace(unwatched, definition=a_record().definition)))
 
 
 def test_a_running_job_is_not_slow_while_its_epochs_suffice() -> None:

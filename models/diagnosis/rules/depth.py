@@ -117,6 +117,8 @@ def _expected(reading: Reading) -> str:
     mean = reading.evidence.expectation.mean_gain
     if mean is None:
         return "Theory has no expectation for these layers."
+    if not len(reading.hidden_steps):
+        return "That is what theory expects of this init; the layers were not watched (`gradients.activations`)."
     return f"Theory expects {mean:.2g} a layer of this init."
 
 
