@@ -206,6 +206,15 @@ def test_tiny_steps_come_before_a_gradient_that_other_jobs_learn_with() -> None:
     assert faults(record)[0] == "learning_rate_too_low"
 
 
+def test_an_explosion_over_time_before_the_first_step_is_one_though_training_tames_it() -> None:
+    """Beyond doubt, so that a job that learned half of it has a fault too."""
+    tamed = np.where(np.arange(SAMPLES)[:, None] < 4, 1 / over_time(1 / 1.2), 1 / over_time(1 / 1.01))
+    record = {"network": PLAIN_RNN, "data": ADDING, "facts": BLIND, "time__norm": tamed}
+    assert faults(a_record(epochs=FAILING, **record))[0] == "exploding_time"
+    assert faults(a_record(epochs=HALF_WAY, **record)) == ["exploding_time"]
+    assert faults(a_record(epochs=FAILING, **record | {"time__norm": tamed[::-1]}))[0] != "exploding_time"
+
+
 def test_an_average_over_time_steps_is_not_taken_for_an_explosion() -> None:
     """Each time step adds its share, so the gradient grows toward the first in proportion to the length."""
     network = PLAIN_RNN | {"readout": "mean"}

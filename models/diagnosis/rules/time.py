@@ -29,7 +29,7 @@ def exploding_time(reading: Reading) -> Finding | None:
 def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     """A gain above 1 sustained over the sequence. Where every time step has a loss of its own, or a share in the mean,
     the gradient grows toward the first by addition too: up to the length, which is taken off."""
-    severity = reading.severity
+    severity = reading.clear_severity if from_the_start else reading.severity
     if reading.axis is None or severity is None or not reading.kept_over_time.size:
         return None
     length = reading.axis.length
@@ -38,7 +38,7 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     gain = _a_step(kept, length)
     early = slice(0, at.MANY_SAMPLES)
     grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | ~np.isfinite(kept)
-    if not (seen_in(grown[early]) or seen_in(grown)) or (from_the_start and not grown[0]):
+    if not (grown[0] if from_the_start else seen_in(grown[early]) or seen_in(grown)):
         return None
     explanation = f"Each time step back multiplies the gradient by {median(gain[early]):.3g}; from the last of "
     explanation += (
