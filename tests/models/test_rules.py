@@ -201,6 +201,19 @@ def test_a_cause_explains_what_follows_from_it() -> None:
     assert set(finding.consequences) == {"dying_units", "nonfinite"}
 
 
+@pytest.mark.parametrize(("second", "found"), [(0.67, "learning_rate_too_low"), (0.69, "plateau")])
+def test_two_epochs_are_enough_for_a_loss_that_is_straight_along_every_step(second: float, found: str) -> None:
+    record = a_record(epochs=FAILING, steps__rho=0.995)
+    two = {name: values[:2] for name, values in record.epochs.items()} | {"train_loss": np.array([0.68, second])}
+    assert faults(replace(record, epochs=two)) == [found]
+
+
+def test_a_plateau_says_whether_the_loss_still_falls() -> None:
+    for pace, said in ((0.002, "falls too slowly"), (0.0, "does not fall any more")):
+        epochs = FAILING | {"train_loss": 0.69 * np.exp(-pace * np.arange(EPOCHS))}
+        assert said in diagnose(a_record(epochs=epochs)).findings[0].explanation
+
+
 def test_tiny_steps_come_before_a_gradient_that_other_jobs_learn_with() -> None:
     record = a_record(epochs=FAILING, layers__gain=0.4, steps__rho=1.0, tensors__update_ratio=1e-6)
     assert faults(record)[0] == "learning_rate_too_low"

@@ -66,8 +66,13 @@ def plateau(reading: Reading) -> Finding | None:
         explanation += "straight boundary or plane that does better."
         found = remedies.offered(remedies.nonlinear(definition), remedies.adam(definition))
     else:
-        explanation = f"The skill stays at {reading.learned:.2f}, and the loss does not fall any more; no gradient, "
-        explanation += "unit or step is out of the ordinary."
+        slope, error = _slope(reading)
+        falls = slope < -at.STANDARD_ERRORS * error
+        course = "the loss falls too slowly to get anywhere" if falls else "the loss does not fall any more"
+        explanation = (
+            f"The skill stays at {reading.learned:.2f}, and {course}; no gradient, unit or step is out of the "
+        )
+        explanation += "ordinary."
         found = remedies.offered(_other_side(reading), *_quicker(reading, 3))
     return Finding(
         Code.PLATEAU, severity, explanation, (single("skill", reading.learned, at.FAILED_SKILL),), remedies=found

@@ -52,10 +52,13 @@ def longer(reading: Reading) -> float:
 
 
 def _falls_evenly(reading: Reading) -> bool:
-    """Whether the training loss falls in nearly every epoch, and in the second half of them as in the first."""
+    """Whether the training loss falls in nearly every epoch, and in the second half of them as in the first; of a few
+    epochs, in each."""
     losses = reading.evidence.epochs["train_loss"]
-    if len(losses) < at.FEWEST_EPOCHS or not np.isfinite(losses).all():
-        return False
     falls = -np.diff(losses)
+    if len(losses) < at.FEWEST_EPOCHS:
+        return len(falls) > 0 and bool((falls > 0).all())
+    if not np.isfinite(losses).all():
+        return False
     half = len(falls) // 2
     return bool((falls > 0).mean() > at.FALLING and falls[half:].mean() > falls[:half].mean() / 4)
