@@ -201,6 +201,14 @@ def test_a_cause_explains_what_follows_from_it() -> None:
     assert set(finding.consequences) == {"dying_units", "nonfinite"}
 
 
+def test_weights_that_lie_still_after_long_steps_are_no_sign_of_short_ones() -> None:
+    long = from_sample(2, 0.05, 1e-5)
+    record = a_record(
+        epochs=FAILING, steps__rho=0.999, tensors__update_ratio=long, layers__dead=from_sample(3, 0.1, 1.0)
+    )
+    assert faults(record)[0] == "learning_rate_too_high"
+
+
 @pytest.mark.parametrize(("second", "found"), [(0.67, "learning_rate_too_low"), (0.69, "plateau")])
 def test_two_epochs_are_enough_for_a_loss_that_is_straight_along_every_step(second: float, found: str) -> None:
     record = a_record(epochs=FAILING, steps__rho=0.995)

@@ -15,7 +15,8 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
     if severity is None or not len(reading.update_ratios):
         return None
     ratio, rho = reading.largest_update, median(reading.rho)
-    tiny = ratio < at.UPDATE_TINY and rho > at.RHO_LINEAR
+    # Units that long steps have driven away move little afterwards, too.
+    tiny = ratio < at.UPDATE_TINY and rho > at.RHO_LINEAR and not reading.first_update > at.UPDATE_LARGE
     straight = rho > at.RHO_STRAIGHT and _falls_evenly(reading)
     if not (ratio > at.UPDATE_NONE and (tiny or straight)):
         return None
