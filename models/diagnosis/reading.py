@@ -73,7 +73,8 @@ class Reading:
     def learned(self) -> float | None:
         """The better of the skills on training and validation rows: dropout and noise hide what a network has learned
         from the first, over-fitting from the second."""
-        found = [skill for skill in (self.skill, self._last("validation_skill")) if skill is not None]
+        skills = (self.skill, self._last("validation_skill"), self.validation_skill)
+        found = [skill for skill in skills if skill is not None]
         return max(found) if found else None
 
     @cached_property
@@ -126,8 +127,11 @@ class Reading:
 
     @cached_property
     def validation_skill(self) -> float | None:
-        """Of the last epoch; None without validation."""
-        values = self.evidence.epochs["validation_skill"]
+        """Of the last epoch, or of the best one where training stops for its sake; None without validation."""
+        values, losses = self.evidence.epochs["validation_skill"], self.evidence.epochs["validation_loss"]
+        stop = self.evidence.definition.training.stop
+        if stop is not None and stop.patience is not None and np.isfinite(losses).any():
+            return float(values[np.nanargmin(losses)]) / self.attainable
         return float(values[-1]) / self.attainable if len(values) and math.isfinite(values[-1]) else None
 
     @cached_property

@@ -351,6 +351,11 @@ REMEDIES: dict[str, tuple[dict[str, Any], str]] = {
         FAILS | {"network": {"family": "dnn", "hidden": [16] * 12}, "steps__rho": 0.1},
         "residual",
     ),
+    "steps were long, and now nothing moves": (
+        FAILS | {"network": {"family": "dnn", "hidden": [16] * 12}, "steps__rho": from_sample(2, -1.0, 0.1),
+                 "tensors__update_ratio": from_sample(2, 0.3, 1e-4)},
+        "lower_rate",
+    ),
     "steps are long": (FAILS | {"steps__rho": -1.0, "tensors__update_ratio": 0.5}, "lower_rate"),
     "a plain cell forgets": (
         FAILS | {"network": PLAIN_RNN, "data": ADDING, "time__norm": over_time(0.5)},
@@ -395,6 +400,14 @@ def test_a_rate_is_lowered_by_how_long_the_updates_are() -> None:
         patch = diagnose(record).findings[0].remedies[0].patch
         rates[ratio] = patch[0]["value"]
     assert rates == {0.1: pytest.approx(5e-5), 1.0: pytest.approx(2e-5)}
+
+
+def test_a_job_that_stops_for_its_best_epoch_is_judged_by_it() -> None:
+    skills = {"skill": 0.95, "validation_skill": np.r_[np.linspace(0, 0.45, 12), np.linspace(0.4, 0.2, 8)]}
+    losses = {"validation_loss": 0.69 * (1 - skills["validation_skill"])}
+    reference = {"reference": {"ridge": {"train_skill": 0.5, "validation_skill": 0.45}}}
+    assert faults(a_record(epochs=skills | losses, facts=reference)) == ["overfit"]
+    assert faults(a_record(epochs=skills | losses, facts=reference, training={"stop": {"patience": 8}})) == []
 
 
 def test_a_job_that_stopped_in_time_is_not_over_fitted() -> None:

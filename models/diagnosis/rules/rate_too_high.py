@@ -128,7 +128,8 @@ def _too_high(
 def _is_steep(reading: Reading) -> bool:
     """Whether it is not the steps that are long: updates are as usual, in a network so deep that its loss bends
     sharply."""
-    return not reading.diverged and len(reading.hidden) >= at.DEEP and reading.largest_update < 3 * at.UPDATE_USUAL
+    usual = reading.largest_update < 3 * at.UPDATE_USUAL and reading.first_update < at.UPDATE_EARLY
+    return not reading.diverged and len(reading.hidden) >= at.DEEP and usual
 
 
 def shorter(reading: Reading) -> float:
