@@ -106,6 +106,32 @@ def test_a_finding_is_told_once_when_it_first_appears(database: Database) -> Non
     ]
 
 
+RISES = {
+    "apart": ([Severity.WARNING], [Severity.FAULT]),
+    "in one batch": ([Severity.WARNING, Severity.FAULT],),
+    "after it was gone": ([Severity.WARNING], [None], [Severity.FAULT]),
+    "and falls, and rises again": ([Severity.WARNING], [Severity.FAULT, Severity.WARNING], [None], [Severity.FAULT]),
+}
+
+
+@pytest.mark.parametrize("name", RISES)
+def test_a_warning_that_becomes_a_fault_is_told_once_more(database: Database, name: str) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    for batch in RISES[name]:
+        said = [[a_finding(Code.SATURATED, severity)] if severity else [] for severity in batch]
+        tell(database, mine, *(a_diagnosis(*findings) for findings in said))
+    assert [event["severity"] for event in found_events(database, job)] == ["warning", "fault"]
+
+
+def test_a_fault_that_becomes_a_warning_is_not_told(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    for severity in (Severity.FAULT, Severity.WARNING):
+        tell(database, mine, a_diagnosis(a_finding(Code.SATURATED, severity)))
+    assert [event["severity"] for event in found_events(database, job)] == ["fault"]
+
+
 def test_one_finding_is_kept_of_each_code(database: Database) -> None:
     job = a_queued_job(database)
     twice = a_finding(Code.SATURATED), a_finding(Code.SATURATED, layers=(7,)), a_finding(Code.SLOW)
