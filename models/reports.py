@@ -146,7 +146,8 @@ class Incident:
     checkpoint: str | None = None
     """Name of the file kept from before, if there is one."""
     count: int = 1
-    """Steps that were not finite, so far."""
+    """Steps that were not finite so far, each left out: 1 where the first stops the job; of a job that goes back one
+    each time."""
 
 
 @dataclass(frozen=True)

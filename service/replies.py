@@ -191,6 +191,8 @@ class IncidentReply(Reply):
     action: Literal["stop", "continue", "rollback_and_lower_rate"]
     checkpoint: str | None
     count: int
+    """Steps that were not finite so far, each left out: 1 where the first stops the job; of a job that goes back one
+    each time."""
 
 
 class GoneReply(Reply):
