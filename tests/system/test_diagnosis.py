@@ -15,6 +15,7 @@ from tests.system.test_lifecycle_calls import ask, running
 Reply = dict[str, Any]
 
 DIGITS = {"dataset": "digits"}
+STEPS_OF_EPOCH = 23
 VERDICTS = ("healthy", "warning", "unhealthy")
 DEAD_INIT = {"kind": "normal", "std": 0.8, "bias": -100}
 
@@ -166,7 +167,8 @@ def test_a_diverging_job_is_stopped_and_says_where_it_began(stack: Stack) -> Non
     assert "nonfinite" in codes(found)
     incident = found["incident"]
     assert (incident["action"], incident["count"]) == ("stop", 1)
-    assert incident["step"] == job["progress"]["step"] - 1
+    # At once where the host decides, with the compiled library; else at the end of the epoch: all between is masked.
+    assert job["progress"]["step"] in (incident["step"] + 1, STEPS_OF_EPOCH)
     assert incident["layer"] in (0, 1, 2)
     assert 0 < len(incident["rows"]) <= 64
     assert len(set(incident["rows"])) == len(incident["rows"])
