@@ -194,6 +194,23 @@ def test_a_finding_from_the_start_takes_a_job_back_to_the_start(folder: Path) ->
     assert start > second
 
 
+@pytest.mark.parametrize("before", [{"restarts": 2}, {"pretraining": {"kind": "autoencoder", "epochs": 1}}])
+def test_a_run_that_is_not_the_first_of_its_job_goes_back_to_its_own_start(before: Any, folder: Path) -> None:
+    """Rules name step 0 for what stood before training."""
+    once = iter([True])
+    rules = Rules(
+        lambda evidence: (
+            a_finding(Code.UNNORMALISED_INPUT, first_step=0)
+            if len(evidence.epochs["step"]) == 2 and evidence.epochs["step"][0] > 3 and next(once, False)
+            else None
+        )
+    )
+    reports = trained(a_job({"unnormalised_input": "rollback_and_lower_rate"}, **before), folder, rules)
+    rates = [epoch.metrics["learning_rate"] for epoch in of(EpochEnded, reports)[-4:]]
+    assert rates == pytest.approx([0.001] * 2 + [0.0001] * 2)
+    assert of(Ended, reports)[0].outcome == "succeeded"
+
+
 def test_it_goes_back_five_times_at_most(folder: Path) -> None:
     rules = Rules(lambda evidence: a_finding(Code.OVERFIT, first_step=0))
     reports = trained(a_job({"overfit": "rollback_and_lower_rate"}, epochs=20), folder, rules)

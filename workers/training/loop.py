@@ -205,7 +205,8 @@ class Loop:
             return
         if self.insight.policies[finding.code] == "rollback_and_lower_rate" and self.rescue.is_left:
             self.recorder.finish()
-            self.rescue.go_back(self.first_step if finding.first_step is None else finding.first_step)
+            # What was there before the job's first step was there before the first of this run.
+            self.rescue.go_back(max(finding.first_step or 0, self.first_step))
             self.guard.clear()
             self.insight.begin_anew()
         else:
