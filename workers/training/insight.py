@@ -25,7 +25,7 @@ from models.definitions.job import JobDefinition, Policy
 from models.diagnosis.diagnose import diagnose, wants_reference
 from models.diagnosis.evidence import Evidence, Gathering
 from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
-from models.reports import Diagnosed, Facts, Incident, Report, Sampled
+from models.reports import BEGAN_ANEW, Diagnosed, Facts, Incident, Report, Sampled
 from models.series import Chunk
 from models.states import Verdict
 from workers.training.state import State
@@ -98,9 +98,10 @@ class Insight:
         if not goes_on or self._gathering is None:
             self._gathering, self._samples = Gathering(self._definition, planned_steps, dict(self._facts)), 0
 
-    def begin_anew(self) -> None:
-        """The run has gone back: what was seen of it before says nothing of what comes."""
+    def begin_anew(self, step: int) -> None:
+        """The run has gone back at this step of the job: what was seen of it before says nothing of what comes."""
         assert self._gathering is not None
+        self(Facts({BEGAN_ANEW: [*self._facts.get(BEGAN_ANEW, ()), step]}))
         self.begin_run(self._gathering.planned_steps or 0, self._pending, self._settle)
 
     def after_sample(self) -> Finding | None:

@@ -215,7 +215,7 @@ class Loop:
             # What was there before the job's first step was there before the first of this run.
             self.rescue.go_back(max(finding.first_step or 0, self.first_step))
             self.guard.clear()
-            self.insight.begin_anew()
+            self.insight.begin_anew(self.place.step)
         else:
             self.failure = Failure(finding.code.value, finding.explanation)
 
