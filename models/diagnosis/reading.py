@@ -322,6 +322,12 @@ class Reading:
         signal = self.of_layers("preactivation_rms")
         return float(signal[0, -1] / signal[0, 0]) if signal.size and signal[0, 0] > 0 else math.nan
 
+    @cached_property
+    def overflows(self) -> int | None:
+        """The hidden layer in which the signal is larger than a float can be before training; None: nowhere."""
+        beyond = ~np.isfinite(self.of_layers("preactivation_rms")[:1])
+        return int(np.argmax(beyond[0])) if beyond.any() and not beyond[0, 0] else None
+
     # Time
 
     @cached_property

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from models import lifecycle
 from models.claims import Claim
 from models.database import Database
-from models.diagnosis.finding import Code, Diagnosis, Finding, Measured, Remedy, Severity
+from models.diagnosis.finding import RULES_VERSION, Code, Diagnosis, Finding, Measured, Remedy, Severity
 from models.findings import findings_of
 from models.lifecycle import LeaseLost
 from models.recording import record
@@ -66,7 +66,7 @@ def test_a_diagnosis_is_read_as_it_was_said(database: Database) -> None:
     assert found["remedies"][0]["id"] == "slower"
     row = row_of(database, job)
     assert row.verdict == "unhealthy"
-    names = {"complete": False, "verdict": "unhealthy", "skill": None, "rules_version": "1", "judged": True}
+    names = {"complete": False, "verdict": "unhealthy", "skill": None, "rules_version": RULES_VERSION, "judged": True}
     assert row.diagnosis == names | {"margins": {"nonfinite": 2.0}}
 
 

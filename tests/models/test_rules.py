@@ -303,6 +303,15 @@ def test_a_gradient_lost_by_long_steps_is_told_from_one_that_never_was() -> None
     assert faults(a_record(epochs=FAILING, layers__gain=from_sample(8, 0.45, 0.2), **long))[0] == "vanishing_depth"
 
 
+def test_a_signal_too_large_for_a_float_has_exploded() -> None:
+    signal = np.where(np.arange(6) < 4, 10.0 ** (6 * np.arange(6)), np.nan)
+    nothing = {"layers__gain": np.nan, "steps__loss": np.nan, "tensors__update_ratio": 0.0}
+    record = a_record(epochs=FAILING, incident=an_incident(), layers__preactivation_rms=signal, **nothing)
+    finding = diagnose(record).findings[0]
+    assert (finding.code, "layer 5 of 6" in finding.explanation) == ("exploding_depth", True)
+    assert codes(diagnose(a_record(epochs=FAILING, incident=an_incident(), **nothing))) == ["nonfinite"]
+
+
 def test_theory_stands_in_for_layers_that_were_not_watched() -> None:
     record = a_record(SIGMOID | {"hidden": [16] * 12}, epochs=FAILING)
     unwatched = replace(

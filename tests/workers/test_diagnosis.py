@@ -143,6 +143,15 @@ def test_raw_targets_alone_are_the_cause(folder: Path, tmp_path: Path) -> None:
     assert "unnormalised_input" not in [finding.code for finding in diagnosis.findings]
 
 
+def test_a_nan_in_the_data_is_the_cause_of_all_that_follows(folder: Path, tmp_path: Path) -> None:
+    x, y = (np.load(folder / "digits" / name) for name in ("x.npy", "y.npy"))
+    x[:, 0, 3, 3] = np.where(np.arange(len(x)) % 100 == 7, np.nan, x[:, 0, 3, 3])
+    publish(tmp_path / "digits", x, y)
+    diagnosis = diagnosis_of(MLP, DIGITS | {"normalise": "none"}, {"epochs": 5}, tmp_path)
+    assert (diagnosis.verdict, diagnosis.findings[0].code) == ("unhealthy", "nonfinite")
+    assert "the data have such values" in diagnosis.findings[0].explanation
+
+
 def test_raw_features_and_targets_are_both_named(folder: Path) -> None:
     diagnosis = diagnosis_of(MLP, {"dataset": "diabetes", "normalise": "none"}, {"epochs": 20}, folder)
     assert [finding.code for finding in diagnosis.findings][:2] == ["unnormalised_input", "unnormalised_target"]

@@ -15,8 +15,9 @@ FEWEST_EPOCHS = 4
 
 
 def stalled(reading: Reading) -> Finding | None:
-    """No weight of any tensor moves by more than float32 can tell."""
-    severity = reading.severity
+    """No weight of any tensor moves by more than float32 can tell. Updates that are left out because they were not
+    finite move nothing either, and say nothing of the rate."""
+    severity = None if reading.diverged else reading.severity
     ratios = reading.median_updates[np.isfinite(reading.median_updates)]
     if severity is None or not len(ratios) or ratios.max() > at.UPDATE_NONE:
         return None

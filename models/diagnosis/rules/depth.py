@@ -23,12 +23,19 @@ def exploding_depth(reading: Reading) -> Finding | None:
     severity = reading.clear_severity or reading.mild_severity
     gain, product = _at_init(reading)
     loss = reading.first_loss
-    grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH or reading.growth > at.GROWN_SIGNAL
+    beyond = reading.overflows
+    grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH or reading.growth > at.GROWN_SIGNAL or beyond is not None
     bad = loss is None or not math.isfinite(loss) or loss > at.LARGE_LOSS
     if not (grows and bad):
         return None
-    explanation = f"Before training each of {counted(len(reading.hidden), 'layer')} multiplies the gradient by "
-    explanation += f"{gain:.2g}, all together by {product:.2g}. {_expected(reading)}"
+    if beyond is None:
+        explanation = f"Before training each of {counted(len(reading.hidden), 'layer')} multiplies the gradient by "
+        explanation += f"{gain:.2g}, all together by {product:.2g}. {_expected(reading)}"
+    else:
+        explanation = (
+            f"Before training the signal grows until it is larger than a float can be in layer {beyond + 1} of "
+        )
+        explanation += f"{len(reading.hidden)}. {_expected(reading)}"
     if loss is not None and math.isfinite(loss):
         explanation += f" The first loss is {loss:.3g} times that of guessing."
     definition = reading.evidence.definition
