@@ -47,7 +47,7 @@ def outcome(child: Any, status: str, error: Mapping[str, Any] | None, found: Map
     before: list[dict[str, str]] = child.repair["parent"]["findings"]
     gone = [{"code": finding["code"], "gone": finding["code"] not in found} for finding in before]
     metric = _change(child.repair["parent"], child)
-    is_well = status == Status.SUCCEEDED and Severity.FAULT not in found.values()
+    is_well = status == Status.SUCCEEDED and child.diagnosis["judged"] and Severity.FAULT not in found.values()
     cured = is_well and said["finding"] not in found and gained(metric) >= -CHANCE
     return said | {"findings": gone, "metric": metric, "cured": cured}
 

@@ -17,7 +17,7 @@ from models.expansion import has_batch_norm
 from models.metrics import METRICS
 from models.reports import BEGAN_ANEW, EpochEnded, Facts, Incident, Sampled
 from models.series import SERIES
-from models.states import TERMINAL
+from models.states import TERMINAL, Status
 from models.tables import Job, Statistics, epochs
 
 COLUMNS = (
@@ -43,7 +43,7 @@ def evidence_of(connection: Connection, job: Row[Any]) -> Evidence:
     first, end = _steps_of(job, rows, run)
     anew = (step for step in (job.facts or {}).get(BEGAN_ANEW, ()) if first < step <= end)
     since = max(anew, default=-1)
-    first = max(first, since)
+    first, gathering.is_midway = max(first, since), since >= 0
     if job.incident is not None and first <= job.incident["step"] < end:
         gathering.see(Incident(**job.incident))
     for row in rows:
@@ -51,7 +51,7 @@ def evidence_of(connection: Connection, job: Row[Any]) -> Evidence:
             gathering.see(EpochEnded(row.epoch, _step(job, row), _metrics(row), False, row.seconds, run=run))
     for chunk in _chunks(connection, job, first, end):
         gathering.see(Sampled(chunk.first_step, chunk.last_step, chunk.samples, chunk.data, chunk.series))
-    return gathering.evidence(complete=job.status in TERMINAL)
+    return gathering.evidence(job.status in TERMINAL, is_abandoned=job.status == Status.CANCELLED)
 
 
 def planned_steps(definition: JobDefinition) -> int:

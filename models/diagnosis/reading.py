@@ -36,18 +36,24 @@ class Reading:
 
     @cached_property
     def epochs_left(self) -> float:
-        """That a running job still has, by the steps of those it has done; -1 when it is over."""
+        """That a running job still has, or one that was cancelled still had, by the steps of those it has done; -1 when
+        it is over."""
         planned, done = self.evidence.planned_steps, len(self.evidence.epochs["step"])
-        if self.evidence.complete or planned is None or not self.steps:
+        if self.has_ended or planned is None or not self.steps:
             return -1.0
         return (planned - self.steps) * done / self.steps
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself: a job that a client cancelled had steps left."""
+        return self.evidence.complete and not self.evidence.is_abandoned
 
     @cached_property
     def decided(self) -> bool:
         """Whether the job is far enough to say that it failed."""
         planned = self.evidence.planned_steps
         far = planned is not None and self.steps >= max(at.DECIDED_STEPS, at.DECIDED_SHARE * planned)
-        return self.evidence.complete or far
+        return self.has_ended or far
 
     @cached_property
     def diverged(self) -> bool:
@@ -195,7 +201,7 @@ class Reading:
     @cached_property
     def first_loss(self) -> float | None:
         """Of the first step, as a multiple of the best constant's."""
-        losses = self.of_steps("loss")
+        losses = self.at_init(self.of_steps("loss"))
         if not len(losses) or self.constant_loss is None:
             return None
         return float(losses[0]) / self.constant_loss
@@ -205,6 +211,25 @@ class Reading:
         return loss_name(self.evidence.definition.training, self.evidence.shape)
 
     # Steps
+
+    def at_init(self, values: Values) -> Values:
+        """The first of some samples, if it was taken before training."""
+        return values[:0] if self.evidence.is_midway else values[:1]
+
+    @cached_property
+    def slowed(self) -> float:
+        """The rate of the last epoch over that of the definition, where no schedule says so: rollbacks lowered it."""
+        rates, training = self.evidence.epochs["learning_rate"], self.evidence.definition.training
+        if training.schedule.kind != "constant" or training.schedule.warmup_steps or not np.isfinite(rates[-1:]).any():
+            return 1.0
+        return min(float(rates[-1]) / training.optimizer.learning_rate, 1.0)
+
+    @cached_property
+    def is_held_back(self) -> bool:
+        """Whether the schedule leaves a tenth of the rate or less, in the median of the epochs."""
+        rates, training = self.evidence.epochs["learning_rate"], self.evidence.definition.training
+        is_steady = training.schedule.kind == "constant" and not training.schedule.warmup_steps
+        return not is_steady and bool(median(rates) <= at.HELD_BACK * training.optimizer.learning_rate)
 
     def of_steps(self, statistic: str) -> Numbers:
         """[samples]"""
@@ -319,13 +344,13 @@ class Reading:
     @cached_property
     def growth(self) -> float:
         """Of the signal forward before training: RMS of the last hidden layer's pre-activation over the first's."""
-        signal = self.of_layers("preactivation_rms")
+        signal = self.at_init(self.of_layers("preactivation_rms"))
         return float(signal[0, -1] / signal[0, 0]) if signal.size and signal[0, 0] > 0 else math.nan
 
     @cached_property
     def overflows(self) -> int | None:
         """The hidden layer in which the signal is larger than a float can be before training; None: nowhere."""
-        beyond = ~np.isfinite(self.of_layers("preactivation_rms")[:1])
+        beyond = ~np.isfinite(self.at_init(self.of_layers("preactivation_rms")))
         return int(np.argmax(beyond[0])) if beyond.any() and not beyond[0, 0] else None
 
     # Time

@@ -102,6 +102,8 @@ UPDATE_USUAL, UPDATE_EARLY = 1e-3, 0.05
 """In the course of training, and in its first steps, when gradients are largest."""
 UPDATE_LARGE, UPDATE_WILD = 1e-2, 0.4
 """In the course of training; and in its first steps."""
+UPDATE_DRIVING = 0.03
+"""Of some tensor in some step, before units fell silent: first steps of Adam may well be of a hundredth."""
 GROWN_GRADIENT = 10.0
 """Times in a hundred steps; gradients of a loss that falls do not grow so much."""
 DEEP = 10
@@ -111,6 +113,8 @@ FALLING = 0.9
 """Share of the epochs in which the training loss falls, of one that falls evenly."""
 MOST_LONGER = 1000.0
 """Times that a rate is raised at once: further than that a straight line says nothing."""
+HELD_BACK = 0.1
+"""Of its rate, where a schedule leaves no more for half of the job."""
 UPDATE_NONE = 1e-8
 """Below float32's resolution of a weight (6e-8) nothing moves."""
 SMALL_BATCH, NOISY_BATCH = 8, 10.0

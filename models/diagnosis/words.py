@@ -2,7 +2,9 @@
 
 
 def percent(share: float) -> str:
-    """0.0123 as `1.2 %`, 1.5 as `150 %`: never with an exponent but for less than a thousandth of a percent."""
+    """0.0123 as `1.2 %`, 1.5 as `150 %`; with an exponent only what is beyond all measure."""
+    if share > 100:
+        return f"{100 * share:.0e} %"
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 

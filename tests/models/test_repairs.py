@@ -1,5 +1,6 @@
 """Repairs that come by themselves, and what came of each; on both databases."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from models.database import Database
 from models.diagnosis.finding import Code, Finding, Remedy, Severity
 from models.recording import record
 from models.repairs import Limits
-from models.reports import Ended, EpochEnded, Report
+from models.reports import Diagnosed, Ended, EpochEnded, Report
 from models.tables import Event, Job
 from tests.factories import OWNER, a_claim, a_queued_job, expire_lease, row_of
 from tests.models.test_findings import a_diagnosis, a_finding
@@ -181,6 +182,17 @@ def test_a_repair_without_a_number_is_not_cured(database: Database) -> None:
     tell(database, mine, [a_diagnosis(WARNING, complete=True), Ended("succeeded", {}, 0.0, None)])
     row = row_of(database, mine.job_id)
     assert (row.repair["metric"]["after"], row.cured) == (None, False)
+
+
+def test_a_repair_of_which_too_little_was_seen_is_not_cured(database: Database) -> None:
+    """It has no fault, and nothing says that it is well."""
+    a_sick_job(database, max_jobs=1)
+    mine = a_claim(database)
+    epoch, said, end = ended(0.9)
+    unjudged = Diagnosed(replace(said.diagnosis, judged=False))
+    tell(database, mine, [epoch, unjudged, end])
+    row = row_of(database, mine.job_id)
+    assert (row.verdict, row.cured) == ("unknown", False)
 
 
 def test_a_repair_that_failed_is_not_cured_though_nothing_was_found(database: Database) -> None:

@@ -324,6 +324,65 @@ def test_theory_stands_in_for_layers_that_were_not_watched() -> None:
     assert "vanishing_depth" not in codes(diagnose(replace(unwatched, definition=a_record().definition)))
 
 
+def test_what_follows_a_way_back_is_not_taken_for_the_init() -> None:
+    for code in ("dead_at_init", "saturated", "exploding_depth", "exploding_time"):
+        record = a_record(**CASES[code][0])
+        assert codes(diagnose(record))[0] == code
+        assert code not in codes(diagnose(replace(record, is_midway=True))) or code == "exploding_time"
+
+
+def test_a_job_cancelled_before_it_was_half_done_has_no_fault_of_its_outcome() -> None:
+    epochs = FAILING | {"train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
+    for planned, found in ((EPOCHS * 5, ["slow"]), (EPOCHS * 50, [])):
+        cancelled = replace(a_record(epochs=epochs, planned_steps=planned), is_abandoned=True)
+        assert faults(cancelled) == found
+
+
+def test_a_rate_so_low_that_its_promise_is_rounded_away_is_too_low() -> None:
+    record = {"epochs": FAILING, "steps__predicted": -1e-9, "tensors__update_ratio": 3e-7}
+    [finding] = diagnose(a_record(**record)).findings
+    assert (finding.code, finding.remedies[0].id) == ("learning_rate_too_low", "raise_rate")
+    assert all(item.value is not None for item in finding.evidence)
+
+
+def test_a_schedule_that_holds_the_rate_back_is_what_is_changed() -> None:
+    tiny = {"steps__rho": 0.999, "tensors__update_ratio": 1e-5}
+    cases = [
+        ({"kind": "constant"}, 1e-3, "raise_rate"),
+        ({"kind": "constant", "warmup_steps": 1000}, 1e-6, "steady_rate"),
+        ({"kind": "step", "factor": 0.1}, 1e-6, "steady_rate"),
+        ({"kind": "step", "factor": 0.1}, 5e-4, "raise_rate"),
+    ]
+    for schedule, rate, first in cases:
+        record = a_record(training={"schedule": schedule}, epochs=FAILING | {"learning_rate": rate}, **tiny)
+        [finding] = diagnose(record).findings
+        assert finding.remedies[0].id == first
+
+
+def test_a_rate_that_was_lowered_on_the_way_is_lowered_from_there() -> None:
+    """The definition has 0.001; rollbacks left a hundredth of it."""
+    record = a_record(epochs=FAILING | {"learning_rate": 1e-5}, steps__rho=-1.0, tensors__update_ratio=0.5)
+    remedy = diagnose(record).findings[0].remedies[0]
+    assert (remedy.id, remedy.patch[0]["value"]) == ("lower_rate", pytest.approx(2e-7))
+
+
+def test_where_there_is_no_gradient_nothing_explodes_over_time() -> None:
+    record = {"network": PLAIN_RNN, "data": ADDING, "epochs": FAILING}
+    assert "exploding_time" not in codes(diagnose(a_record(time__norm=0.0, **record)))
+    assert faults(a_record(time__norm=np.inf, **record))[0] == "exploding_time"
+
+
+def test_a_network_that_learned_nothing_learned_nothing_by_heart() -> None:
+    assert faults(a_record(epochs=RISING | FAILING | {"validation_loss": RISING["validation_loss"]})) == ["plateau"]
+
+
+def test_a_norm_out_of_the_ordinary_is_no_norm_to_clip_at() -> None:
+    for norm, clipped in ((0.5, 1.9), (1e6, 1.0)):
+        finding = diagnose(a_record(epochs=FAILING, steps__rho=-1.0, tensors__norm=norm)).findings[0]
+        [patch] = [remedy.patch for remedy in finding.remedies if remedy.id == "clip"]
+        assert patch[0]["value"]["norm"] == clipped
+
+
 def test_a_running_job_is_not_slow_while_its_epochs_suffice() -> None:
     epochs = FAILING | {"train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
     for planned, found in ((EPOCHS * 5, ["slow"]), (EPOCHS * 50, [])):

@@ -64,7 +64,16 @@ def stored(connection: Connection, job: str) -> Evidence:
 
 
 def same(left: Evidence, right: Evidence) -> None:
-    for name in ("definition", "facts", "incident", "complete", "planned_steps", "is_cut_short"):
+    for name in (
+        "definition",
+        "facts",
+        "incident",
+        "complete",
+        "planned_steps",
+        "is_abandoned",
+        "is_midway",
+        "is_cut_short",
+    ):
         assert getattr(left, name) == getattr(right, name), name
     assert left.epochs.keys() == right.epochs.keys()
     for name in left.epochs:

@@ -208,9 +208,10 @@ class Loop:
         if not self.insight.policies:
             return
         finding = self.ranks.agreed(finding)
-        if finding is None:
-            return
-        if self.insight.policies[finding.code] == "rollback_and_lower_rate" and self.rescue.is_left:
+        goes_back = finding is not None and self.insight.policies[finding.code] == "rollback_and_lower_rate"
+        if finding is None or (goes_back and self._is_over):
+            return  # with no step left to go another way, what was found stands
+        if goes_back and self.rescue.is_left:
             self.recorder.finish()
             # What was there before the job's first step was there before the first of this run.
             self.rescue.go_back(max(finding.first_step or 0, self.first_step))
@@ -218,6 +219,10 @@ class Loop:
             self.insight.begin_anew(self.place.step)
         else:
             self.failure = Failure(finding.code.value, finding.explanation)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.ended >= self.epochs or self.taken >= self.steps
 
     def _judge_epoch(self) -> None:
         """After it is reported: its diagnosis, and what that asks for; where nothing is wrong, its end is kept."""

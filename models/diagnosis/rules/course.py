@@ -22,14 +22,22 @@ def stalled(reading: Reading) -> Finding | None:
     if severity is None or not len(ratios) or ratios.max() > at.UPDATE_NONE:
         return None
     definition = reading.evidence.definition
-    explanation = f"No weights move by more than {ratios.max():.1g} of their length in a step: they stay as they are."
+    explanation = (
+        f"In {len(reading.update_ratios)} sampled steps no weights move by more than {ratios.max():.1g} of their "
+    )
+    explanation += "length: they stay as they are."
+    if reading.is_held_back:
+        explanation += " The schedule leaves no more than a tenth of the rate."
     return Finding(
         Code.STALLED,
         severity,
         explanation,
         (single("update_ratio", float(ratios.max()), at.UPDATE_NONE),),
         remedies=remedies.offered(
-            remedies.init_auto(definition), remedies.adam(definition), remedies.raise_rate(definition, 100)
+            remedies.steady_rate(definition) if reading.is_held_back else None,
+            remedies.init_auto(definition),
+            remedies.adam(definition),
+            remedies.raise_rate(definition, reading.slowed * 100),
         ),
     )
 
@@ -67,17 +75,23 @@ def plateau(reading: Reading) -> Finding | None:
         explanation += "straight boundary or plane that does better."
         found = remedies.offered(remedies.nonlinear(definition), remedies.adam(definition))
     else:
-        slope, error = _slope(reading)
-        falls = slope < -at.STANDARD_ERRORS * error
-        course = "the loss falls too slowly to get anywhere" if falls else "the loss does not fall any more"
-        explanation = (
-            f"The skill stays at {reading.learned:.2f}, and {course}; no gradient, unit or step is out of the "
-        )
-        explanation += "ordinary."
-        found = remedies.offered(_other_side(reading), *_quicker(reading, 3))
+        is_short = reading.steps < at.DECIDED_STEPS
+        explanation = f"{_stays(reading, is_short)}; no gradient, unit or step is out of the ordinary."
+        longer = remedies.more_epochs(definition, 10) if is_short else None
+        found = remedies.offered(_other_side(reading), longer, *_quicker(reading, 3))
     return Finding(
         Code.PLATEAU, severity, explanation, (single("skill", reading.learned, at.FAILED_SKILL),), remedies=found
     )
+
+
+def _stays(reading: Reading, is_short: bool) -> str:
+    skill = f"{reading.learned or 0.0:.2f}"
+    if is_short:
+        return f"The skill is {skill} after {reading.steps} steps, which are few to learn in"
+    slope, error = _slope(reading)
+    falls = slope < -at.STANDARD_ERRORS * error
+    course = "the loss falls too slowly to get anywhere" if falls else "the loss does not fall any more"
+    return f"The skill stays at {skill}, and {course}"
 
 
 def _other_side(reading: Reading) -> Remedy | None:
@@ -91,7 +105,7 @@ def _quicker(reading: Reading, budget: float) -> tuple[Remedy, ...]:
     straight = len(reading.rho) > 0 and median(reading.rho) > 0.85
     factor = min(max(0.3 / max(1 - median(reading.rho), 0.03), 2.0), 10.0) if straight else 1.0
     return remedies.offered(
-        remedies.raise_rate(definition, factor) if straight else None,
+        remedies.raise_rate(definition, reading.slowed * factor) if straight else None,
         remedies.adam(definition),
         remedies.more_epochs(definition, max(2, math.ceil(1.5 * budget))),
     )

@@ -31,6 +31,8 @@ def exploding_depth(reading: Reading) -> Finding | None:
     if beyond is None:
         explanation = f"Before training each of {counted(len(reading.hidden), 'layer')} multiplies the gradient by "
         explanation += f"{gain:.2g}, all together by {product:.2g}. {_expected(reading)}"
+        if reading.growth > at.GROWN_SIGNAL:
+            explanation += f" From the first layer to the last the signal grows {reading.growth:.2g} times."
     else:
         explanation = (
             f"Before training the signal grows until it is larger than a float can be in layer {beyond + 1} of "
@@ -46,6 +48,7 @@ def exploding_depth(reading: Reading) -> Finding | None:
         (
             _gain(reading, at.GAIN_HIGH, 1),
             single("gain_of_all_layers", product, at.GROWN_DEPTH),
+            single("growth_of_signal", reading.growth, at.GROWN_SIGNAL),
             single("first_loss", loss, at.LARGE_LOSS),
         ),
         layers=tuple(layer.index for layer in reading.hidden),
@@ -54,7 +57,7 @@ def exploding_depth(reading: Reading) -> Finding | None:
             remedies.init_auto(definition),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
-            remedies.lower_rate(definition, 1 / 3),
+            remedies.lower_rate(definition, reading.slowed / 3),
         ),
     )
 
@@ -82,7 +85,7 @@ def _vanishing(reading: Reading, lost: float) -> Finding | None:
     depth = counted(len(reading.hidden), "layer")
     explanation = f"Each {_kind(reading)} layer passes on {percent(gain)} of the gradient; after {depth} "
     explanation += f"{left_of(product)} of it is left, so the first ones hardly move. {_expected(reading)}"
-    if budget is not None:
+    if budget:
         explanation += f" With this gain {budget:.2g} layers lose a factor of 1000."
     return Finding(
         Code.VANISHING_DEPTH,
@@ -113,7 +116,7 @@ def _against_vanishing(reading: Reading, gain: float) -> tuple[Remedy, ...]:
 
 def _at_init(reading: Reading) -> tuple[float, float]:
     """Mean gain a layer and product of all, before training; NaN where there are no hidden layers."""
-    return median(reading.mean_gains[:1]), median(reading.products[:1])
+    return median(reading.at_init(reading.mean_gains)), median(reading.at_init(reading.products))
 
 
 def _gain(reading: Reading, threshold: float, samples: int | None = None) -> Measured:

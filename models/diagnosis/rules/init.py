@@ -37,7 +37,7 @@ def constant_init(reading: Reading) -> Finding | None:
 def dead_at_init(reading: Reading) -> Finding | None:
     """A unit whose slope is 0 on every row gets no gradient, and passes none on: if nearly all of a layer are so before
     the first step, nothing below it can learn (Lu et al. 2020, Dying ReLU and initialization)."""
-    dead = reading.of_layers("dead")
+    dead = reading.at_init(reading.of_layers("dead"))
     if not len(dead):
         return None
     silent = [index for index, share in enumerate(dead[0]) if share >= at.DEAD]

@@ -68,11 +68,11 @@ def _drove_away(reading: Reading) -> Finding | None:
     step = int(reading.hidden_steps[since])
     ratios = reading.update_ratios[reading.evidence.samples["tensors"].steps < max(step, 1)]
     largest = float(np.nanmax(np.where(np.isfinite(ratios), ratios, np.nan))) if ratios.size else math.nan
-    if not largest > at.UPDATE_LARGE:
+    if not largest > at.UPDATE_DRIVING:
         return None
     explanation = f"Updates of up to {percent(largest)} of the weights in a step (usual: 0.1 %) drove units to "
     explanation += f"where they do not respond any more, by step {step}."
-    evidence = (single("update_ratio", largest, at.UPDATE_LARGE),)
+    evidence = (single("update_ratio", largest, at.UPDATE_DRIVING),)
     return _too_high(reading, reading.severity, explanation, evidence, since)
 
 
@@ -118,7 +118,7 @@ def _too_high(
             remedies.larger_batch(definition, 32) if reading.rows_of_step <= at.FEWEST_ROWS else None,
             remedies.residual(definition) if is_steep else None,
             remedies.batch_norm(definition) if is_steep else None,
-            remedies.lower_rate(definition, shorter(reading)),
+            remedies.lower_rate(definition, reading.slowed * shorter(reading)),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
         ),

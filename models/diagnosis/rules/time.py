@@ -37,8 +37,9 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     kept = reading.kept_over_time.max(axis=1) / added
     gain = _a_step(kept, length)
     early = slice(0, at.MANY_SAMPLES)
-    grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | ~np.isfinite(kept)
-    if not (grown[0] if from_the_start else seen_in(grown[early]) or seen_in(grown)):
+    beyond = ~np.isfinite(reading.time_norms).all(axis=(1, 2))
+    grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | np.isposinf(kept) | beyond
+    if not (reading.at_init(grown).any() if from_the_start else seen_in(grown[early]) or seen_in(grown)):
         return None
     explanation = f"Each time step back multiplies the gradient by {median(gain[early]):.3g}; from the last of "
     explanation += (
@@ -58,7 +59,7 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
             remedies.default_recurrence(definition),
             remedies.gated(definition, "gru") if plain else None,
             remedies.clip(definition, median(reading.gradient_norms)),
-            remedies.lower_rate(definition, 1 / 3),
+            remedies.lower_rate(definition, reading.slowed / 3),
         ),
     )
 

@@ -15,7 +15,7 @@ from models.diagnosis.words import percent
 def saturated_at_init(reading: Reading) -> Finding | None:
     """phi'(z) / phi'(0) is 1 in the middle of a sigmoid or tanh and 0 at its flat ends; the gradient is multiplied by
     it (Glorot and Bengio 2010)."""
-    saturation = reading.of_layers("saturation")[:1]
+    saturation = reading.at_init(reading.of_layers("saturation"))
     slopes = medians(saturation)
     flat = _layers(slopes < at.SATURATED)
     widely = _layers(slopes < at.SATURATED_ALL)
@@ -70,7 +70,9 @@ def saturated_later(reading: Reading) -> Finding | None:
         layers=_indices(reading, flat),
         first_step=since,
         remedies=remedies.offered(
-            remedies.lower_rate(definition, 0.1), remedies.batch_norm(definition), remedies.relu_he(definition)
+            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.batch_norm(definition),
+            remedies.relu_he(definition),
         ),
     )
 
@@ -98,7 +100,9 @@ def dying_units(reading: Reading) -> Finding | None:
         layers=_indices(reading, silent),
         first_step=since,
         remedies=remedies.offered(
-            remedies.lower_rate(definition, 0.1), remedies.leaky_relu(definition), remedies.batch_norm(definition)
+            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.leaky_relu(definition),
+            remedies.batch_norm(definition),
         ),
     )
 
