@@ -212,8 +212,7 @@ def delete_dataset(path: DatasetPath, query: Query) -> Response:
     shared = context()
     with shared.database.write() as connection:
         datasets.remove(connection, path.id, g.owner)
-    shared.storage.delete(f"uploads/{path.id}")
-    shared.storage.delete_all(f"datasets/{path.id}/")
+    shared.ingests.remove_bytes(path.id)
     return Response(status=204)
 
 
