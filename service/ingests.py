@@ -23,7 +23,7 @@ from models.database import Database
 from models.errors import DescentError
 from models.ids import is_id
 from models.settings import Settings
-from models.storage import Storage
+from models.storage import Storage, StorageAway
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Ingests:
         self._scratch = settings.data.absolute() / "scratch"
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        self._waiting: set[str] = set()
 
     def read(self, dataset_id: str, wait_seconds: float) -> Problems | None:
         """Has a registered data set read. Gives its problems if it has any, and is forgotten; [] if it is ready; None
@@ -78,7 +79,10 @@ class Ingests:
             # Not before the first: the server may fork until then.
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(AT_ONCE, "ingest")
-            self._pool.submit(self._run, dataset_id, ticket)
+            # What waits for its turn is found to be abandoned again and again.
+            if ticket is not None or dataset_id not in self._waiting:
+                self._waiting.add(dataset_id)
+                self._pool.submit(self._run, dataset_id, ticket)
 
     def watch(self) -> None:
         """From now on data sets that were left by a process that died are taken up, and its leavings removed."""
@@ -99,6 +103,14 @@ class Ingests:
                 log.warning("data sets are not watched at the moment: %s", problem)
             time.sleep(WATCH_SECONDS)
 
+    def remove_bytes(self, dataset_id: str) -> None:
+        """Of a data set that is gone; what cannot be removed now is swept later."""
+        try:
+            self._storage.delete(f"uploads/{dataset_id}")
+            self._storage.delete_all(f"datasets/{dataset_id}/")
+        except StorageAway as problem:
+            log.warning("the bytes of %s are removed later: %s", dataset_id, problem)
+
     def sweep(self, older_than: float | None = None) -> None:
         """Removes bytes that no data set knows, or that it needs no more; none that may just be written."""
         before = time.time() - (
@@ -118,6 +130,8 @@ class Ingests:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, dataset_id: str, ticket: Ticket | None) -> None:
+        with self._lock:
+            self._waiting.discard(dataset_id)
         try:
             with self._database.write() as connection:
                 row = datasets.claim(connection, dataset_id, LEASE_SECONDS)
