@@ -24,6 +24,12 @@ GOALS: dict[str, str] = {
     "jobs a second/production": ">= 15",
     "memory/embedded": "100",
     "memory/production": "100",
+    # Milliseconds of a request with so many rows, megabytes of the API with ONNX Runtime.
+    "predictions/1": "3",
+    "predictions/1000": "30",
+    "memory/predictions": "160",
+    # Seconds beside pandas, and megabytes at most.
+    "table/descent": "faster than pandas, < 300 MB",
     # The exponent of seconds over steps, layers and jobs.
     "growth": "about 1",
 }

@@ -19,6 +19,7 @@ from models.expansion import has_batch_norm
 from models.json_body import MOST_PROBLEMS, escape, parse
 from models.misfits import misfits
 from models.shapes import Architecture
+from models.uploads import Uploads, no_uploads, resolve
 
 CLASS = re.compile(r"a valid dictionary or (?:instance of \w+|object to extract fields from)")
 """What Pydantic calls an object of JSON."""
@@ -51,14 +52,14 @@ class Admitted:
     """What it is estimated to need of a device."""
 
 
-def admit(body: bytes, capacity: Capacity) -> Admitted:
-    """The definition in the body of a POST.
+def admit(body: bytes, capacity: Capacity, uploads: Uploads = no_uploads) -> Admitted:
+    """The definition in the body of a POST; `uploads` are those that its sender may use.
 
     Raises:
         NotJson: the body is not JSON.
         InvalidDefinition: the definition is wrong, does not fit its data, or asks for more than the workers have.
     """
-    definition = read_definition(parse(body))
+    definition = read_definition(parse(body), uploads)
     shape = catalogue.shape_of_data(definition.data)
     architecture = examine(definition, shape, capacity)
     if problems := too_large(definition, architecture, shape.rows, capacity):
@@ -66,14 +67,14 @@ def admit(body: bytes, capacity: Capacity) -> Admitted:
     return Admitted(_fill_epochs(definition, shape), needed_memory(definition, architecture, shape.rows))
 
 
-def read_definition(value: Any) -> JobDefinition:
-    """A definition from JSON, with the parameters of its data filled in.
+def read_definition(value: Any, uploads: Uploads = no_uploads) -> JobDefinition:
+    """A definition from JSON, with the parameters of its data filled in, and what is known of an uploaded set.
 
     Raises:
         InvalidDefinition
     """
     try:
-        return _fill_parameters(JobDefinition.model_validate(value))
+        return _fill_data(JobDefinition.model_validate(value), uploads)
     except ValidationError as error:
         raise InvalidDefinition(problems_of(error, value)) from error
 
@@ -171,8 +172,22 @@ def _field_names() -> list[str]:
     )
 
 
-def _fill_parameters(definition: JobDefinition) -> JobDefinition:
-    chosen = definition.data
+def _fill_data(definition: JobDefinition, uploads: Uploads) -> JobDefinition:
+    chosen = resolve(definition.data, uploads)
+    return definition.model_copy(update={"data": fill_parameters(chosen)})
+
+
+def fill_parameters(chosen: data.Data) -> data.Data:
+    """With the defaults of a generated set.
+
+    Raises:
+        InvalidDefinition
+    """
+    if chosen.uploaded is not None:
+        if chosen.parameters:
+            detail = "Parameters are for generated sets; an uploaded one takes none."
+            raise InvalidDefinition([Problem("/data/parameters", "no_parameters", detail, "Leave it out.")])
+        return chosen
     try:
         filled = catalogue.fill_parameters(chosen.dataset, chosen.parameters)
     except KeyError:
@@ -182,7 +197,7 @@ def _fill_parameters(definition: JobDefinition) -> JobDefinition:
         raise InvalidDefinition([Problem("/data/dataset", "unknown_dataset", detail, hint)]) from None
     except ValidationError as error:
         raise InvalidDefinition(_parameter_problems(error, chosen)) from error
-    return definition.model_copy(update={"data": chosen.model_copy(update={"parameters": filled})})
+    return chosen.model_copy(update={"parameters": filled})
 
 
 def _parameter_problems(error: ValidationError, chosen: data.Data) -> list[Problem]:

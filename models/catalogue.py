@@ -1,17 +1,16 @@
-"""The built-in data sets and the shape of their rows. Static, so that a misfit is refused before any ingest."""
+"""The built-in data sets and the shape of their rows. Static, so that a misfit is refused before any ingest; of an
+uploaded set a job's definition knows its shape."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.definitions.base import Strict
 from models.definitions.data import Data
+from models.definitions.uploaded import Kind, Task, Uploaded
 from models.errors import InvalidDefinition, Problem
-
-Kind = Literal["table", "image", "signal", "sequence", "tokens"]
-Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -311,11 +310,18 @@ def shape_of_data(data: Data) -> DataShape:
         KeyError, pydantic.ValidationError: as `fill_parameters`.
         InvalidDefinition: only the last time step is wanted of what has none, or has a target at each.
     """
-    shape = shape_of(data.dataset, data.parameters)
-    if data.features == "all":
+    shape = shape_of_upload(data.uploaded) if data.uploaded else shape_of(data.dataset, data.parameters)
+    if data.features != "last":
         return shape
     if shape.kind != "sequence" or shape.per_step:
         what = "have a target for each time step" if shape.per_step else f"are of kind {shape.kind}"
         detail = f"`last` takes the last time step of a sequence; these data {what}."
         raise InvalidDefinition([Problem("/data/features", "no_last_step", detail, 'Write "all", or leave it out.')])
     return replace(shape, kind="table", input_shape=shape.input_shape[1:])
+
+
+def shape_of_upload(known: Uploaded) -> DataShape:
+    """Of one that has a target."""
+    assert known.task is not None
+    of_rows = tuple(known.input_shape), known.outputs, tuple(known.classes), known.per_step, known.vocabulary
+    return DataShape(known.kind, known.task, known.rows, *of_rows)

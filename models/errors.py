@@ -41,6 +41,10 @@ class InvalidDefinition(DescentError):
         self.problems = tuple(problems)
 
 
+class InvalidDataset(InvalidDefinition):
+    """The data set was received, but it is wrong."""
+
+
 class NotFound(DescentError):
     """There is nothing with this id."""
 
@@ -49,8 +53,24 @@ class IllegalMove(DescentError):
     """The job's state does not allow this."""
 
 
+class InUse(DescentError):
+    """Something else needs it."""
+
+
 class NoRemedy(DescentError):
     """No finding of the job has a remedy."""
+
+
+class ModelPending(DescentError):
+    """The job has succeeded; its files are being made."""
+
+
+class NoModel(DescentError):
+    """The job has no model."""
+
+
+class UnhealthyModel(DescentError):
+    """The diagnosis of the job says that its network has not learned."""
 
 
 class QueueFull(DescentError):

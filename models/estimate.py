@@ -9,18 +9,20 @@ from pydantic_core import PydanticCustomError
 from models import catalogue
 from models.admission import examine, problems_of, read_definition, too_large
 from models.capacity import Capacity
-from models.catalogue import DataShape, Kind
+from models.catalogue import DataShape
 from models.definitions.base import Several, Strict
 from models.definitions.initial import ConstantInit, Init, ZerosInit, resolve
 from models.definitions.job import JobDefinition
 from models.definitions.layers import Convolution, Dense, Output
 from models.definitions.network import Network
+from models.definitions.uploaded import Kind, Task
 from models.errors import InvalidDefinition
 from models.expectation import Expectation, activations_of, expect
 from models.json_body import parse
 from models.losses import loss_name
 from models.mean_field import LOST, depth_budget
 from models.shapes import BYTES, OPTIMIZER_COPIES, Architecture, Layer
+from models.uploads import Uploads, no_uploads
 
 UNBOUNDED_ROWS = 2**40
 Extent = Annotated[int, Field(ge=1, le=2**31)]
@@ -46,7 +48,7 @@ class InputShape(Strict):
     def shape(self, network: Network) -> DataShape:
         """As the shape of a data set that this network takes."""
         ranks: dict[int, Kind] = {1: "table", 2: "sequence" if takes_sequences(network) else "signal", 3: "image"}
-        task: catalogue.Task = "regression" if self.classes is None else "classification"
+        task: Task = "regression" if self.classes is None else "classification"
         per_step = getattr(network, "readout", None) == "each"
         kind, outputs = ranks[len(self.input_shape)], self.classes or self.outputs or 1
         names = tuple(map(str, range(min(self.classes or 0, 2))))
@@ -60,14 +62,14 @@ def takes_sequences(network: Network) -> bool:
     return network.family == "rnn"
 
 
-def estimate(body: bytes, capacity: Capacity) -> dict[str, Any]:
+def estimate(body: bytes, capacity: Capacity, uploads: Uploads = no_uploads) -> dict[str, Any]:
     """The answer to the body of a POST.
 
     Raises:
         NotJson: the body is not JSON.
         InvalidDefinition: the definition is wrong, or does not fit its data. One that is too large is only warned of.
     """
-    definition, shape = read_sketch(parse(body))
+    definition, shape = read_sketch(parse(body), uploads)
     architecture = examine(definition, shape, capacity)
     expected = expect(architecture)
     mean_gain = expected.mean_gain
@@ -81,7 +83,7 @@ def estimate(body: bytes, capacity: Capacity) -> dict[str, Any]:
     }
 
 
-def read_sketch(value: Any) -> tuple[JobDefinition, DataShape]:
+def read_sketch(value: Any, uploads: Uploads = no_uploads) -> tuple[JobDefinition, DataShape]:
     """A definition and the shape of its data, from a job definition or one with an `InputShape` for its data.
 
     Raises:
@@ -89,7 +91,7 @@ def read_sketch(value: Any) -> tuple[JobDefinition, DataShape]:
     """
     given = value.get("data") if isinstance(value, dict) else None
     if not (isinstance(given, dict) and "input_shape" in given):
-        definition = read_definition(value)
+        definition = read_definition(value, uploads)
         return definition, catalogue.shape_of_data(definition.data)
     try:
         wanted = InputShape.model_validate(given)

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 from typing import Literal, get_args
 
-from models.catalogue import DataShape, Task
+from models.catalogue import DataShape
 from models.definitions.training import Training
+from models.definitions.uploaded import Task
 
 LossName = Literal["cross_entropy", "binary_cross_entropy", "mse", "huber", "mae"]
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from models import artifacts
 from models.claims import Claim
 from models.findings import record_findings, take_back
 from models.history import emit
@@ -207,6 +208,8 @@ def _end(connection: Connection, claim: Claim, report: Ended, limits: Limits) ->
             fail(connection, claim.job_id, claim.attempt, report.error, **values)
         case _:
             finish(connection, claim.job_id, claim.attempt, Status(report.outcome), **values)
+            if report.model is not None:
+                artifacts.expect(connection, claim.job_id, report.model)
 
 
 def _run(run: dict[str, Any]) -> dict[str, Any]:

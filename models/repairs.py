@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.admission import Admitted, admit
 from models.capacity import Capacity, capacity_of
 from models.cures import OUTCOME, found_of, is_improved, outcome, repair_of, touch
+from models.datasets import uploads_of
 from models.diagnosed import Diagnosed
 from models.diagnosis.finding import Severity
 from models.diagnosis.remedies import MORE_EPOCHS
@@ -22,6 +23,7 @@ from models.patches import patched
 from models.states import TERMINAL
 from models.submission import REPAIR, Submission, submit_one
 from models.tables import Job
+from models.uploads import Uploads
 from models.workers import registered
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,9 @@ def choose(found: Diagnosed, wanted: str | None) -> Choice:
     return chosen[0]
 
 
-def admit_repair(definition: dict[str, Any], choice: Choice, capacity: Capacity, most_bytes: int) -> Admitted:
+def admit_repair(
+    definition: dict[str, Any], choice: Choice, capacity: Capacity, most_bytes: int, uploads: Uploads
+) -> Admitted:
     """A definition with a remedy applied, and one less of the repairs that may follow by themselves.
 
     Raises:
@@ -84,7 +88,7 @@ def admit_repair(definition: dict[str, Any], choice: Choice, capacity: Capacity,
     """
     left = ((definition.get("repair") or {}).get("max_jobs") or 1) - 1
     fewer = definition | {"repair": {"max_jobs": left} if left else None}
-    return admit(patched(fewer, choice.patch, most_bytes), capacity)
+    return admit(patched(fewer, choice.patch, most_bytes), capacity, uploads)
 
 
 def queue_repair(
@@ -172,7 +176,8 @@ def _next(
                 told |= {"skipped": "changes_nothing"}
                 continue
             capacity = capacity_of(registered(connection), limits.memory_bytes)
-            admitted = admit_repair(job.definition, choice, capacity, limits.body_bytes)
+            uploads = uploads_of(connection, job.owner)
+            admitted = admit_repair(job.definition, choice, capacity, limits.body_bytes, uploads)
             repair = repair_of(job, findings, choice.finding, choice.remedy)
             return told | {"job": _queue(connection, job.owner, admitted, repair, limits.queued_jobs)}
         except QueueFull:

@@ -5,6 +5,7 @@ from typing import Any
 
 from models.diagnosis.finding import Diagnosis
 from models.series import Summary
+from models.storage import Stored
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,18 @@ class Diagnosed:
 
 
 @dataclass(frozen=True)
+class ModelKept:
+    """What a job that succeeded leaves behind."""
+
+    checkpoint: Stored | None
+    """Of its best epoch, written by `workers/training/model.py`."""
+    reason: str | None = None
+    """Why there is none."""
+    evaluation: dict[str, Any] | None = None
+    """Of the validation part, as `workers/training/evaluation.py` gives it."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """The attempt came to its end: trained, cancelled, or stopped by an error."""
 
@@ -177,6 +190,7 @@ class Ended:
     """What stopped it before its epochs were over."""
     weights_sha256: str | None = None
     """Of the weights of the best epoch, for a job that succeeded."""
+    model: ModelKept | None = None
 
 
 Report = (

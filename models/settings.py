@@ -31,6 +31,11 @@ class Settings(BaseModel):
     """SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`; default: an SQLite file in the data folder."""
     broker_url: str = ""
     """Celery broker, `redis://…`; default: files in the data folder."""
+    storage_url: Annotated[str, Field(pattern=r"^((file:///|s3://[^/]).*)?$")] = ""
+    """Where data sets and models are kept, `s3://bucket/prefix` or `file:///folder`; default: `objects` in the data
+    folder. S3 takes credentials, region and endpoint from the variables of AWS (`AWS_ACCESS_KEY_ID`, ...)."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 20_000_000_000
+    """Most bytes of copies from S3 that a machine keeps; those used last are kept."""
     api_key: Annotated[str, Field(pattern=r"^([!-~]{32,})?$")] = ""
     """The bootstrap key, at least 32 printable characters; default: made at first start and kept in the data folder."""
     slots: Annotated[int, Field(ge=0)] = 0
@@ -48,6 +53,8 @@ class Settings(BaseModel):
     stall_seconds: Annotated[float, Field(gt=0)] = 300.0
     """A runner whose job does not advance for so long is killed, as a lost attempt. A single step or evaluation batch
     that takes longer needs more."""
+    task_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """An export, an evaluation or a file of predictions that takes longer is ended."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How often a running job writes a checkpoint; the first comes earlier."""
     checkpoint_retention_seconds: Annotated[float, Field(ge=0)] = 86_400.0
@@ -60,6 +67,25 @@ class Settings(BaseModel):
     """Most bytes of inputs a job keeps in memory; 0: half this machine's memory, divided by its slots."""
     body_bytes: Count = 1_000_000
     """Largest body of a request."""
+    prediction_bytes: Count = 16_000_000
+    """Largest body of rows to predict; more of them go as a file."""
+    models: Count = 16
+    """Most models that a process of the API holds to predict with."""
+    models_bytes: Count = 100_000_000
+    """Most bytes of these models; a larger one predicts only on a worker."""
+    upload_bytes: Count = 2_000_000_000
+    """Largest upload of a data set."""
+    unpacked_bytes: Count = 20_000_000_000
+    """Most bytes that an uploaded zip or NPZ may have when it is unpacked."""
+    url_sources: str = ""
+    """Where data sets may be fetched from, by `{"url": …}`: prefixes such as `s3://bucket/folder/`, with commas between
+    them; default: nowhere. They are read with the service's own credentials."""
+    ingest_bytes: Annotated[int, Field(ge=200_000_000)] = 2_000_000_000
+    """Most memory of the process that reads an upload; what it maps from files is not counted."""
+    ingest_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    """An upload that takes longer to read is refused."""
+    ingest_wait_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """How long a POST of a data set waits for it to be read; then it is answered with 202."""
     queued_jobs: Count = 10_000
     """Most jobs a key may have waiting."""
     waiters: Count = 64
@@ -70,6 +96,10 @@ class Settings(BaseModel):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data.absolute() / 'descent.db'}"
+
+    @property
+    def storage(self) -> str:
+        return self.storage_url or (self.data.absolute() / "objects").as_uri()
 
     @property
     def broker(self) -> str:

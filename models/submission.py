@@ -7,14 +7,15 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, Integer, Table, bindparam, func, insert, select
 
+from models import datasets
 from models.admission import problems_of
 from models.database import database_now
 from models.definitions.job import JobDefinition
-from models.errors import IllegalMove, InvalidDefinition, NotFound, QueueFull
+from models.errors import DescentError, IllegalMove, InvalidDefinition, NotFound, Problem, QueueFull
 from models.history import event_row
 from models.ids import new_id
 from models.states import TERMINAL, Status, Verdict
-from models.tables import QUEUED, Event, Job
+from models.tables import QUEUED, Event, Job, Use
 
 AGEING_SECONDS = 600.0
 """Waiting for so long weighs as much as one level of priority: among the jobs of an owner none starves."""
@@ -43,6 +44,7 @@ COUNT_QUEUED = select(func.count(), database_now()).select_from(
     _queued.limit(bindparam("most_queued", type_=Integer)).subquery()
 )
 INSERT_JOB = insert(_jobs)
+INSERT_USES = insert(Use.__table__)  # type: ignore[arg-type]
 INSERT_QUEUED = insert(Event.__table__)  # type: ignore[arg-type]
 
 
@@ -60,16 +62,17 @@ def submit_one(connection: Connection, submission: Submission, most_queued: int)
 
     Raises:
         QueueFull
+        InvalidDefinition: its data set is gone.
     """
     [answer] = submit_all(connection, [submission], most_queued)
-    if isinstance(answer, QueueFull):
+    if isinstance(answer, DescentError):
         raise answer
     return answer
 
 
 def submit_all(
     connection: Connection, submissions: Sequence[Submission], most_queued: int
-) -> list[dict[str, Any] | QueueFull]:
+) -> list[dict[str, Any] | DescentError]:
     """Queues new jobs, each for its owner; gives for each the values of its row, or the refusal."""
     limit = {"status": Status.QUEUED, "most_queued": most_queued}
     room: dict[str, int] = {}
@@ -77,8 +80,10 @@ def submit_all(
     for owner in {submission.owner for submission in submissions}:
         waiting, now = connection.execute(COUNT_QUEUED, limit | {"owner": owner}).one()
         room[owner] = most_queued - waiting
-    answers: list[dict[str, Any] | QueueFull] = []
+    answers: list[dict[str, Any] | DescentError] = []
     rows = []
+    uses = []
+    present = datasets.lock(connection, [name for wanted in submissions for name in wanted.definition.data.uploads])
     # As many digits as SQLite writes into the JSON of a history: both times of a job are to be the same.
     now = round(now, 5)
     for submission in submissions:
@@ -87,13 +92,27 @@ def submit_all(
                 QueueFull(f"{most_queued} of your jobs are waiting, the most allowed (DESCENT_QUEUED_JOBS).")
             )
             continue
+        used = submission.definition.data.uploads
+        if gone := used.keys() - present:
+            answers.append(_gone(gone.pop()))
+            continue
         room[submission.owner] -= 1
         rows.append(_new_row(submission, now))
+        uses += [{"job_id": rows[-1]["id"], "dataset_id": dataset} for dataset in used]
         answers.append(rows[-1])
     if rows:
         connection.execute(INSERT_JOB, rows)
+        if uses:
+            connection.execute(INSERT_USES, uses)
         connection.execute(INSERT_QUEUED, [event_row(row["id"], QUEUED, 0, {}) | {"at": now} for row in rows])
     return answers
+
+
+def _gone(dataset: str) -> InvalidDefinition:
+    detail = f"The data set {dataset} was deleted meanwhile."
+    return InvalidDefinition(
+        [Problem("/data/dataset", "unknown_dataset", detail, "GET /v1/datasets lists what is there.")]
+    )
 
 
 def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> str:

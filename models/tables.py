@@ -166,6 +166,61 @@ Index(
 )
 
 
+class Dataset(Base):
+    """An uploaded data set."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    """Id of the API key that uploaded it."""
+    name: Mapped[str]
+    status: Mapped[str]
+    """`ingesting`, `ready` or `failed`."""
+    format: Mapped[str]
+    """`csv`, `parquet`, `npz` or `images`."""
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes as they were uploaded; so is `sha256`."""
+    sha256: Mapped[str]
+    fingerprint: Mapped[str]
+    """Of the bytes and all options that are in force: the same twice is one data set."""
+    options: Mapped[dict[str, Any]]
+    """`models.ingest.options.Options`, as they were given."""
+    upload: Mapped[dict[str, Any] | None]
+    """Where the uploaded bytes are, as long as they are needed."""
+    uploaded: Mapped[dict[str, Any] | None]
+    """`models.definitions.uploaded.Uploaded`, once it is ready."""
+    kind: Mapped[str | None]
+    task: Mapped[str | None]
+    summary: Mapped[dict[str, Any] | None]
+    """Warnings, and of each column its statistics, as they are shown."""
+    error: Mapped[dict[str, Any] | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    """At reading it; fences what is written of it."""
+    lease_until: Mapped[float | None]
+    """Of the process that reads it, by the clock of `models.database.lease_now`."""
+    lease_clock: Mapped[str | None]
+    created_at: Mapped[float]
+    ready_at: Mapped[float | None]
+
+    __table_args__ = (
+        Index("ix_datasets_owner", "owner", "id"),
+        Index("uq_datasets_fingerprint", "owner", "fingerprint", unique=True),
+        Index("ix_datasets_status", "status"),
+    )
+
+
+class Use(Base):
+    """A job trains on an uploaded data set. As long as the job is there, the database itself keeps the data set."""
+
+    __tablename__ = "uses"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+
+    __table_args__ = (Index("ix_uses_dataset", "dataset_id"),)
+
+
 class Finding(Base):
     """One finding of a job's last diagnosis."""
 
@@ -277,6 +332,55 @@ class Share(Base):
     """Slot-seconds; nobody is more than LEAD_SECONDS behind the owner with most."""
     attempt_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     """How long its attempts last, on average; later ones weigh more."""
+
+
+class Artifact(Base):
+    """One file of a job that succeeded."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """One of `models.artifacts.NAMES`."""
+    state: Mapped[str]
+    """One of `models.artifacts.State`."""
+    reason: Mapped[str | None]
+    """Why it failed."""
+    key: Mapped[str | None]
+    """In the storage; so are size and sha256 NULL until it is ready."""
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str | None]
+    ready_at: Mapped[float | None]
+
+
+class Task(Base):
+    """Work with a job's model, for a worker to do beside the jobs."""
+
+    __tablename__ = "tasks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    """One of `models.tasks.Kind`."""
+    status: Mapped[str]
+    """`queued`, `running`, `succeeded` or `failed`."""
+    request: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    attempt: Mapped[int]
+    """Fences every write of a worker."""
+    worker: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    lease_clock: Mapped[str | None]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+    __table_args__ = (Index("ix_tasks_job", "job_id", "kind", "id"),)
+
+
+OPEN = Task.finished_at.is_(None)
+Index("ix_tasks_open", Task.kind, Task.id, sqlite_where=OPEN, postgresql_where=OPEN)
 
 
 epochs = Table(

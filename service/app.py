@@ -10,14 +10,30 @@ from migrations.newest import newest_revision
 from models.database import Database
 from models.doorbell import Doorbell
 from models.settings import Settings, read_settings
+from models.storage import open_storage
 from service import auth
-from service.api import datasets, diagnosis, estimates, health, moves, queue, repairs, series, textbook
+from service.api import (
+    artifacts,
+    datasets,
+    diagnosis,
+    estimates,
+    evaluations,
+    health,
+    moves,
+    predictions,
+    queue,
+    repairs,
+    series,
+    textbook,
+)
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
 from service.errors import answer_errors
+from service.ingests import Ingests
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
+from service.predictors import Predictors
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -30,25 +46,30 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The API on the database of the settings, which `migrations.migrate` has brought up to date."""
     settings = settings or read_settings()
     database = Database(settings.database)
+    storage = open_storage(settings)
     app = create_openapi_app(__name__, version("descent"))
     # One more, so that `service/api/jobs.py` can tell a chunked body that is too large from one that just fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes + 1
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
+        storage=storage,
+        ingests=Ingests(settings, database, storage),
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
         queue=KnownQueue(settings),
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
+        predictors=Predictors(storage, settings),
         schema=newest_revision(),
     )
     app.before_request(name_request)
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    for resource in (moves, series, diagnosis, repairs, queue, estimates, textbook, datasets, health):
+    of_jobs = moves, series, diagnosis, repairs, artifacts, predictions, evaluations
+    for resource in (*of_jobs, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app
 
@@ -60,7 +81,8 @@ def name_request() -> None:
 
 
 def harden(reply: Response) -> Response:
-    if reply.status_code in UNREAD and (request.content_length or "Transfer-Encoding" in request.headers):
+    left = reply.status_code in UNREAD or g.get("unread", False)
+    if left and (request.content_length or "Transfer-Encoding" in request.headers):
         # The server drops a connection whose body was left unread; a client must not send its next request there.
         reply.headers["Connection"] = "close"
     reply.headers["X-Request-Id"] = g.get("request_id", "")

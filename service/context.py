@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from flask import current_app
 
 from models.database import Database
+from models.datasets import uploads_of
 from models.doorbell import Doorbell
 from models.settings import Settings
+from models.storage import Storage
+from models.uploads import Upload, Uploads
 from service.capacity import KnownCapacity
 from service.ended import EndedJobs
+from service.ingests import Ingests
 from service.known_queue import KnownQueue
+from service.predictors import Predictors
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -18,14 +23,28 @@ from service.watcher import Watcher
 class Context:
     settings: Settings
     database: Database
+    storage: Storage
+    ingests: Ingests
     doorbell: Doorbell
     watcher: Watcher
     capacity: KnownCapacity
     queue: KnownQueue
     submissions: Submissions
     ended: EndedJobs
+    predictors: Predictors
     schema: str
     """Revision of the migrations that this code needs."""
+
+
+def uploads(owner: str) -> Uploads:
+    """The uploaded data sets that jobs of an owner may name. The database is asked only for what is named."""
+    database = context().database
+
+    def find(dataset: str) -> Upload | None:
+        with database.read() as connection:
+            return uploads_of(connection, owner)(dataset)
+
+    return find
 
 
 def context() -> Context:

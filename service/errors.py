@@ -12,13 +12,32 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from models.admission import told
-from models.errors import DiskFull, IllegalMove, InvalidDefinition, NoRemedy, NotFound, NotJson, Problem, QueueFull
+from models.errors import (
+    DescentError,
+    DiskFull,
+    IllegalMove,
+    InUse,
+    InvalidDataset,
+    InvalidDefinition,
+    ModelPending,
+    NoModel,
+    NoRemedy,
+    NotFound,
+    NotJson,
+    Problem,
+    QueueFull,
+    UnhealthyModel,
+)
+from models.storage import Damaged, NotStored, StorageAway
 from service.auth import Unauthorised
+from service.predictors import ModelTooLarge
 from service.watcher import TooManyWaiters
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2
+EXPORT_SECONDS = 1
+"""After which to ask for a model again that is being made."""
 RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 """By RFC 9110; the names that Python gives them depend on its version."""
 
@@ -27,11 +46,20 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     Unauthorised: (401, "unauthorised"),
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
+    InUse: (409, "in_use"),
     NoRemedy: (409, "no_remedy"),
+    ModelPending: (409, "model_pending"),
+    NoModel: (409, "no_model"),
+    UnhealthyModel: (409, "unhealthy"),
+    ModelTooLarge: (409, "model_too_large"),
+    InvalidDataset: (422, "invalid_dataset"),
     InvalidDefinition: (422, "invalid_definition"),
     QueueFull: (429, "queue_full"),
     TooManyWaiters: (429, "too_many_waiters"),
     DiskFull: (503, "disk_full"),
+    StorageAway: (503, "storage_away"),
+    NotStored: (503, "not_stored"),
+    Damaged: (503, "stored_damaged"),
     OperationalError: (503, "database_away"),
     InterfaceError: (503, "database_away"),
     PoolTimeout: (503, "database_busy"),
@@ -52,8 +80,11 @@ def answer(error: Exception) -> Response:
     problems = error.problems if isinstance(error, InvalidDefinition) else ()
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("%s: %s", g.request_id, error)
-        return problem(status, code, str(error) if isinstance(error, DiskFull) else DATABASE_AWAY)
-    return problem(status, code, str(error), problems)
+        return problem(status, code, str(error) if isinstance(error, DescentError) else DATABASE_AWAY)
+    reply = problem(status, code, str(error), problems)
+    if isinstance(error, ModelPending):
+        reply.headers["Retry-After"] = str(EXPORT_SECONDS)
+    return reply
 
 
 def answer_http(error: HTTPException) -> Response:

@@ -29,10 +29,11 @@ PROBLEMS = {
     406: "Not available in the form that Accept asks for",
     409: "The job's state does not allow it",
     413: "The body is too large",
-    415: "The body is not `application/json`",
+    415: "The body is not of a type that is taken",
+    416: "The range lies beyond the end",
     422: "Understood, but wrong; all errors at once",
     429: "A limit is reached; see Retry-After",
-    503: "The database is away, or the disk is full; see Retry-After",
+    503: "The database or the storage is away, or the disk is full; see Retry-After",
 }
 
 
@@ -80,6 +81,9 @@ class Blueprint(APIBlueprint):
 
     def post(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
         return lambda view: super(Blueprint, self).post(rule, **options)(checked(view))
+
+    def patch(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+        return lambda view: super(Blueprint, self).patch(rule, **options)(checked(view))
 
     def delete(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
         return lambda view: super(Blueprint, self).delete(rule, **options)(checked(view))
@@ -131,6 +135,18 @@ def json_request(model: type[BaseModel], examples: dict[str, Any], required: boo
     return {"required": required, "content": {"application/json": {"schema": schema, "examples": shown}}}
 
 
+def upload_request(options: type[BaseModel]) -> dict[str, Any]:
+    """The body of an upload, for the contract only: a form of the file and its options, or the bytes alone."""
+    schema = _inlined(options.model_json_schema())
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    name = {"type": "string", "maxLength": 200, "description": "For people; default: that of the file."}
+    form = schema | {"properties": {"file": file, "name": name} | schema["properties"], "required": ["file"]}
+    url = {"type": "string", "description": "Of an object in S3 that the service may read (DESCENT_URL_SOURCES)."}
+    source = schema | {"properties": {"url": url, "name": name} | schema["properties"], "required": ["url"]}
+    content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}
+    return {"required": True, "content": content | {"application/json": {"schema": source}}}
+
+
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """With its own definitions in their places: references would look for them in the contract."""
     known = schema.pop("$defs", {})
@@ -157,4 +173,13 @@ def definition_body() -> dict[str, Any]:
     return JobDefinition.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
-__all__ = ["Query", "ValidationError", "answers", "blueprint", "create_openapi_app", "definition_body", "json_request"]
+__all__ = [
+    "Query",
+    "ValidationError",
+    "answers",
+    "blueprint",
+    "create_openapi_app",
+    "definition_body",
+    "json_request",
+    "upload_request",
+]

@@ -408,25 +408,107 @@ class FlightReply(Reply):
     """By column the steps where it is null, with `nan`, `+inf` or `-inf`."""
 
 
+class WarningOfDataset(Reply):
+    code: str
+    detail: str
+    pointer: str
+    """The option that would correct it, or `/file`."""
+
+
+class CountReply(Reply):
+    value: str
+    rows: int
+
+
+class HistogramReply(Reply):
+    edges: list[float]
+    """Of the bins, one more than there are bins."""
+    rows: list[int]
+    """In each bin."""
+
+
+class TableColumn(Reply):
+    name: str
+    kind: Literal["number", "boolean", "category", "time", "text"] | None = None
+    missing: int
+    """Rows without a value."""
+    distinct: int | None = None
+    """Different values, where they were counted."""
+    fill: float | None = None
+    """What is taken for a missing number or boolean: the median."""
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    median: float | None = None
+    counts: list[CountReply] | None = None
+    """Of categories, booleans and few whole numbers: the most frequent ones."""
+    histogram: HistogramReply | None = None
+
+
+class WindowReply(Reply):
+    length: int
+    horizon: int
+    stride: int
+
+
+class DatasetError(Reply):
+    code: str
+    title: str
+    detail: str
+    errors: list[ProblemItem]
+
+
 class DatasetReply(Reply):
+    id: str
+    """Of a built-in one its name."""
     name: str
     builtin: bool
+    status: Literal["ingesting", "ready", "failed"]
     description: str
-    kind: Literal["table", "image", "signal", "sequence", "tokens"]
-    task: Literal["classification", "regression"]
-    rows: int
-    input_shape: list[int]
-    outputs: int
+    kind: Literal["table", "image", "signal", "sequence", "tokens"] | None
+    """Null as long as it is not read."""
+    task: Literal["classification", "regression"] | None
+    """Null as long as there is no target; so are `input_shape` and `outputs`."""
+    rows: int | None
+    """As a network sees them; of series the number of sequences."""
+    input_shape: list[int] | None
+    """Of one row, once categories are one-hot."""
+    outputs: int | None
     classes: list[str]
     per_step: bool
     vocabulary: int
     parameters: dict[str, Any]
-    """JSON Schema of the parameters it takes."""
+    """JSON Schema of the parameters that a generated one takes."""
+    format: Literal["csv", "parquet", "npz", "images"] | None = None
+    size: int | None = None
+    """Bytes that were uploaded."""
+    sha256: str | None = None
+    """Of those."""
+    target: str | None = None
+    features: list[str] | None = None
+    """Of a table: what a network is given."""
+    group: str | None = None
+    time: str | None = None
+    window: WindowReply | None = None
+    columns: list[TableColumn] = []
+    """Of an NPZ or of images `x` and `y`."""
+    warnings: list[WarningOfDataset] = []
+    error: DatasetError | None = None
+    """Of a `failed` one."""
+    created_at: str | None = None
+    ready_at: str | None = None
+    links: dict[str, str] = {}
 
 
 class DatasetsReply(Reply):
     items: list[DatasetReply]
-    next: None
+    next: str | None
+
+
+class PreviewReply(Reply):
+    columns: list[str]
+    rows: list[list[Any]]
 
 
 class EstimatedLayer(Reply):
@@ -495,6 +577,139 @@ class ChapterReply(Reply):
 class TextbookReply(Reply):
     items: list[ChapterReply]
     next: None
+
+
+class ArtifactReply(Reply):
+    name: str
+    state: Literal["pending", "ready", "failed"]
+    """`failed` is final; `reason` tells why."""
+    reason: str | None
+    size: int | None
+    """Bytes; null until it is ready, as sha256 is."""
+    sha256: str | None
+    media_type: str
+    ready_at: str | None
+    url: str
+
+
+class ArtifactsReply(Reply):
+    items: list[ArtifactReply]
+    next: str | None
+
+
+class PredictionsReply(Reply):
+    outputs: list[Any]
+    """In the order of the rows: `{"class", "probabilities"}` of a classification, `{"value"}` of a regression, or a
+    list of these, one for each time step."""
+
+
+class ClassReply(Reply):
+    """Null where nothing can be divided: of a class that was never predicted, or never there."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    name: str = Field(alias="class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+    """Rows of this class."""
+
+
+class BinReply(Reply):
+    from_: float = Field(alias="from")
+    """Confidences above this, up to `to`."""
+    to: float
+    rows: int
+    confidence: float | None
+    """The mean of its rows."""
+    accuracy: float | None
+
+
+class CalibrationReply(Reply):
+    ece: float | None
+    """Expected calibration error over 15 bins of equal width (Guo et al. 2017): the mean distance of confidence and
+    accuracy, weighted by rows."""
+    bins: list[BinReply]
+
+
+class ResidualsReply(Reply):
+    """Of one output: prediction less truth, in the target's own units."""
+
+    rmse: float
+    mae: float
+    r2: float | None
+    mean: float
+    std: float
+    min: float
+    p5: float
+    p25: float
+    median: float
+    p75: float
+    p95: float
+    max: float
+    histogram: dict[str, list[float]]
+    """`edges`, one more than `counts`."""
+
+
+class MeasuredEvaluation(Reply):
+    """Of a classification `accuracy macro_f1 log_loss classes confusion calibration`, of a regression `rmse mae r2
+    outputs`."""
+
+    task: Literal["classification", "regression"]
+    rows: int
+    """Time steps, where each has a target."""
+    nonfinite: int
+    """Rows whose outputs were not finite; they count nowhere else."""
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    log_loss: float | None = None
+    """In nats."""
+    classes: list[ClassReply] = []
+    confusion: list[list[int]] | None = None
+    """[truth][prediction], in the order of `classes`; null where there are more than 200."""
+    calibration: CalibrationReply | None = None
+    rmse: float | None = None
+    mae: float | None = None
+    r2: float | None = None
+    outputs: list[ResidualsReply] = []
+
+
+class TaskReply(Reply):
+    """Work with a job's model, done by a worker beside the jobs."""
+
+    id: str
+    job: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    request: dict[str, Any]
+    error: JobError | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class EvaluationReply(TaskReply):
+    result: MeasuredEvaluation | None
+
+
+class EvaluationsReply(Reply):
+    items: list[EvaluationReply]
+    next: str | None
+
+
+class PredictionFile(Reply):
+    rows: int
+    size: int
+    sha256: str
+    url: str
+
+
+class PredictionReply(TaskReply):
+    result: PredictionFile | None
+
+
+class PredictionListReply(Reply):
+    items: list[PredictionReply]
+    next: str | None
 
 
 class HealthReply(Reply):

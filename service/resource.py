@@ -11,7 +11,7 @@ from service.times import rfc3339
 LINKS = {"self": "", "gradients_time": "/gradients/time", "flight": "/gradients/flight"} | {
     name: f"/{name}"
     for name in (
-        *("events", "metrics", "layers", "gradients", "diagnosis"),
+        *("events", "metrics", "layers", "gradients", "diagnosis", "artifacts", "predictions", "evaluations"),
         *("cancel", "pause", "resume", "retry", "clones", "repairs"),
     )
 }

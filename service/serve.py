@@ -24,7 +24,9 @@ def command(settings: Settings) -> list[str]:
 def create_served_app() -> Flask:
     """The app in granian's worker process, which would go on listening if granian itself were killed."""
     leave_with_parent(signal.SIGKILL)
-    return create_app()
+    app = create_app()
+    app.extensions["descent"].ingests.watch()
+    return app
 
 
 def main() -> None:
@@ -32,6 +34,8 @@ def main() -> None:
         settings = read_settings()
     except InvalidSettings as error:
         sys.exit(f"descent: {error}")
+    # glibc gives each thread a heap of its own, which keeps what one large answer needed: some 15 MB with ONNX Runtime.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     line = command(settings)
     os.execv(line[0], line)  # noqa: S606
 

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from models.database import Database
-from models.errors import QueueFull
+from models.errors import DescentError
 from models.submission import Submission, submit_all
 
 MOST_AT_ONCE = 200
@@ -27,7 +27,7 @@ class Submissions:
         """Queues a job, and returns its values when it is committed.
 
         Raises:
-            QueueFull, SQLAlchemyError
+            QueueFull, InvalidDefinition, SQLAlchemyError
         """
         with self._lock:
             # Not before the first job: the server may fork until then.
@@ -54,7 +54,7 @@ class Submissions:
         with self._database.write() as connection:
             outcomes = submit_all(connection, wanted, self._most_queued)
         for (_, answer), outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, QueueFull):
+            if isinstance(outcome, DescentError):
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)

@@ -7,10 +7,12 @@ import itertools
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -50,6 +52,29 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.start()
     yield f"redis://127.0.0.1:{port}/0"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of moto's server, which speaks S3."""
+    port = free_port()
+    with (tmp_path_factory.mktemp("s3") / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
+        await_port(port)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a fresh bucket, which this process and its children may use."""
+    account = {"ENDPOINT_URL": s3_server, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "REGION": "us-east-1"}
+    for name, value in account.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    name = f"bucket-{next(_counter)}"
+    httpx.put(f"{s3_server}/{name}").raise_for_status()
+    return f"s3://{name}"
 
 
 @pytest.fixture(params=BACKENDS)

@@ -17,6 +17,7 @@ from models.workers import Registration
 from workers.collector import Collector
 from workers.devices import has_bfloat16, resident_bytes, slots
 from workers.keeper import Keeper
+from workers.lane import LANES, Lane
 from workers.leaving import Leaving
 from workers.scheduler import Scheduler
 
@@ -29,7 +30,14 @@ def create_worker(settings: Settings) -> Celery:
     database = Database(settings.database)
     places = slots(settings)
     settings = settings.model_copy(update={"resident_bytes": resident_bytes(settings, len(places))})
-    scheduler = Scheduler(new_id("wrk"), places, database, settings, Doorbell(settings).ring)
+    worker_id = new_id("wrk")
+    lanes = [Lane(worker_id, kinds, database, settings) for kinds in LANES]
+
+    def ring_lanes() -> None:
+        for lane in lanes:
+            lane.ring()
+
+    scheduler = Scheduler(worker_id, places, database, settings, Doorbell(settings).ring, ring_lanes)
     devices = [slot.device for slot in places]
     registration = Registration(
         scheduler.worker_id, tuple(devices), min(scheduler.memory.values()), has_bfloat16(devices)
@@ -37,7 +45,8 @@ def create_worker(settings: Settings) -> Celery:
     keeper = Keeper(scheduler, registration, database, settings)
     collector = Collector(database, settings)
 
-    leaving = Leaving([scheduler.stop, keeper.stop, collector.stop])
+    leave_lanes, stop_lanes = [lane.leave for lane in lanes], [lane.stop for lane in lanes]
+    leaving = Leaving([*leave_lanes, scheduler.stop, keeper.stop, collector.stop, *stop_lanes])
     # At the signal itself, for Celery first says goodbye to its broker, which may be frozen.
     signals.worker_shutting_down.connect(leaving.begin, weak=False)
 
@@ -49,6 +58,8 @@ def create_worker(settings: Settings) -> Celery:
             keeper.start()
             scheduler.start()
             collector.start()
+            for lane in lanes:
+                lane.start()
             log.info("%s is ready, with %s slot(s)", scheduler.worker_id, len(scheduler.slots))
 
         def stop(self, worker: Any) -> None:
@@ -59,6 +70,7 @@ def create_worker(settings: Settings) -> Celery:
     @app.task(name=DOORBELL)  # type: ignore[untyped-decorator]
     def doorbell() -> None:
         scheduler.ring()
+        ring_lanes()
 
     app.steps["worker"].add(SchedulerStep)
     return app

@@ -5,8 +5,10 @@ import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.artifacts import remove_orphans
 from models.database import Database
 from models.settings import Settings
+from models.storage import StorageAway, open_storage
 from workers.checkpoint_files import collect_ended
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class Collector:
         while not self._stopping.is_set():
             try:
                 self._collect()
-            except (SQLAlchemyError, OSError) as problem:
+            except (SQLAlchemyError, OSError, StorageAway) as problem:
                 log.warning("nothing collected: %s", problem)
             self._stopping.wait(every)
 
@@ -46,3 +48,7 @@ class Collector:
             gone = collect_ended(connection, self._settings.data, self._settings.checkpoint_retention_seconds)
         if gone:
             log.info("removed the checkpoints of %s job(s)", len(gone))
+        with self._database.read() as connection:
+            orphans = remove_orphans(connection, open_storage(self._settings))
+        if orphans:
+            log.info("removed the models of %s job(s) that were deleted", len(orphans))

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import claims, lifecycle, workers
+from models import claims, lifecycle, tasks, workers
 from models.database import Database
 from models.settings import Settings
 from models.states import Status
@@ -125,7 +125,9 @@ class Keeper:
 
     def _sweep(self) -> None:
         with self._database.write() as connection:
-            swept = lifecycle.sweep(connection, self._settings.max_attempts, workers.bury(connection))
+            dead = workers.bury(connection)
+            swept = lifecycle.sweep(connection, self._settings.max_attempts, dead)
+            tasks.release(connection, dead)
         if Status.QUEUED in swept:
             self._scheduler.ring()
         self._give_back_astray()

@@ -13,14 +13,15 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
 from models.reports import Ended, Report
 
-PRELOAD = ["numpy.ma", "torch._dynamo", "torch.profiler._cupti_monitor", "workers.runner", "workers.freeze"]
+PRELOAD = ["numpy.ma", "torch._dynamo", "torch.profiler._cupti_monitor", "workers.runner", "workers.do_task"]
+PRELOAD += ["workers.freeze"]
 """What a first job would import on its way, for `np.quantile`, for every optimizer and for every backward pass.
 
 A module that another version of torch lacks is passed over.
@@ -46,20 +47,19 @@ def _enter(*arguments: Any) -> None:
     main(*arguments)
 
 
-class RunnerProcess:
-    """A process for one job, forked before there is one, and the two pipes to it."""
+class Forked:
+    """A process forked from the server, and the two pipes to it: what it sends, and what it is told."""
 
-    def __init__(self, rehearses: bool) -> None:
+    def __init__(self, enter: Callable[..., None], *arguments: Any) -> None:
         self._reports, child_reports = _context.Pipe(duplex=False)
         child_control, self._control = _context.Pipe(duplex=False)
-        self._process = _context.Process(target=_enter, args=(child_reports, child_control, rehearses), daemon=True)
+        self._process = _context.Process(target=enter, args=(child_reports, child_control, *arguments), daemon=True)
         self._process.start()
         # Not by number: the fork server reaps it, and a number may be another's by then.
         self._pidfd: int | None = os.pidfd_open(self.pid)
         self._lock = threading.Lock()
         """Whoever kills while another closes would hit what has the descriptor's number by then."""
         self._exit_code: int | None = None
-        self._begun = False
         # With our copies closed, the end of either process is an end of file for the other.
         child_reports.close()
         child_control.close()
@@ -72,6 +72,39 @@ class RunnerProcess:
     @property
     def is_alive(self) -> bool:
         return self._pidfd is not None and not select.select([self._pidfd], [], [], 0)[0]
+
+    def kill(self) -> None:
+        """Ends it, whatever it is doing; the fork server is not needed for that."""
+        with self._lock:
+            self._kill()
+
+    def _kill(self) -> None:
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> int | None:
+        """Kills what is left, and gives the exit code (negative: the signal that ended it), if it is known."""
+        if self._pidfd is None:
+            return self._exit_code
+        self.kill()
+        select.select([self._pidfd], [], [])
+        self._process.join()
+        self._exit_code = self._process.exitcode
+        for pipe in (self._reports, self._control):
+            pipe.close()
+        with self._lock:
+            os.close(self._pidfd)
+            self._pidfd = None
+        return self._exit_code
+
+
+class RunnerProcess(Forked):
+    """A process for one job, forked before there is one."""
+
+    def __init__(self, rehearses: bool) -> None:
+        super().__init__(_enter, rehearses)
+        self._begun = False
 
     @property
     def is_ready(self) -> bool:
@@ -118,35 +151,14 @@ class RunnerProcess:
             with contextlib.suppress(OSError):
                 self._control.send(what)
 
-    def kill(self) -> None:
-        """Ends the runner and all it has started, whatever they are doing; the fork server is not needed for that."""
-        with self._lock:
-            self._kill()
-
     def _kill(self) -> None:
+        """It and all it has started."""
         if self._begun and self.is_alive:
             # Once it has begun, it leads a session and a group of its own.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if os.getpgid(self.pid) == self.pid:
                     os.killpg(self.pid, signal.SIGKILL)
-        if self._pidfd is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
-    def close(self) -> int | None:
-        """Kills what is left, and gives the exit code (negative: the signal that ended it), if it is known."""
-        if self._pidfd is None:
-            return self._exit_code
-        self.kill()
-        select.select([self._pidfd], [], [])
-        self._process.join()
-        self._exit_code = self._process.exitcode
-        for pipe in (self._reports, self._control):
-            pipe.close()
-        with self._lock:
-            os.close(self._pidfd)
-            self._pidfd = None
-        return self._exit_code
+        super()._kill()
 
 
 class Reporter:

@@ -17,14 +17,20 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from models.claims import Claim
 from models.database import Database
+from models.definitions.data import Data
+from models.errors import DescentError
 from models.lifecycle import LeaseLost, error, fail, give_back
 from models.recording import record, without_statistics
 from models.repairs import Limits
 from models.reports import Checkpointed, Ended, Report
 from models.settings import Settings
+from models.storage import open_storage
 from workers.checkpoint_files import CheckpointFiles
+from workers.datasets.shelf import fetch
+from workers.datasets.uploaded import Files
 from workers.devices import await_released, visible_gpus_of
 from workers.memory import OutOfMemory
+from workers.model_files import ModelFiles
 from workers.process import RunnerProcess
 
 log = logging.getLogger(__name__)
@@ -94,10 +100,26 @@ class Run:
             self._fail(error("definition_not_understood", "An old definition", detail, "user", retryable=False))
         datasets = settings.data.absolute() / "datasets"
         checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
-        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints)
+        models = ModelFiles(settings, self.claim.job_id)
+        files = self._fetch(definition.data)
+        self._runner.begin(
+            *(definition, self._gpus, datasets, settings.resident_bytes, checkpoints, files, models),
+        )
         # What was asked before there was anybody to hear it.
         for what in list(self._asked_at):
             self._runner.ask(what)
+
+    def _fetch(self, data: Data) -> Files:
+        """The files of uploaded data sets: a runner knows no storage."""
+        if not data.uploads:
+            return {}
+        try:
+            return fetch(data, open_storage(self._settings))
+        except DescentError as problem:
+            self._fail(error("data_unavailable", "The data could not be read", str(problem), "data", retryable=True))
+        finally:
+            # It may take long to copy them here.
+            self._heard_monotonic = time.monotonic()
 
     def close(self) -> None:
         """Returns when the runner has gone, and its GPUs are free of it."""

@@ -15,7 +15,9 @@ import torch
 
 from models.definitions.job import JobDefinition
 from models.reports import Ended, Report
+from workers.datasets.uploaded import NO_FILES, Files
 from workers.failures import error_of
+from workers.model_files import ModelFiles
 from workers.process import Reporter
 from workers.rank import Crew
 from workers.training.checkpoints import Checkpoints
@@ -30,7 +32,7 @@ REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "x
 
 def main(reports: Connection, control: Connection, rehearses: bool) -> None:
     """Waits for a job and trains it; leaves without one when its supervisor is gone."""
-    _stand_by()
+    stand_by()
     try:
         if rehearses:
             _rehearse()
@@ -49,16 +51,19 @@ def run_job(
     datasets: Path,
     resident_bytes: int,
     checkpoints: Checkpoints | None = None,
+    files: Files = NO_FILES,
+    models: ModelFiles | None = None,
 ) -> None:
-    """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas."""
+    """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas. `files`:
+    those of uploaded data sets, by their sha256."""
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
-    _offer_to_the_kernel()
+    offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpu
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
-    train = partial(_train, definition, visible_gpu, datasets, resident_bytes)
+    train = partial(_train, definition, visible_gpu, datasets, resident_bytes, files)
     # It forks, so it comes before any thread.
     crew = Crew(definition.resources.ranks, train, error_of, inherited=(reports, control))
     asked = Asked()
@@ -66,7 +71,7 @@ def run_job(
     reporter = Reporter(reports)
     crew.watch(partial(_fail, reporter))
     try:
-        train(crew, 0, reporter, asked, checkpoints)
+        train(crew, 0, reporter, asked, checkpoints, models)
     except RankLost:
         crew.give_up()
     except Exception as exception:
@@ -82,17 +87,22 @@ def _train(
     visible_gpu: str,
     datasets: Path,
     resident_bytes: int,
+    files: Files,
     crew: Crew,
     rank: int,
     report: Callable[[Report], None] = lambda report: None,
     asked: Callable[[], str | None] = lambda: None,
     checkpoints: Checkpoints | None = None,
+    models: ModelFiles | None = None,
 ) -> None:
-    """What each rank does. Rank 0 alone reports, is asked, and has the checkpoints."""
+    """What each rank does. Rank 0 alone reports, is asked, and has the checkpoints and the model."""
     torch.set_num_threads(definition.resources.threads)
     device = _device(definition, visible_gpu, rank)
     ranks = crew.join(rank, device)
-    train_job(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks)
+    keep = models.keep if models else None
+    train_job(
+        *(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks), files=files, keep=keep
+    )
 
 
 def _fail(reporter: Reporter, error: dict[str, object]) -> None:
@@ -101,7 +111,7 @@ def _fail(reporter: Reporter, error: dict[str, object]) -> None:
     reporter.close()
 
 
-def _stand_by() -> None:
+def stand_by() -> None:
     """Nothing but the end of its pipe sends it away: a Ctrl-C is the supervisor's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The inherited end of this pipe would keep the fork server alive after its worker is gone.
@@ -109,7 +119,7 @@ def _stand_by() -> None:
         os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
 
 
-def _offer_to_the_kernel() -> None:
+def offer_to_the_kernel() -> None:
     """Where memory runs out, the kernel takes the job and not its supervisor."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -36,10 +36,13 @@ class Scheduler:
         database: Database,
         settings: Settings,
         ring_others: Callable[[], None] = lambda: None,
+        ring_lanes: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ring_others` is called when jobs may be left that this worker has no slot for."""
+        """`ring_others` is called when jobs may be left that this worker has no slot for, `ring_lanes` when a job has
+        ended, and may have left a task."""
         self.worker_id = worker_id
         self._ring_others = ring_others
+        self._ring_lanes = ring_lanes
         self.slots = slots
         self.memory = memory_of(slot.device for slot in slots)
         self._database = database
@@ -132,6 +135,7 @@ class Scheduler:
         try:
             if run.run():
                 self._free(run)
+            self._ring_lanes()
         except Exception:
             log.exception("%s: the run ended with an error", run.claim.job_id)
         finally:

@@ -10,10 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from models.columns import Column, Columns
 from models.definitions import initial, layers, network, training
 from models.definitions.base import Strict
-from models.definitions.data import Data
+from models.definitions.data import Data, ValidationSet
 from models.definitions.job import Gradients, JobDefinition, Repair, Resources
+from models.definitions.uploaded import StoredArray, Uploaded, Window
 from models.diagnosis.finding import Code
 
 PAGE = Path(__file__).parents[2] / "docs" / "definitions.md"
@@ -38,7 +40,7 @@ SHARED: dict[str, tuple[Any, str]] = {
 """Types of several fields, and what they are."""
 
 CHAPTERS: dict[str, tuple[type[Strict] | str, ...]] = {
-    "Job": (JobDefinition, Data),
+    "Job": (JobDefinition, Data, ValidationSet),
     "Networks": (network.Dnn, network.Cnn, network.Block, network.Rnn, network.Embedding, network.Sequential),
     "Layers of a sequential network": (
         layers.Dense,
@@ -73,12 +75,19 @@ CHAPTERS: dict[str, tuple[type[Strict] | str, ...]] = {
         training.PlateauSchedule,
     ),
     "Recording, repairs and resources": (Gradients, Repair, "Code", Resources),
+    "What the service fills in of uploaded data": (Uploaded, Columns, Column, Window, StoredArray),
 }
 """In the order in which a newcomer reads."""
 
 EXAMPLES: dict[type[Strict], Schema] = {
     JobDefinition: {"network": {"family": "dnn", "hidden": [32]}, "data": {"dataset": "iris"}},
     Data: {"dataset": "spirals", "parameters": {"arms": 3}},
+    ValidationSet: {"dataset": "dat_06f3s4r0m8vd2a9k1z7c5x4b3n"},
+    Uploaded: {"kind": "table", "rows": 150, "task": "regression", "input_shape": [4], "outputs": 1},
+    Columns: {"columns": [{"name": "age", "kind": "number"}], "features": ["age"]},
+    Column: {"name": "colour", "kind": "category", "categories": ["blue", "red"], "stored": "code"},
+    Window: {"length": 24},
+    StoredArray: {"key": "datasets/dat_1/1/table.npy", "size": 2528, "sha256": "9f86d081..."},
     network.Dnn: {"family": "dnn", "hidden": [64, 32]},
     network.Cnn: {"family": "cnn", "blocks": [{"filters": 16, "pool": "max"}]},
     network.Block: {"filters": 16},
@@ -198,16 +207,17 @@ def _number(schema: Schema) -> str:
     return f"{schema['type']} {' and '.join(bounds)}".strip()
 
 
-def _extent(schema: Schema, what: str) -> str:
-    return f"{schema.get(f'min{what}', 0)} to {_short(schema[f'max{what}'])}"
+def _extent(schema: Schema, what: str, unit: str) -> str:
+    most = schema.get(f"max{what}")
+    return "" if most is None else f" of {schema.get(f'min{what}', 0)} to {_short(most)} {unit}"
 
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 WORDS: dict[str, Callable[[Schema], str]] = {
     "integer": _number,
     "number": _number,
-    "string": lambda schema: f"string of {_extent(schema, 'Length')} characters",
-    "array": lambda schema: f"list of {_extent(schema, 'Items')} items, each {type_of(schema['items'])}",
+    "string": lambda schema: f"string{_extent(schema, 'Length', 'characters')}",
+    "array": lambda schema: f"list{_extent(schema, 'Items', 'items,')} each {type_of(schema['items'])}",
     "object": lambda schema: f"object{_keys(schema)} with values {type_of(schema['additionalProperties'])}",
     "boolean": lambda _: "boolean",
     "null": lambda _: "`null`",

@@ -1,10 +1,10 @@
 """`/v1/estimates`: shapes, cost and expectation of a definition; nothing is queued."""
 
-from flask import Response, jsonify
+from flask import Response, g, jsonify
 
 from models.estimate import estimate
 from service.api.jobs import JSON_BODY, json_bytes
-from service.context import context
+from service.context import context, uploads
 from service.openapi import answers, blueprint
 from service.replies import EstimateReply
 
@@ -20,4 +20,4 @@ api = blueprint("estimates", "What a job would take, and what to expect of it, b
 def post_estimate() -> Response:
     """Takes a job definition, whose `data` may also be `{"input_shape": [3, 1000, 1000], "classes": 10}`, or with
     `outputs` instead of classes. A network that is too large for any worker is only warned of."""
-    return jsonify(estimate(json_bytes(), context().capacity.now()))
+    return jsonify(estimate(json_bytes(), context().capacity.now(), uploads(g.owner)))

@@ -18,10 +18,12 @@ def healthz() -> Response:
     return jsonify(status="ok")
 
 
-@api.get("/readyz", summary="Database and broker answer, migrations are current", responses=answers(200, ReadyReply))
+@api.get(
+    "/readyz", summary="Database, broker and storage answer, migrations are current", responses=answers(200, ReadyReply)
+)
 def readyz() -> Response:
-    """503 without the database. Without the broker it is ready and `degraded`: jobs are accepted, and found later.
-    With a `disk` that is nearly full it answers all questions, but takes no job."""
+    """503 without the database or the storage. Without the broker it is ready and `degraded`: jobs are accepted, and
+    found later. With a `disk` that is nearly full it answers all questions, but takes no job."""
     shared = context()
     with shared.database.read() as connection:
         revision = _revision(connection)
@@ -30,6 +32,7 @@ def readyz() -> Response:
             f"The database is at revision {revision}, this service needs {shared.schema}: python -m migrations.migrate"
         )
         return problem(503, "migrations_missing", detail)
+    shared.storage.check()
     away = {"broker": not broker_answers(shared.settings), "disk": is_full(shared.settings)}
     degraded = [name for name, is_away in away.items() if is_away]
     return jsonify(status="ready", degraded=degraded)

@@ -18,7 +18,7 @@ from models.filters import Threshold
 from models.ids import is_id
 from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
-from service.context import context
+from service.context import context, uploads
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.disk import require_room
 from service.openapi import Query, answers, blueprint
@@ -128,7 +128,7 @@ class EventsQuery(Query):
 )
 def submit_job() -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
-    admitted = admit(json_bytes(), context().capacity.now())
+    admitted = admit(json_bytes(), context().capacity.now(), uploads(g.owner))
     return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes))
 
 

@@ -2,21 +2,23 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, TypeVar
 
 from flask import Response, g, request
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from models import lifecycle, queries
+from models import artifacts, lifecycle, queries
 from models.admission import admit, problems_of
 from models.definitions.base import Strict
 from models.errors import InvalidDefinition
 from models.json_body import parse
 from models.patches import PatchBody, patched, read_patch
+from models.storage import StorageAway
 from models.submission import CLONE, Submission, retry
 from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
-from service.context import context
+from service.context import context, uploads
 from service.disk import require_room
 from service.openapi import Query, ValidationError, answers, json_request
 from service.replies import JobReply
@@ -110,7 +112,7 @@ def clone_job(path: JobPath, query: Query) -> Response:
     with shared.database.read() as connection:
         parent = queries.find_job(connection, path.job_id, g.owner)
     body = patched(parent.definition, operations, shared.settings.body_bytes)
-    admitted = admit(body, shared.capacity.now())
+    admitted = admit(body, shared.capacity.now(), uploads(g.owner))
     return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE))
 
 
@@ -120,13 +122,15 @@ def clone_job(path: JobPath, query: Query) -> Response:
     responses=answers(204, None, 404, 409, 422),
 )
 def delete_job(path: JobPath, query: Query) -> Response:
-    """With its history, metrics, statistics and checkpoints. One that has not ended is a 409: cancel it first."""
+    """With its history, numbers, checkpoints and artifacts. One that has not ended is a 409: cancel it first."""
     shared = context()
     with shared.database.write() as connection:
         lifecycle.remove(connection, path.job_id, g.owner)
     for kept in (path.job_id, f"{path.job_id}/diagnosis"):
         shared.ended.forget(kept)
     # The workers remove what is left.
+    with suppress(StorageAway, OSError):
+        artifacts.remove(shared.storage, path.job_id)
     shutil.rmtree(shared.settings.data.absolute() / "checkpoints" / path.job_id, ignore_errors=True)
     return Response(status=204)
 

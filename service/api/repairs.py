@@ -10,7 +10,7 @@ from models.diagnosed import diagnosed
 from models.repairs import admit_repair, choose, queue_repair, remedy_rows
 from service.api.jobs import JobPath, answer_job
 from service.api.moves import NEW_JOB, optional_body
-from service.context import context
+from service.context import context, uploads
 from service.disk import require_room
 from service.openapi import Query, answers, blueprint, json_request
 from service.replies import RemediesReply
@@ -40,7 +40,8 @@ def repair_job(path: JobPath, query: Query) -> Response:
     with shared.database.read() as connection:
         found = diagnosed(connection, path.job_id, g.owner)
     choice = choose(found, body.remedy)
-    admitted = admit_repair(found.job.definition, choice, shared.capacity.now(), shared.settings.body_bytes)
+    capacity, most_bytes = shared.capacity.now(), shared.settings.body_bytes
+    admitted = admit_repair(found.job.definition, choice, capacity, most_bytes, uploads(g.owner))
     require_room(shared.settings)
     with shared.database.write() as connection:
         child = queue_repair(connection, found, g.owner, choice, admitted, shared.settings.queued_jobs)

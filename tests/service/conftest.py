@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from models.database import Database
 from models.settings import Settings
+from models.storage import Storage
 from service.app import create_app
 from tests.statements import statements
 
@@ -26,6 +27,7 @@ class Api:
         self.folder = folder
         self.client: FlaskClient = app.test_client()
         self.database: Database = app.extensions["descent"].database
+        self.storage: Storage = app.extensions["descent"].storage
         self.bells: list[None] = []
         app.extensions["descent"].doorbell.ring = lambda: self.bells.append(None)
         self.statements: list[str] = []

@@ -40,8 +40,15 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
         "GET /v1/jobs/{job_id}/events", "GET /v1/jobs/{job_id}/metrics", "GET /v1/jobs/{job_id}/layers",
         "GET /v1/jobs/{job_id}/gradients", "GET /v1/jobs/{job_id}/gradients/time",
         "GET /v1/jobs/{job_id}/gradients/flight", "GET /v1/datasets", "GET /v1/datasets/{name}",
+        "POST /v1/datasets", "PATCH /v1/datasets/{name}", "DELETE /v1/datasets/{name}",
+        "GET /v1/datasets/{name}/preview",
         "GET /v1/jobs/{job_id}/diagnosis", "POST /v1/estimates", "GET /v1/textbook", "GET /v1/textbook/{name}",
         "POST /v1/jobs/{job_id}/repairs", "GET /v1/remedies", "GET /healthz", "GET /readyz",
+        "GET /v1/jobs/{job_id}/artifacts", "GET /v1/jobs/{job_id}/artifacts/{name}",
+        "POST /v1/jobs/{job_id}/predictions", "GET /v1/jobs/{job_id}/predictions",
+        "GET /v1/jobs/{job_id}/predictions/{task_id}", "DELETE /v1/jobs/{job_id}/predictions/{task_id}",
+        "GET /v1/jobs/{job_id}/predictions/{task_id}/result", "POST /v1/jobs/{job_id}/evaluations",
+        "GET /v1/jobs/{job_id}/evaluations", "GET /v1/jobs/{job_id}/evaluations/{task_id}",
     }  # fmt: skip
     assert {"JobDefinition", "Dnn", "Cnn", "Rnn", "ProblemReply"} <= contract["components"]["schemas"].keys()
 

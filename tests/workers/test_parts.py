@@ -15,7 +15,7 @@ from models.catalogue import DataShape
 from models.definitions.data import Data
 from models.definitions.job import JobDefinition
 from models.reports import Ended, EpochEnded, Report
-from workers.datasets import arrays, bundled
+from workers.datasets import arrays, bundled, shelf
 from workers.datasets.arrays import Arrays
 from workers.training import job, parts, scale
 from workers.training.data import prepare
@@ -39,7 +39,7 @@ def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         bundled.publish(tmp_path / name, made.x, made.y)
         return arrays.mapped(name, tmp_path)
 
-    monkeypatch.setattr(job, "load", load)
+    monkeypatch.setattr(shelf, "load", load)
     monkeypatch.setattr(parts, "BLOCK_VALUES", 5000)
     monkeypatch.setattr(scale, "CHUNK_VALUES", 3000)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.catalogue import BUNDLED, GENERATED
 from models.errors import DescentError
 from workers.datasets.generated import GENERATORS
+from workers.training.split import UNORDERED, Order
 
 
 class NotIngested(DescentError):
@@ -20,10 +21,13 @@ class NotIngested(DescentError):
 class Arrays:
     """All rows of a data set, in its own units."""
 
-    x: NDArray[Any]
+    x: Any
     """float32 [rows, *input_shape]; int64 [rows, time] for tokens."""
+    """Of an uploaded set bytes too; or `workers.datasets.uploaded.Rows`, of which only some are ever in memory."""
     y: NDArray[Any]
     """int64 [rows] for classes; float32 [rows, outputs] for a regression, [rows, time, outputs] if per step."""
+    order: Order = UNORDERED
+    """What a split may go by."""
 
 
 def load(name: str, parameters: dict[str, Any], folder: Path) -> Arrays:

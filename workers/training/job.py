@@ -4,8 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from models.diagnosis.diagnose import diagnose
 from models.diagnosis.finding import Code
 from models.expansion import has_batch_norm
 from models.losses import loss_name, with_logits
-from models.reports import Built, Ended, Report, Resumed
+from models.reports import Built, Ended, ModelKept, Report, Resumed
 from models.shapes import Architecture, trace
-from workers.datasets.arrays import load
+from workers.datasets.shelf import load_data, load_validation
+from workers.datasets.uploaded import NO_FILES, Files
 from workers.failures import stopped_by_policy
 from workers.training.best import Best
 from workers.training.checkpoints import Checkpoints, Saver
 from workers.training.data import Prepared, prepare
+from workers.training.deployed import Deployed
 from workers.training.descent import Descent
 from workers.training.digest import weights_sha256
 from workers.training.facts import facts
@@ -36,6 +38,7 @@ from workers.training.incidents import Failure, Incidents
 from workers.training.insight import Insight, Judge
 from workers.training.loop import Loop
 from workers.training.losses import Loss, build_loss, constant_loss
+from workers.training.model import evaluate, model_state
 from workers.training.networks import build
 from workers.training.optimizers import Optimizer, build_optimizer
 from workers.training.parameters import FlatParameters
@@ -65,13 +68,16 @@ def train_job(
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
     judge: Judge = diagnose,
+    files: Files = NO_FILES,
+    keep: Callable[[State], ModelKept] | None = None,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
     After every step `asked` says whether to end there: "cancel", or "pause" or "leave", which a checkpoint precedes.
     Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where an earlier attempt left a
     checkpoint, the job goes on from there; None: none are written. Where several `ranks` train, all report the same,
-    and of `asked` and `checkpoints` those of rank 0 count.
+    and of `asked` and `checkpoints` those of rank 0 count. `files` are those of uploaded data sets, by their sha256;
+    `keep` stores the model of a job that succeeded.
     """
     stopwatch = Stopwatch()
     with stopwatch("starting"):
@@ -79,7 +85,8 @@ def train_job(
         if checkpoints and checkpoints.attempt > 1:
             report(_resumed(saved))
         job = Trainer.prepare(
-            definition, datasets, device, report, asked, stopwatch, resident_bytes, checkpoints, saved, ranks, judge
+            *(definition, datasets, device, report, asked, stopwatch),
+            *(resident_bytes, checkpoints, saved, ranks, judge, files),
         )
     try:
         outcome = job.run()
@@ -93,6 +100,7 @@ def train_job(
         if outcome == "succeeded" and finding:
             # In a short job what depends on its outcome is only known now.
             outcome, job.failure = "failed", Failure(finding.code.value, finding.explanation)
+    model = job.leave_model(keep) if outcome == "succeeded" and keep else None
     spent = timings(stopwatch, job.place.step), statistics_cost(stopwatch)
     if outcome != "succeeded":
         error = stopped_by_policy(job.failure.code, job.failure.detail) if job.failure else None
@@ -100,7 +108,7 @@ def train_job(
         return
     assert job.network is not None
     reason = reason_of(job.stopped, definition.training)
-    report(Ended(outcome, *spent, None, job.runs, reason, weights_sha256(job.network)))
+    report(Ended(outcome, *spent, None, job.runs, reason, weights_sha256(job.network), model))
 
 
 OUTCOMES = {"cancel": "cancelled", "pause": "paused", "leave": "left"}
@@ -164,6 +172,7 @@ class Trainer:
         saved: State | None = None,
         ranks: Ranks = ALONE,
         judge: Judge = diagnose,
+        files: Files = NO_FILES,
     ) -> "Trainer":
         """Everything up to the first run, or to where an earlier attempt `saved` its state."""
         place = Place()
@@ -173,11 +182,12 @@ class Trainer:
         rows = shape_of_data(data)
         prepared = prepare(
             data,
-            load(data.dataset, data.parameters, datasets),
+            load_data(data, datasets, files),
             rows,
             device,
             resident_bytes,
             told=lambda: place.tell(report),
+            validating=load_validation(data, files),
         )
         name = loss_name(training, rows)
         loss = build_loss(training, name, prepared.training.y, len(rows.classes))
@@ -211,6 +221,21 @@ class Trainer:
         assert self.network is not None
         self.best.give_to(self.network)
         return "succeeded"
+
+    def leave_model(self, keep: Callable[[State], ModelKept]) -> ModelKept:
+        """Stores the network as it is, and says how good it is on the validation part."""
+        assert self.network is not None
+        with self.stopwatch.apart("saving"):
+            model = keep(model_state(self.definition, self.shape, self.network, self.data))
+        if self.data.validation is None:
+            return model
+        with self.stopwatch.apart("evaluating"):
+            deployed = Deployed(self.network, self.loss.name, None, self.data.target)
+            tell = partial(self.place.tell, self.report)
+            part, is_scaled = self.data.validation, self.shape.task == "regression"
+            truth = deployed.restored if is_scaled else lambda y: y
+            evaluation = evaluate(deployed, self.shape, part, self.autocast, tell, truth)
+        return replace(model, evaluation=evaluation)
 
     @property
     def batch_norm(self) -> bool:

@@ -166,7 +166,10 @@ class Convolution(nn.Module):
 
 def channels_last(x: Tensor) -> Tensor:
     """An image with its channels side by side in memory, as convolutions are quickest. Of one channel that is a matter
-    of strides alone, which torch takes for the other order unless they say so."""
+    of strides alone, which torch takes for the other order unless they say so. A trace is for other runtimes, and takes
+    the number of rows that it sees for the only one."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return x
     if x.shape[1] == 1:
         return x.reshape(len(x), *x.shape[2:], 1).permute(0, 3, 1, 2)
     return x.contiguous(memory_format=torch.channels_last)

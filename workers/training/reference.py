@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.catalogue import DataShape, Task
+from models.catalogue import DataShape
+from models.definitions.uploaded import Task
 from models.losses import LossName
 from workers.training.cheap_models import Model, neighbours_mean, neighbours_shares, ridge, softmax_regression
 from workers.training.data import Prepared

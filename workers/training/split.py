@@ -1,26 +1,65 @@
 """Which rows are trained on, which are kept for validation, and whose target each gets, by `data.seed` alone."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalogue import Task
 from models.definitions.data import Data
+from models.definitions.uploaded import Task
 
 Indices = NDArray[np.int64]
 
 
-def split(data: Data, y: NDArray[Any], task: Task) -> tuple[Indices, Indices]:
+@dataclass(frozen=True)
+class Order:
+    """What else a split may go by."""
+
+    times: NDArray[Any] | None = None
+    """Of each row."""
+    groups: NDArray[Any] | None = None
+    """The code of each row's group."""
+    usual: Literal["stratified", "time"] = "stratified"
+    """What `auto` is. Of a regression `stratified` is random: it has one class."""
+
+
+UNORDERED = Order()
+
+
+def split(data: Data, y: NDArray[Any], task: Task, order: Order = UNORDERED) -> tuple[Indices, Indices]:
     """Indices of the training and of the validation rows, each ascending. `data.seed` alone decides which.
 
-    All rows are put in one random order; the first of each class are kept for validation, as many as `apportion` says.
-    A regression counts as one class. With `validation: null` the second part is empty.
+    By default all rows are put in one random order; the first of each class are kept for validation, as many as
+    `apportion` says. A regression counts as one class. Without a share to be held out the second part is empty.
     """
     rows = len(y)
-    if data.validation is None:
+    taken = data.held_out_rows(rows)
+    if not taken:
         return np.arange(rows), np.arange(0)
-    return parted(np.random.default_rng(data.seed), labels_of(y, task), data.validation_rows(rows))
+    how = data.split if data.split != "auto" else order.usual
+    if how == "time":
+        return latest(order.times, rows, taken)
+    rng = np.random.default_rng(data.seed)
+    if how == "group" and order.groups is not None:
+        return whole_groups(rng, order.groups, taken)
+    return parted(rng, np.zeros(rows) if how == "random" else labels_of(y, task), taken)
+
+
+def latest(times: NDArray[Any] | None, rows: int, taken: int) -> tuple[Indices, Indices]:
+    """The last rows are taken: by their times, those of equal time as they lie; without times as they lie."""
+    by_time = np.arange(rows) if times is None else np.argsort(times, kind="stable")
+    return np.sort(by_time[: rows - taken]), np.sort(by_time[rows - taken :])
+
+
+def whole_groups(rng: np.random.Generator, groups: NDArray[Any], taken: int) -> tuple[Indices, Indices]:
+    """Groups in random order are taken as long as that brings their rows nearer to `taken`; at least one, never all."""
+    _, group_of, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(counts))
+    sizes = np.cumsum(counts[order])
+    chosen = order[: min(int(np.argmin(abs(sizes - taken))) + 1, max(len(counts) - 1, 1))]
+    is_taken = np.isin(group_of, chosen)
+    return np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
 
 
 def cut(data: Data, training: Indices, y: NDArray[Any], task: Task) -> Indices:

@@ -1,0 +1,114 @@
+"""What a client corrects of an uploaded data set: its name, and what its columns are for. No byte is read again."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from models.columns import Column, Columns, Kind
+from models.definitions.base import Several, Strict
+from models.definitions.data import ColumnName
+from models.definitions.job import Name
+from models.definitions.uploaded import Task, Uploaded
+from models.errors import InvalidDefinition, Problem
+from models.ingest.options import Options
+from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
+
+
+class Corrections(Strict):
+    """What is to be different; what is left out stays."""
+
+    name: Name = ""
+    """For people."""
+    target: ColumnName | None = None
+    """The column to predict; `null`: none."""
+    features: Annotated[Several[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
+    """The columns a network is given; `null`: all numbers, booleans and categories but the target."""
+    task: Task | None = None
+    """`null`: by the column of the target."""
+    kinds: dict[ColumnName, Kind] = {}
+    """A number of few whole values, or a boolean, may be a `category`, and the other way round."""
+
+
+def corrected(uploaded: Uploaded, options: Options, wanted: Corrections) -> tuple[Uploaded, Options]:
+    """A data set and its options with what is wanted of its columns.
+
+    Raises:
+        InvalidDefinition
+    """
+    given = wanted.model_dump(exclude_unset=True, exclude={"name"})
+    if not given:
+        return uploaded, options
+    if uploaded.columns is None:
+        problems = [
+            Problem(f"/{name}", "no_columns", "This data set has no columns to choose from.", "Leave it out.")
+            for name in given
+        ]
+        raise InvalidDefinition(problems)
+    options = options.model_copy(update=given | {"kinds": options.kinds | wanted.kinds})
+    columns = _with_kinds(uploaded.columns, wanted.kinds)
+    target = options.target if "target" in given else columns.target
+    is_new = bool(given.keys() & {"target", "task"}) or target in wanted.kinds
+    task = options.task if is_new else uploaded.task
+    problems = list(_problems(columns, target, task, options, uploaded.window is not None, uploaded.rows))
+    if problems:
+        raise InvalidDefinition(problems)
+    excluded = {columns.group, columns.time} | (set() if uploaded.window else {target})
+    usual = tuple(c.name for c in columns.columns if c.kind in ("number", "boolean", "category"))
+    features = options.features or tuple(name for name in usual if name not in excluded)
+    chosen = columns.model_copy(update={"target": target, "features": features})
+    if target is not None and task is None:
+        task = usual_task(columns[target], uploaded.rows)
+    return uploaded.model_copy(update={"columns": chosen, "task": task if target else None}), options
+
+
+def _with_kinds(columns: Columns, kinds: Mapping[str, Kind]) -> Columns:
+    problems, changed = [], []
+    for name in kinds:
+        if name not in columns:
+            detail = f"There is no column {name!r}."
+            problems.append(Problem(f"/kinds/{name}", "unknown_column", detail, close_to(name, columns)))
+    for column in columns.columns:
+        kind = kinds.get(column.name, column.kind)
+        if kind == column.kind:
+            changed.append(column)
+        elif kind in possible_kinds(column):
+            changed.append(column.model_copy(update={"kind": kind}))
+        else:
+            detail = f"{column.name!r} was read as a {column.kind}, and cannot be taken for a {kind} any more."
+            hint = "Upload the file again with these `kinds`."
+            problems.append(Problem(f"/kinds/{column.name}", "wrong_kind", detail, hint))
+    if problems:
+        raise InvalidDefinition(problems)
+    # A copy without what was cached of the other.
+    return Columns(columns=tuple(changed), features=(), target=columns.target, group=columns.group, time=columns.time)
+
+
+def possible_kinds(column: Column) -> set[Kind]:
+    """What the stored values can be taken for."""
+    if column.kind in ("text", "time"):
+        return set()
+    if column.categories == ("false", "true") and column.stored == "code":
+        return {"boolean", "category"}
+    if column.stored == "value":
+        return {"number", "category"} if column.categories else {"number"}
+    return {"category"}
+
+
+def _problems(
+    columns: Columns, target: str | None, task: Task | None, options: Options, is_series: bool, rows: int
+) -> Iterator[Problem]:
+    if target is not None and target not in columns:
+        yield Problem("/target", "unknown_column", f"There is no column {target!r}.", close_to(target, columns))
+    elif target is not None:
+        column = columns[target]
+        pointer = "/task" if options.task else "/target"
+        problem = target_problem(column, "/target") or task_problem(column, task or usual_task(column, rows), pointer)
+        if problem:
+            yield problem
+    if options.features is not None:
+        yield from feature_problems(columns, options.features, "/features")
+        if target in options.features and not is_series:
+            detail = f"{target!r} is the target: a network that is given it has nothing to learn."
+            place = options.features.index(target or "")
+            yield Problem(f"/features/{place}", "target_as_feature", detail, "Remove it.")

@@ -1,0 +1,1 @@
+"""Uploaded files, read once, in a process of its own, into arrays that every runner maps."""

@@ -1,0 +1,193 @@
+"""From an uploaded file to arrays in a folder, and to what is known of them."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.columns import ENCODED, Column, Columns
+from models.definitions.uploaded import Uploaded
+from models.errors import InvalidDataset, Problem
+from models.ingest.csv_file import read_csv
+from models.ingest.images import read_images
+from models.ingest.npz_file import read_npz
+from models.ingest.options import Format, Options
+from models.ingest.parquet_file import read_parquet
+from models.ingest.refusal import refused
+from models.ingest.second_pass import Table
+from models.ingest.series import cut_series
+from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, TableWriter
+from models.ingest.texts import TextWriter, cut_texts
+from models.ingest.values import plain
+from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
+
+USUAL_TARGETS = ("target", "label", "class", "y")
+MANY_CATEGORIES = 100
+ONLY_TABLES = ("target", "features", "group", "time", "text", "length", "delimiter", "header")
+Summary = dict[str, Any]
+
+
+def read_file(path: Path, options: Options, folder: Path, most_bytes: int) -> tuple[Format, Uploaded, Summary]:
+    """Writes the arrays of a file into a folder. Of the result `arrays` are still missing.
+
+    Raises:
+        InvalidDataset: with all that is wrong with it.
+    """
+    kind = format_of(path) if options.format == "auto" else options.format
+    if kind in ("csv", "parquet"):
+        return kind, *read_table(kind, path, options, folder)
+    useless = [name for name in ONLY_TABLES if getattr(options, name)]
+    if useless:
+        detail = f"`{useless[0]}` is for tables, and this is {kind}."
+        raise refused("only_for_tables", detail, "Leave it out.", f"/{useless[0]}")
+    reader = read_npz if kind == "npz" else read_images
+    uploaded, summary = reader(path, options, folder, most_bytes)
+    return kind, uploaded, summary | {"preview": preview_of(folder)}
+
+
+def preview_of(folder: Path) -> Summary:
+    """The first values of `x` and `y`, row by row."""
+    x, y = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("x", "y"))
+    few = min(PREVIEW_ROWS, max(1, PREVIEW_VALUES // max(x[0].size, 1)))
+    firsts = [list(map(plain, row.ravel()[:PREVIEW_VALUES].tolist())) for row in x[:few]]
+    return {"columns": ["x", "y"], "rows": [[first, y[place].tolist()] for place, first in enumerate(firsts)]}
+
+
+def format_of(path: Path) -> Format:
+    """By the first bytes of a file."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+            detail = f"The zip file is broken: {str(error)[:200]}."
+            raise refused("broken_zip", detail, "It may be cut short; send it again.") from None
+        return "npz" if any(name.endswith(".npy") for name in names) else "images"
+    others = {b"\x93NUMPY": "one array: send an NPZ of `x` and `y`", b"\x1f\x8b": "gzip: unpack it"}
+    others |= {b"\x89PNG": "one image: send a zip of folders", b"\xd0\xcf\x11\xe0": "an Office file: save it as CSV"}
+    for magic, what in others.items():
+        if start.startswith(magic):
+            raise refused("unknown_format", f"The file is {what}.", "Send a CSV, a Parquet file, an NPZ, or a zip.")
+    return "csv"
+
+
+def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tuple[Uploaded, Summary]:
+    """A CSV or Parquet file."""
+
+    def new_writer(schema: pa.Schema) -> TableWriter:
+        _refuse_unknown(schema.names, options)
+        if options.text is not None:
+            return TextWriter(schema, folder, options.text)
+        return TableWriter(schema, folder, options.kinds, options.group, options.time)
+
+    warnings: list[dict[str, str]] = []
+    if kind == "csv":
+        writer, warnings = read_csv(path, options, new_writer)
+    else:
+        writer = read_parquet(path, new_writer)
+    table = writer.finish()
+    warnings += _warnings(table, options)
+    preview = {"columns": [column.name for column in table.columns], "rows": writer.preview}
+    columns = Columns(columns=table.columns, features=(), group=options.group, time=options.time)
+    target, told = choose_target(columns, options, table.rows)
+    warnings += told
+    if isinstance(writer, TextWriter):
+        if target is None:
+            detail = "Texts need a target, and no column is likely to be it."
+            raise refused("no_target", detail, "Send target=<column>.", "/target")
+        task = options.task or usual_task(target, table.rows)
+        uploaded = cut_texts(writer, folder, target, task, options.length)
+        said = [said for said in table.statistics() if said["name"] in (options.text, target.name)]
+        return uploaded, {"warnings": warnings, "columns": said, "preview": preview}
+    chosen = with_parts(columns, target, options)
+    rows = cut_series(folder, chosen, options.window) if options.window else table.rows
+    uploaded = Uploaded(
+        kind="sequence" if options.window else "table",
+        rows=rows,
+        task=(options.task or usual_task(target, table.rows)) if target else None,
+        columns=chosen,
+        window=options.window,
+    )
+    return uploaded, {"warnings": warnings, "columns": table.statistics(), "preview": preview}
+
+
+def _refuse_unknown(names: list[str], options: Options) -> None:
+    """What the options name and the file has not."""
+    known = Columns(columns=tuple(Column(name=name, kind="text") for name in names), features=())
+    single = {f"/{field}": getattr(options, field) for field in ("target", "group", "time", "text")}
+    wanted = single | {f"/kinds/{name}": name for name in options.kinds}
+    wanted |= {f"/features/{place}": name for place, name in enumerate(options.features or ())}
+    problems = [
+        Problem(pointer, "unknown_column", f"There is no column {name!r}.", close_to(name, known))
+        for pointer, name in wanted.items()
+        if name is not None and name not in known
+    ]
+    if problems:
+        raise InvalidDataset(problems)
+
+
+def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column | None, list[dict[str, str]]]:
+    """The target that is named, which has to be one; else one that is likely, if it can be one."""
+    if options.target is not None:
+        target = columns[options.target]
+        task = options.task or usual_task(target, rows)
+        problem = target_problem(target, "/target") or task_problem(target, task, "/target")
+        if problem:
+            raise InvalidDataset([problem])
+        return target, []
+    parts = {columns.group, columns.time}
+    likely = [c for c in columns.columns if c.kind in ENCODED and c.name not in parts]
+    named = [c for c in likely if c.name.lower() in USUAL_TARGETS]
+    for target in (*named[:1], *likely[-1:]):
+        task = options.task or usual_task(target, rows)
+        problem = target_problem(target, "/target") or task_problem(target, task, "/target")
+        if problem is None and (len(likely) > 1 or options.window or options.text):
+            detail = f"The target was guessed: {target.name!r}. PATCH the data set, or a job's `data.target`, if not."
+            return target, [{"code": "guessed_target", "detail": detail, "pointer": "/target"}]
+        if problem is not None and named:
+            raise InvalidDataset([problem])
+    detail = "No column is likely to be the target: PATCH the data set, or name it in a job's `data.target`."
+    return None, [{"code": "no_target", "detail": detail, "pointer": "/target"}]
+
+
+def with_parts(columns: Columns, target: Column | None, options: Options) -> Columns:
+    """The columns with their target and features."""
+    name = target.name if target else None
+    excluded = {columns.group, columns.time} | (set() if options.window else {name})
+    usual = tuple(c.name for c in columns.columns if c.kind in ENCODED and c.name not in excluded)
+    if options.features is not None:
+        problems = list(feature_problems(columns, options.features, "/features"))
+        if name in options.features and not options.window:
+            place = options.features.index(name)
+            detail = f"{name!r} is the target: a network that is given it has nothing to learn."
+            problems.append(Problem(f"/features/{place}", "target_as_feature", detail, "Remove it."))
+        if problems:
+            raise InvalidDataset(problems)
+    return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
+
+
+def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
+    """What a client should look at."""
+    found = []
+    for column in table.columns:
+        gathered = table.gathered[column.name]
+        told = {
+            "infinite_values": gathered.infinite
+            and f"{gathered.infinite:,} values of {column.name!r} are infinite, or beyond float32: taken for missing.",
+            "many_categories": column.kind == "category"
+            and len(column.categories) > MANY_CATEGORIES
+            and f"{column.name!r} has {len(column.categories)} categories, each a column of its own.",
+            "text_column": column.kind == "text"
+            and options.text is None
+            and column.missing < table.rows
+            and f"{column.name!r} is text of many values: it is no feature.",
+            "empty_column": column.missing == table.rows and f"{column.name!r} has no values.",
+        }
+        found += [{"code": code, "detail": detail, "pointer": "/file"} for code, detail in told.items() if detail]
+    return found

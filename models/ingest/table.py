@@ -1,0 +1,142 @@
+"""Batches of a table's rows into one matrix of float32.
+
+Bounded in memory whatever the number of rows: a first pass writes numbers as they are and categories as codes in the
+order in which they come; a second (`second_pass.py`) puts the codes in the order of the sorted categories, and counts.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models.columns import Kind
+from models.ingest.array_file import ArrayFile
+from models.ingest.gathered import MOST_CATEGORIES, AllMoments, Gathered
+from models.ingest.refusal import refused
+from models.ingest.second_pass import MOST_CHOSEN_CATEGORIES, Table
+from models.ingest.values import as_doubles, as_seconds, as_words, kind_of, plain
+
+MOST_COLUMNS = 10_000
+MOST_GROUPS = 2**24
+"""As many whole numbers as a float32 holds."""
+PREVIEW_ROWS, PREVIEW_VALUES = 20, 2_000
+
+
+class TableWriter:
+    """Takes batches, and writes `table.npy` [rows, columns] and `times.npy` [rows] into a folder."""
+
+    def __init__(self, schema: pa.Schema, folder: Path, kinds: Mapping[str, Kind], group: str | None, time: str | None):
+        if len(schema.names) > MOST_COLUMNS:
+            detail = f"It has {len(schema.names):,} columns; at most {MOST_COLUMNS:,} go."
+            raise refused("too_many_columns", detail, "Leave columns out, or send an NPZ with one array `x`.")
+        self.columns = [self._column(entry, kinds, group, time) for entry in schema]
+        self._time = time
+        self.preview: list[list[Any]] = []
+        self.stored = [c for c in self.columns if c.kind in ("number", "boolean", "category")]
+        self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
+        self._moments = AllMoments(len(self._numbers))
+        self._table = ArrayFile(folder / "table.npy", (len(self.stored),), np.float32)
+        self._times = ArrayFile(folder / "times.npy", (), np.float64) if time else None
+
+    @property
+    def rows(self) -> int:
+        return self._table.rows
+
+    def _column(self, entry: pa.Field, kinds: Mapping[str, Kind], group: str | None, time: str | None) -> Gathered:
+        if entry.name == group:
+            return Gathered(entry.name, "category", MOST_GROUPS)
+        if entry.name == time:
+            return Gathered(entry.name, "time")
+        if entry.name in kinds:
+            return Gathered(entry.name, kinds[entry.name], MOST_CHOSEN_CATEGORIES)
+        return Gathered(entry.name, kind_of(entry.type))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if not self.preview:
+            few = min(PREVIEW_ROWS, max(1, PREVIEW_VALUES // max(batch.num_columns, 1)))
+            self.preview = [
+                list(map(plain, row)) for row in zip(*batch.slice(0, few).to_pydict().values(), strict=True)
+            ]
+        matrix = np.empty((batch.num_rows, len(self.stored)), np.float32)
+        place = 0
+        for column, values in zip(self.columns, batch.columns, strict=True):
+            if column.kind == "time":
+                self._add_time(column, values)
+            elif column.kind in ("number", "boolean", "category") or column.overflowed:
+                matrix[:, place] = self._values(column, values)
+                place += 1
+            else:
+                column.missing += values.null_count
+        if self._numbers:
+            self._moments.see(matrix[:, self._numbers])
+        self._table.append(matrix)
+
+    def _values(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
+        column.missing += values.null_count
+        if column.overflowed:
+            return np.full(len(values), np.nan, np.float32)
+        if column.kind == "category":
+            return self._codes(column, values)
+        doubles = as_doubles(values)
+        if column.kind == "boolean" and not np.isin(doubles[~np.isnan(doubles)], (0, 1)).all():
+            detail = f"The column {column.name!r} is to be a boolean, and has other numbers than 0 and 1."
+            raise refused("wrong_kind", detail, "Say that it is a number.", "/kinds")
+        with np.errstate(over="ignore"):
+            floats = doubles.astype(np.float32)
+        infinite = np.isinf(floats)
+        if infinite.any():
+            column.infinite += int(infinite.sum())
+            column.missing += int(infinite.sum())
+            floats[infinite] = np.nan
+        # NaN of its own, and not null: Parquet knows both.
+        missing = np.isnan(floats)
+        column.missing += int(missing.sum()) - values.null_count - int(infinite.sum())
+        if column.whole is not None:
+            column.see_whole(floats[~missing])
+        return floats
+
+    def _codes(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
+        if not pa.types.is_dictionary(values.type):
+            values = as_words(values).dictionary_encode()
+        words = as_words(values.dictionary).to_pylist()
+        used = {words[i] for i in pc.unique(values.indices).to_pylist() if i is not None}
+        for word in words:
+            if word in used:
+                column.codes.setdefault(word, len(column.codes))
+        if len(column.codes) > column.most:
+            self._overflow(column)
+            return np.full(len(values), np.nan, np.float32)
+        known = np.array([column.codes.get(word, -1) for word in words], np.float32)
+        indices = values.indices.to_numpy(zero_copy_only=False).astype(np.float64)
+        missing = np.isnan(indices)
+        if not len(known):
+            return np.full(len(values), np.nan, np.float32)
+        codes = known[np.where(missing, 0, indices).astype(np.int64)]
+        codes[missing] = np.nan
+        return codes
+
+    def _overflow(self, column: Gathered) -> None:
+        if column.most != MOST_CATEGORIES:
+            detail = f"The column {column.name!r} has more than {column.most:,} different values."
+            raise refused("too_many_categories", detail, "Leave it out.", "/kinds")
+        column.kind, column.overflowed = "text", True
+        column.codes = {}
+
+    def _add_time(self, column: Gathered, values: pa.Array) -> None:
+        column.missing += values.null_count
+        if column.name == self._time and self._times is not None:
+            self._times.append(as_seconds(values, column.name))
+
+    def finish(self) -> "Table":
+        for file in (self._table, self._times):
+            if file is not None:
+                file.__exit__(None, None, None)
+        if not self.rows:
+            raise refused("no_rows", "It has no rows.", "Send at least two rows below the names of the columns.")
+        for index, place in enumerate(self._numbers):
+            self.stored[place].moments = self._moments.of(index)
+        return Table(self._table.path, self.columns, self.stored)

@@ -1,0 +1,103 @@
+"""Storage in S3, as moto's server speaks it: from upload to trained network; and sources that a client names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.system.conftest import await_no_process
+from tests.system.servers import Embedded
+from tests.system.stack import Stack
+
+ROWS = "a,b,y\n" + "".join(f"{i % 7},{'xyz'[i % 3]},{i % 7 * 2.5}\n" for i in range(100))
+
+
+@pytest.fixture(scope="module")
+def buckets(s3_server: str) -> dict[str, str]:
+    """A bucket for the storage, one with sources; and the variables by which both are reached."""
+    for name in ("kept", "sources", "private"):
+        httpx.put(f"{s3_server}/{name}").raise_for_status()
+    httpx.put(f"{s3_server}/sources/open/rows.csv", content=ROWS).raise_for_status()
+    httpx.put(f"{s3_server}/sources/closed/rows.csv", content=ROWS).raise_for_status()
+    httpx.put(f"{s3_server}/sources/open/large.csv", content=b"a,y\n" + b"1,2\n" * 500_000).raise_for_status()
+    names = {"ENDPOINT_URL": s3_server, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "REGION": "us-east-1"}
+    return {f"AWS_{name}": value for name, value in names.items()}
+
+
+@pytest.fixture(scope="module")
+def remote(buckets: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service that keeps its bytes in S3."""
+    folder = tmp_path_factory.mktemp("remote")
+    settings = {
+        "DESCENT_STORAGE_URL": "s3://kept/descent",
+        "DESCENT_URL_SOURCES": "s3://sources/open/",
+        "DESCENT_UPLOAD_BYTES": "1000000",
+    }
+    stack = Stack(folder, Embedded(folder), **buckets, **settings)
+    stack.start()
+    yield stack
+    assert stack.stop() == 0, stack.log()
+    await_no_process(stack)
+    stack.client.close()
+
+
+def keys(stack: Stack) -> list[str]:
+    """What lies in the bucket."""
+    listed = httpx.get(f"{stack.environment['AWS_ENDPOINT_URL']}/kept?list-type=2").text
+    return [part.partition("</Key>")[0] for part in listed.split("<Key>")[1:]]
+
+
+def test_an_upload_is_kept_in_s3_and_trained_on(remote: Stack) -> None:
+    reply = remote.client.post("/v1/datasets", files={"file": ("rows.csv", ROWS)})
+    assert reply.status_code == 201, reply.text
+    assert keys(remote) == [f"descent/datasets/{reply.json()['id']}/1/table.npy"]
+    assert not (remote.data / "objects").exists()
+    definition: dict[str, Any] = {
+        "network": {"family": "dnn", "hidden": [8]},
+        "data": {"dataset": reply.json()["id"]},
+        "training": {"epochs": 30, "batch_size": 8},
+    }
+    job = remote.train(definition)
+    assert job["status"] == "succeeded", job["error"]
+    assert remote.client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert remote.client.delete(f"/v1/datasets/{reply.json()['id']}").status_code == 204
+    assert keys(remote) == []
+
+
+def test_a_source_that_is_allowed_is_fetched(remote: Stack) -> None:
+    body = {"url": "s3://sources/open/rows.csv", "target": "b"}
+    reply = remote.client.post("/v1/datasets", json=body)
+    assert reply.status_code == 201, reply.text
+    assert (reply.json()["name"], reply.json()["classes"]) == ("rows.csv", ["x", "y", "z"])
+    assert remote.client.delete(f"/v1/datasets/{reply.json()['id']}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({"url": "s3://sources/closed/rows.csv"}, "/url", "source_not_allowed"),
+        ({"url": "s3://sources/open/../closed/rows.csv"}, "/url", "wrong_url"),
+        ({"url": "s3://sources/opener/rows.csv"}, "/url", "source_not_allowed"),
+        ({"url": "s3://private/rows.csv"}, "/url", "source_not_allowed"),
+        ({"url": "file:///etc/passwd"}, "/url", "wrong_url"),
+        ({"url": "http://169.254.169.254/latest"}, "/url", "wrong_url"),
+        ({"url": "s3://sources/open/nothing.csv"}, "/url", "no_such_object"),
+        ({"url": 7}, "/url", "missing"),
+        ({"path": "x"}, "/url", "missing"),
+        ([], "/url", "missing"),
+        ({"url": "s3://sources/open/rows.csv", "target": "q"}, "/target", "unknown_column"),
+        ({"url": "s3://sources/open/rows.csv", "targets": "q"}, "/targets", "extra_forbidden"),
+    ],
+)
+def test_a_source_that_is_not_is_refused(remote: Stack, body: Any, pointer: str, code: str) -> None:
+    before = keys(remote)
+    reply = remote.client.post("/v1/datasets", json=body)
+    assert reply.status_code == 422, reply.text
+    assert [(e["pointer"], e["code"]) for e in reply.json()["errors"]] == [(pointer, code)]
+    assert keys(remote) == before
+
+
+def test_a_source_that_is_too_large_is_refused(remote: Stack) -> None:
+    reply = remote.client.post("/v1/datasets", json={"url": "s3://sources/open/large.csv"})
+    assert (reply.status_code, keys(remote)) == (413, []), reply.text

@@ -1,0 +1,1 @@
+"""Files of a trained model, for other programs."""
