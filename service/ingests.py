@@ -35,6 +35,7 @@ ORPHAN_SECONDS = 3600.0
 """Bytes of so old a draft, without a data set that knows them, were left by a process that died."""
 TITLE = "The file could not be read"
 Problems = list[dict[str, str]]
+Child = subprocess.Popen[bytes]
 
 
 class Ticket:
@@ -155,8 +156,29 @@ class Ingests:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _ask_child(self, row: Row[Any], folder: Path) -> dict[str, Any]:
+        pipe = subprocess.PIPE
+        child = subprocess.Popen([sys.executable, "-m", "models.ingest"], stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            said = self._hear(child, row, json.dumps(self._task(row, folder)).encode())
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.communicate()
+        if said is None:
+            return {"problems": [too_slow(self._settings.ingest_seconds)]}
+        out, complaints = said
+        if complaints:
+            log.error("%s: the child that read it, which ended with %s: %s", row.id, child.returncode, last(complaints))
+        if child.returncode == 0:
+            answer: dict[str, Any] = json.loads(out)
+            return answer
+        is_given_up = child.returncode < 0 or row.attempt >= datasets.MOST_ATTEMPTS
+        return {"problems": [unreadable()]} if is_given_up else {"away": ""}
+
+    def _task(self, row: Row[Any], folder: Path) -> dict[str, Any]:
+        """What `models.ingest` takes."""
         settings = self._settings
-        task = {
+        return {
             "upload": row.upload,
             "options": row.options,
             "prefix": f"datasets/{row.id}/{row.attempt}",
@@ -167,34 +189,18 @@ class Ingests:
             "data": str(settings.data.absolute()),
             "cache_bytes": settings.cache_bytes,
         }
-        child = subprocess.Popen(
-            [sys.executable, "-m", "models.ingest"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        said: bytes | None = json.dumps(task).encode()
-        ends_at = time.monotonic() + settings.ingest_seconds
+
+    def _hear(self, child: Child, row: Row[Any], task: bytes) -> tuple[bytes, bytes] | None:
+        """Output and complaints of a child that has ended; None if it takes too long, or if its lease is lost."""
+        left: bytes | None = task
+        ends_at = time.monotonic() + self._settings.ingest_seconds
         while True:
             try:
-                out, complaints = child.communicate(said, min(RENEW_SECONDS, max(ends_at - time.monotonic(), 0.1)))
-                break
+                return child.communicate(left, min(RENEW_SECONDS, max(ends_at - time.monotonic(), 0.1)))
             except subprocess.TimeoutExpired:
-                said = None
+                left = None
                 if time.monotonic() >= ends_at or not self._renew(row):
-                    child.kill()
-                    child.communicate()
-                    return {"problems": [too_slow(settings.ingest_seconds)]}
-        if complaints:
-            log.error("%s: the child that read it, which ended with %s: %s", row.id, child.returncode, last(complaints))
-        if child.returncode == 0:
-            answer: dict[str, Any] = json.loads(out)
-            return answer
-        return (
-            {"problems": [unreadable()]}
-            if child.returncode < 0 or row.attempt >= datasets.MOST_ATTEMPTS
-            else {"away": ""}
-        )
+                    return None
 
     def _renew(self, row: Row[Any]) -> bool:
         with self._database.write() as connection:

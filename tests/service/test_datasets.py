@@ -13,6 +13,7 @@ from pyarrow import parquet
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from migrations.migrate import migrate
 from models.tables import Dataset
 from tests.service.conftest import HEADERS, SMALL, Api
 
@@ -441,5 +442,23 @@ def test_storage_that_is_away_is_a_503_and_leaves_no_row(
     for reply in (datasets.upload(), api.client.get("/readyz")):
         assert (reply.status_code, reply.json["code"]) == (503, "storage_away")
         assert reply.headers["Retry-After"]
+    assert datasets.get("?builtin=false").json["items"] == []
+    api.database.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code"), [("ingest_seconds", 0.05, "too_slow"), ("ingest_bytes", 200_000_000, "too_large")]
+)
+def test_a_file_that_takes_too_much_is_refused(tmp_path: Path, setting: str, value: float, code: str) -> None:
+    url = f"sqlite:///{tmp_path / 'descent.db'}"
+    migrate(url)
+    api = Api(url, tmp_path, **{setting: value})
+    datasets = Datasets(api)
+    packed = io.BytesIO()
+    np.savez(packed, x=np.zeros((4, 5_000_000)), y=np.arange(4))
+    content = packed.getvalue() if code == "too_large" else TABLE
+    reply = datasets.upload(content)
+    assert (reply.status_code, reply.json["errors"][0]["code"]) == (422, code), reply.json
+    assert datasets.files() == set()
     assert datasets.get("?builtin=false").json["items"] == []
     api.database.close()
