@@ -83,8 +83,7 @@ class PredictionWriter:
         width = len(batch.schema) + len(self._said)
         at_once = max(1, CHUNK_VALUES // width)
         for start in range(0, batch.num_rows, at_once):
-            part = slice(start, start + at_once)
-            rows = batch.slice(part.start, part.stop - part.start)
+            rows = batch.slice(start, at_once)
             said = self._said_of(self._predictor.run(self._feeds(rows)))
             self._writer.write_batch(pa.RecordBatch.from_arrays([*rows.columns, *said], schema=self._writer.schema))
             self.rows += rows.num_rows
