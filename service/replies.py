@@ -708,6 +708,57 @@ class PredictionListReply(Reply):
     next: str | None
 
 
+class KeyReply(Reply):
+    """An API key, without its secret."""
+
+    id: str
+    owner: str
+    """Whose jobs and data sets it sees; keys of the same owner share them."""
+    name: str
+    scopes: list[Literal["read", "write", "admin"]]
+    prefix: str
+    """The start of its secret."""
+    replaces: str | None
+    """The key whose place it took."""
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    """Up to a minute behind."""
+    expired: bool
+
+
+class KeysReply(Reply):
+    items: list[KeyReply]
+    next: str | None
+
+
+class NewKeyReply(KeyReply):
+    secret: str
+    """Shown this once: `Authorization: Bearer dsc_...`."""
+
+
+class Used(Reply):
+    used: float
+    limit: float | None
+
+
+class UsedForATime(Used):
+    reset_seconds: int
+    """Until it begins anew."""
+
+
+class UsageReply(Reply):
+    key: str
+    owner: str
+    scopes: list[str]
+    requests_per_minute: UsedForATime
+    queued_jobs: Used
+    stored_bytes: Used
+    """Uploads as they were sent, and the files of jobs."""
+    device_seconds: UsedForATime
+    """Today (UTC): of attempts that have ended, and of those that run. A job on two devices counts twice."""
+
+
 class HealthReply(Reply):
     status: Literal["ok"]
 
