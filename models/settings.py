@@ -8,7 +8,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.masking import HIDDEN
+
 PREFIX = "DESCENT_"
+SECRET = ("api_key", "database_url", "broker_url", "storage_url")
+"""Settings whose values may have secrets in them."""
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -130,5 +134,10 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings.model_validate({key: given[key] for key in given.keys() & Settings.model_fields.keys()})
     except ValidationError as error:
-        wrong = [f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise InvalidSettings("; ".join(wrong)) from error
+        raise InvalidSettings(
+            "; ".join(_told(str(e["loc"][0]), e["input"], e["msg"]) for e in error.errors())
+        ) from None
+
+
+def _told(name: str, value: object, what: str) -> str:
+    return f"{PREFIX}{name.upper()}={HIDDEN if name in SECRET else repr(value)}: {what}"

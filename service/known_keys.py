@@ -19,6 +19,8 @@ FRESH_SECONDS = 5.0
 """For so long a key that was taken back elsewhere may still be let in."""
 USED_SECONDS = 60.0
 """How far `last_used_at` may be behind."""
+NOTES = "last use of a key"
+"""Name of the threads that note it."""
 FORM = re.compile(rf"{MARK}[A-Za-z0-9_-]{{43}}")
 NOBODY = hash_of("")
 ALL_SCOPES = frozenset(Scope)
@@ -76,7 +78,7 @@ class KnownKeys:
         if known.is_use_due:
             self._known[secret[:PREFIX_LENGTH]] = replace(known, is_use_due=False)
             # Beside the request, which waits for no writer.
-            threading.Thread(target=self._note_use, args=(known.caller.key,), daemon=True).start()
+            threading.Thread(target=self._note_use, args=(known.caller.key,), name=NOTES, daemon=True).start()
         return known.caller
 
     def forget(self, prefix: str) -> None:

@@ -1,5 +1,6 @@
 """The API in this process, as a client sees it."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from models.keys import BOOTSTRAP
 from models.settings import Settings
 from models.storage import Storage
 from service.app import create_app
+from service.known_keys import NOTES
 from tests.statements import statements
 
 HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
@@ -63,6 +65,12 @@ class Api:
     def delete(self, job_id: str) -> TestResponse:
         return self.client.delete(f"/v1/jobs/{job_id}", headers=self.headers)
 
+    def close(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name == NOTES:
+                thread.join()
+        self.database.close()
+
     def position(self, job_id: str) -> int:
         return int(self.get(f"/{job_id}").json["queue"]["position"])
 
@@ -71,4 +79,4 @@ class Api:
 def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
     api = Api(database_url, tmp_path)
     yield api
-    api.database.close()
+    api.close()

@@ -47,7 +47,7 @@ def test_requests_above_the_limit_are_429_until_the_minute_is_over(
     clock[0] += 60
     assert api.get("").json["items"] == []
     assert "RateLimit-Limit" not in api.client.get("/v1/jobs").headers
-    api.database.close()
+    api.close()
 
 
 def test_each_key_has_a_minute_of_its_own(now: list[float]) -> None:
@@ -132,4 +132,4 @@ def test_who_has_used_up_a_limit_submits_nothing_more_and_others_do(
         assert int(refused.headers["Retry-After"]) > 0
     assert api.client.post("/v1/jobs", json=SMALL, headers=fresh).status_code == 202
     assert api.client.get("/v1/jobs", headers=spent).status_code == 200
-    api.database.close()
+    api.close()
