@@ -17,17 +17,8 @@ from typing import Any
 from benchmarks.report import Table, installed, machine
 
 SECTIONS = (
-    "engine",
-    "statistics",
-    "scaling",
-    "mapped",
-    "jobs",
-    "memory",
-    "api",
-    "predictions",
-    "storage",
-    "queue",
-    "gpu",
+    *("engine", "statistics", "scaling", "mapped", "ingest", "larger_than_memory"),
+    *("jobs", "memory", "api", "predictions", "storage", "queue", "gpu"),
 )
 DOCS = Path(__file__).parents[1] / "docs"
 HEADER = """# Benchmarks

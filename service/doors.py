@@ -83,7 +83,8 @@ def _is_address(name: str) -> bool:
 
 def harden(reply: Response) -> Response:
     headers = reply.headers
-    if reply.status_code in UNREAD and (request.content_length or "Transfer-Encoding" in request.headers):
+    left = reply.status_code in UNREAD or g.get("unread", False)
+    if left and (request.content_length or "Transfer-Encoding" in request.headers):
         # The server drops a connection whose body was left unread; a client must not send its next request there.
         headers["Connection"] = "close"
     headers["X-Request-Id"] = g.get("request_id", "")
