@@ -1,6 +1,6 @@
 """The shapes of answers, for the contract at /openapi.json. What is answered is made by the resources themselves."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,10 @@ from models.diagnosis.finding import Code, Severity
 
 StatusName = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 VerdictName = Literal["healthy", "warning", "unhealthy", "unknown"]
+
+
+Place = Annotated[list[int | str], Field(min_length=2, max_length=2)]
+"""A step or epoch, and `nan`, `+inf` or `-inf`. No tuple: many readers of OpenAPI do not understand those."""
 
 
 class Reply(BaseModel):
@@ -325,7 +329,7 @@ class MetricsReply(Reply):
     model_config = ConfigDict(extra="allow")
 
     epoch: list[int]
-    nonfinite: dict[str, list[tuple[int, str]]]
+    nonfinite: dict[str, list[Place]]
     """Of each metric the epochs where it was `nan`, `+inf` or `-inf`, which the columns show as null."""
 
 
@@ -400,7 +404,7 @@ class FlightReply(Reply):
     """Of the whole gradient, before clipping."""
     applied: list[bool]
     """Whether the update was: not where loss or gradient was not finite."""
-    nonfinite: dict[Literal["loss", "gradient_norm"], list[tuple[int, str]]]
+    nonfinite: dict[Literal["loss", "gradient_norm"], list[Place]]
     """By column the steps where it is null, with `nan`, `+inf` or `-inf`."""
 
 

@@ -53,7 +53,7 @@ class ListQuery(Query):
     "/v1/datasets",
     summary="Upload a data set",
     request_body=upload_request(Options),
-    responses=answers(201, DatasetReply, 400, 413, 415, 422),
+    responses=answers(201, DatasetReply, 400, 413, 415, 422) | {200: DatasetReply, 202: DatasetReply},
 )
 def upload_dataset() -> Response:
     """A CSV, a Parquet file, an NPZ of `x` and `y`, or a zip of images with a top folder for each class. As a form with
