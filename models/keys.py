@@ -1,7 +1,7 @@
 """API keys: made, listed, replaced and taken back. A key is found by the public start of its secret; of the rest only a
 hash is kept, so that whoever reads the database cannot call.
 
-Scopes: `read` asks, `write` changes, `admin` does both for all owners and manages keys.
+Scopes: `read` asks and predicts, `write` stores and changes, `admin` does both for all owners and manages keys.
 """
 
 import hashlib

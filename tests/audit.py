@@ -18,7 +18,7 @@ def audit() -> int:
         return 0
     known = [item for item in found if "skip_reason" not in item]
     holes = [(item["name"], item["version"], hole["id"]) for item in known for hole in item["vulns"]]
-    print(f"audit: {len(known)} of {len(found)} packages could be looked up; {len(holes)} known holes.")
+    print(f"audit: {len(known)} of {len(found)} packages could be looked up; {len(holes)} known holes in these.")
     for hole in holes:
         print("  ", *hole)
     return 1 if holes else 0

@@ -9,11 +9,13 @@ from models import artifacts, tasks
 from models.catalogue import shape_of_data
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDataset, ModelPending, NotFound, Problem
+from models.keys import Scope
 from models.storage import Stored
 from models.tasks import Kind
 from service.api.artifacts import FILE
 from service.api.evaluations import PageQuery, TaskPath, answer_task, list_tasks, show_task
 from service.api.jobs import JobPath
+from service.auth import require_scope
 from service.context import context
 from service.datasets import read_options
 from service.openapi import Query, answers, blueprint
@@ -46,7 +48,12 @@ class PredictionQuery(Query):
 
 
 def predict_file(job_id: str, query: PredictionQuery) -> Response:
-    """Stores the body and has a worker predict for its rows."""
+    """Stores the body and has a worker predict for its rows.
+
+    Raises:
+        Forbidden: the key may not store anything.
+    """
+    require_scope(Scope.WRITE)
     shared, g.unread = context(), True
     row = usable_model(job_id, query.allow_unhealthy)
     shape = shape_of_data(JobDefinition.model_validate(row.definition).data)

@@ -101,6 +101,14 @@ def test_every_call_of_the_contract_says_its_scope_and_keeps_to_it(api: Api) -> 
             assert "403" in call["responses"], (method, path)
 
 
+def test_a_reader_estimates_and_predicts_but_sends_no_files(api: Api) -> None:
+    reader = api.a_key("read")
+    assert api.client.post("/v1/estimates", json=SMALL, headers=reader).status_code == 200
+    path = f"/v1/jobs/job_{'0' * 26}/predictions"
+    assert api.client.post(path, json={"inputs": [[0, 1]]}, headers=reader).status_code == 404
+    assert api.client.post(path, data=b"a", content_type="text/csv", headers=reader).status_code == 403
+
+
 def test_rotation_keeps_the_owner_and_both_keys_for_the_overlap(api: Api) -> None:
     old = make(api).json
     job = api.client.post("/v1/jobs", json=SMALL, headers={"Authorization": f"Bearer {old['secret']}"}).json["id"]
