@@ -28,6 +28,7 @@ from service.api import (
     textbook,
     usage,
 )
+from service.bootstrap import bootstrap_key
 from service.capacity import KnownCapacity
 from service.context import Context
 from service.doors import Doors
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
-        keys=KnownKeys(database, auth.bootstrap_key(settings)),
+        keys=KnownKeys(database, bootstrap_key(settings)),
         rates=Rates(settings),
         usage=KnownUsage(database, settings),
         queue=KnownQueue(settings),
