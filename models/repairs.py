@@ -103,8 +103,7 @@ def queue_repair(
         QueueFull
     """
     # The parent's row is locked, so that two calls at once come to one child.
-    columns = Job.id, Job.owner, Job.best, Job.metrics
-    mine = select(*columns).where(Job.id == found.job.id, seen(Job.owner, owner))
+    mine = select(Job.id, Job.owner, Job.best).where(Job.id == found.job.id, seen(Job.owner, owner))
     parent = connection.execute(mine.with_for_update()).one_or_none()
     if parent is None:
         raise NotFound(f"There is no job {found.job.id}.")

@@ -92,8 +92,9 @@ class ListQuery(Query):
     created_before: Time | None = None
     """RFC 3339; earlier than that."""
     metric: Annotated[str, Field(max_length=200), AfterValidator(_metric)] | None = None
-    """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. A job without it, or whose number was not
-    finite, is not listed."""
+    """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. In a URL that is
+    `validation_loss%3C0.1`, as clients write it that are given parameters; a bare `<` or `>` is no URL, and is refused
+    with an empty 400. A job without the metric, or whose number was not finite, is not listed."""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     after: Annotated[str, Field(max_length=200)] | None = None
     """`next` of the page before."""
