@@ -81,9 +81,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", default="", help="URL of an empty database; default: SQLite")
     chosen = parser.parse_args()
     with ExitStack() as stack:
-        target = Target(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        target = Target(Path(stack.enter_context(tempfile.TemporaryDirectory())), chosen.database)
         stack.callback(target.close)
         ends = []
         for phases in PHASES:

@@ -163,6 +163,13 @@ def test_a_clone_is_the_patched_definition(api: Api) -> None:
     assert api.get(f"/{job}").json["definition"]["network"]["hidden"] == [4]
 
 
+def test_a_member_that_an_operation_does_not_know_may_be_null(api: Api) -> None:
+    job = api.post().json["id"]
+    operation = {"op": "replace", "path": "/training/epochs", "value": 3, "from": None}
+    clone = api.ask(job, "clones", {"patch": [operation]})
+    assert (clone.status_code, clone.json["definition"]["training"]["epochs"]) == (202, 3)
+
+
 def test_two_clones_are_two_jobs(api: Api) -> None:
     job = api.post().json["id"]
     assert len({api.ask(job, "clones", {"patch": []}).json["id"] for _ in range(2)} | {job}) == 3
