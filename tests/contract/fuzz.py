@@ -41,9 +41,9 @@ class Target:
         with self.log.open("w") as log:
             self.server = subprocess.Popen(command(chosen), env=self.environment, stdout=log, stderr=log)
         await_port(self.port, 30)
-        self.owners = [self._an_owner() for _ in range(2)]
+        self.owners = [self.an_owner() for _ in range(2)]
 
-    def _an_owner(self) -> tuple[str, list[str]]:
+    def an_owner(self) -> tuple[str, list[str]]:
         """Its secret, and the ids of what it has."""
         with httpx.Client(base_url=self.url, timeout=30) as client:
             client.headers["Authorization"] = f"Bearer {KEY}"
