@@ -32,12 +32,17 @@ test-system: $(INSTALLED) ## Every fault of docs/reliability.md, the long ones i
 	$(BIN)/python -m pytest tests/system -m 'long or not long' -n 2 --dist loadgroup
 chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; prints what was lost (nothing)
 	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000
+schemathesis: $(INSTALLED) ## The whole contract fuzzed for ten minutes, as two owners who must not see each other
+	@$(BIN)/python -m tests.contract.fuzz --seconds 600
 check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m migrations.check
+	@$(MAKE) --no-print-directory audit
+audit: $(INSTALLED) ## Known holes in what is installed; says so, and passes, where there is no network
+	@$(BIN)/python -m tests.audit
 reference: $(INSTALLED) ## Write docs/definitions.md anew, from the models
 	@$(BIN)/python -m models.definitions.reference
 bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .json anew
@@ -49,4 +54,4 @@ zoo: $(INSTALLED) ## How well sick jobs are diagnosed and repaired: an hour or t
 soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
 	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick zoo soak-queue
+.PHONY: help install demo textbook serve test test-system chaos schemathesis audit check reference bench bench-quick zoo soak-queue

@@ -15,6 +15,7 @@ from models import tasks
 from models.database import database_now
 from models.errors import NotFound
 from models.ids import new_id
+from models.owners import seen, seen_by_asker
 from models.questions import Question
 from models.reports import ModelKept
 from models.storage import Storage, Stored
@@ -107,7 +108,7 @@ def fail_pending(connection: Connection, job_id: str, reason: str) -> None:
 def artifacts_of(connection: Connection, job_id: str, owner: str) -> list[Row[Any]]:
     """All files of a job; none where it has no model."""
     query = select(Artifact.__table__).join(Job, Job.id == Artifact.job_id)
-    rows = connection.execute(query.where(Artifact.job_id == job_id, Job.owner == owner)).all()
+    rows = connection.execute(query.where(Artifact.job_id == job_id, seen(Job.owner, owner))).all()
     return sorted(rows, key=lambda row: NAMES.index(row.name))
 
 
@@ -115,12 +116,12 @@ _jobs: Table = Job.__table__  # type: ignore[assignment]
 _artifacts: Table = Artifact.__table__  # type: ignore[assignment]
 FILE = Question(
     select(
-        *(_jobs.c.status, _jobs.c.verdict, _jobs.c.definition, _artifacts.c.state, _artifacts.c.reason),
+        *(_jobs.c.owner, _jobs.c.status, _jobs.c.verdict, _jobs.c.definition, _artifacts.c.state, _artifacts.c.reason),
         *(_artifacts.c.key, _artifacts.c.size, _artifacts.c.sha256, _artifacts.c.ready_at),
     )
     .select_from(_jobs)
     .outerjoin(_artifacts, (_artifacts.c.job_id == _jobs.c.id) & (_artifacts.c.name == bindparam("name")))
-    .where(_jobs.c.id == bindparam("job_id"), _jobs.c.owner == bindparam("owner"))
+    .where(_jobs.c.id == bindparam("job_id"), seen_by_asker(_jobs.c.owner))
 )
 
 

@@ -34,7 +34,8 @@ from models.database import database_now, larger, lease_clock, lease_now
 from models.definitions.job import JobDefinition
 from models.history import emit
 from models.states import HELD, Status
-from models.tables import Job, Share
+from models.tables import DeviceDay, Job, Share
+from models.usage import TODAY
 
 PATIENCE_SECONDS = 30.0
 LEAD_SECONDS = 60.0
@@ -102,6 +103,7 @@ def _integer(name: str) -> ColumnElement[int]:
 # Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
 _jobs: Table = Job.__table__  # type: ignore[assignment]
 _shares: Table = Share.__table__  # type: ignore[assignment]
+_days: Table = DeviceDay.__table__  # type: ignore[assignment]
 _lease = {
     "lease_until": lease_now() + bindparam("lease_seconds", type_=Double),
     "lease_clock": lease_clock(),
@@ -249,9 +251,19 @@ def _charge(insert: Callable[[Table], Any]) -> Any:
     return statement.on_conflict_do_update(index_elements=["owner"], set_=more)
 
 
-CHARGES = {"sqlite": _charge(sqlite.insert), "postgresql": _charge(postgresql.insert)}
+def _charge_day(insert: Callable[[Table], Any]) -> Any:
+    seconds = larger(database_now() - func.coalesce(_jobs.c.claimed_at, database_now()), 0.0) * _jobs.c.wanted_slots
+    of_job = select(_jobs.c.owner, TODAY, seconds).where(_jobs.c.id == bindparam("of_job"))
+    statement = insert(_days).from_select(["owner", "day", "seconds"], of_job)
+    more = {"seconds": _days.c.seconds + statement.excluded.seconds}
+    return statement.on_conflict_do_update(index_elements=["owner", "day"], set_=more)
+
+
+INSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+CHARGES = {name: (_charge(insert), _charge_day(insert)) for name, insert in INSERTS.items()}
 
 
 def charge(connection: Connection, job_id: str) -> None:
     """Counts the slot-seconds of the attempt that has just let go of a job, in the same transaction."""
-    connection.execute(CHARGES[connection.dialect.name], {"of_job": job_id})
+    for charges in CHARGES[connection.dialect.name]:
+        connection.execute(charges, {"of_job": job_id})

@@ -16,6 +16,7 @@ from models.database import database_now, lease_clock, lease_now
 from models.definitions.uploaded import Uploaded
 from models.errors import IllegalMove, InUse, NotFound
 from models.ingest.options import Options
+from models.owners import seen
 from models.storage import Stored
 from models.tables import Dataset, Job, Use
 from models.uploads import Upload, Uploads
@@ -140,7 +141,7 @@ def find(connection: Connection, dataset_id: str, owner: str) -> Row[Any]:
     Raises:
         NotFound: there is no such one of this owner.
     """
-    mine = Dataset.id == dataset_id, Dataset.owner == owner
+    mine = Dataset.id == dataset_id, seen(Dataset.owner, owner)
     row = connection.execute(select(Dataset.__table__).where(*mine)).one_or_none()
     if row is None:
         raise NotFound(f"There is no data set {dataset_id[:100]}.")
@@ -151,7 +152,7 @@ def list_datasets(
     connection: Connection, owner: str, before: str | None, limit: int, **wanted: str | None
 ) -> Sequence[Row[Any]]:
     """Uploaded ones, newest first, those before an id only, with these values of their columns."""
-    query = select(Dataset.__table__).where(Dataset.owner == owner)
+    query = select(Dataset.__table__).where(seen(Dataset.owner, owner))
     for column, value in wanted.items():
         if value is not None:
             query = query.where(Dataset.__table__.c[column] == value)
@@ -196,7 +197,7 @@ def remove(connection: Connection, dataset_id: str, owner: str) -> None:
     find(connection, dataset_id, owner)
     try:
         with connection.begin_nested():
-            connection.execute(delete(Dataset).where(Dataset.id == dataset_id, Dataset.owner == owner))
+            connection.execute(delete(Dataset).where(Dataset.id == dataset_id, seen(Dataset.owner, owner)))
     except IntegrityError:
         jobs = select(Use.job_id).join(Job, Job.id == Use.job_id).where(Use.dataset_id == dataset_id)
         named = connection.scalars(jobs.order_by(Use.job_id).limit(MOST_NAMED + 1)).all()

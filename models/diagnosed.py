@@ -11,6 +11,7 @@ from models.diagnosis.diagnose import diagnose
 from models.diagnosis.finding import RULES_VERSION, Diagnosis, Severity
 from models.errors import NotFound
 from models.findings import findings_of
+from models.owners import seen
 from models.states import TERMINAL
 from models.stored_evidence import COLUMNS, evidence_of
 from models.tables import Job
@@ -18,7 +19,7 @@ from models.tables import Job
 log = logging.getLogger(__name__)
 
 SHOWN = ("complete", "verdict", "skill", "rules_version", "findings", "margins")
-_diagnosed = select(*COLUMNS, Job.attempt, Job.version, Job.diagnosis, Job.repair)
+_diagnosed = select(*COLUMNS, Job.owner, Job.attempt, Job.version, Job.diagnosis, Job.repair)
 NOTHING = Diagnosis((), None, complete=False, judged=False)
 
 
@@ -43,7 +44,7 @@ def diagnosed(connection: Connection, job_id: str, owner: str) -> Diagnosed:
     Raises:
         NotFound: there is no such job of this owner.
     """
-    job = connection.execute(_diagnosed.where(Job.id == job_id, Job.owner == owner)).one_or_none()
+    job = connection.execute(_diagnosed.where(Job.id == job_id, seen(Job.owner, owner))).one_or_none()
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     has_ended = job.status in TERMINAL

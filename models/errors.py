@@ -77,5 +77,14 @@ class QueueFull(DescentError):
     """Too many jobs are waiting."""
 
 
+class OverBudget(DescentError):
+    """A limit of the owner is reached."""
+
+    def __init__(self, detail: str, seconds: int) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+        """After which to ask again."""
+
+
 class DiskFull(DescentError):
     """The disk has no room for another job."""

@@ -44,7 +44,7 @@ FILTERS: dict[str, tuple[ColumnElement[bool], ...]] = {
     "status": (_jobs.status == bindparam("status"),),
     "verdict": (_jobs.verdict == bindparam("verdict"),),
     "parent": (_jobs.parent == bindparam("parent"),),
-    "finding": (_findings.owner == bindparam("owner"), _findings.code == bindparam("finding")),
+    "finding": (_findings.code == bindparam("finding"),),
     "family": (_jobs.family == bindparam("family"),),
     "dataset": (_jobs.dataset == bindparam("dataset"),),
     "tag": (_has_tag,),

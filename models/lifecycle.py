@@ -13,6 +13,7 @@ from models.cures import settle, touch
 from models.database import database_now, lease_clock, lease_now
 from models.errors import IllegalMove, NotFound
 from models.history import emit
+from models.owners import seen
 from models.questions import Question
 from models.states import HELD, TERMINAL, Status, sources
 from models.submission import REPAIR
@@ -113,7 +114,7 @@ def remove(connection: Connection, job_id: str, owner: str) -> None:
 def _locked(connection: Connection, job_id: str, owner: str) -> Any:
     """The row's `id status attempt origin parent`, which nobody changes before this transaction ends."""
     columns = Job.id, Job.status, Job.attempt, Job.origin, Job.parent
-    mine = select(*columns).where(Job.id == job_id, Job.owner == owner)
+    mine = select(*columns).where(Job.id == job_id, seen(Job.owner, owner))
     found = connection.execute(mine.with_for_update()).one_or_none()
     if found is None:
         raise NotFound(f"There is no job {job_id}.")

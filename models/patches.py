@@ -73,7 +73,7 @@ def patched(definition: dict[str, Any], operations: list[dict[str, Any]], most_b
     document: Any = deepcopy(definition)
     for index, operation in enumerate(operations):
         pointer = f"/patch/{index}"
-        if max(operation["path"].count("/"), operation.get("from", "").count("/")) > DEEPEST:
+        if max(operation["path"].count("/"), (operation.get("from") or "").count("/")) > DEEPEST:
             raise _refused(pointer, "too_deep", f"Its path is more than {DEEPEST} levels deep.", HINT)
         document = _apply(document, operation, pointer)
         # Copies can double it each time.

@@ -24,6 +24,7 @@ from models.database import database_now, spelt
 from models.errors import NotFound
 from models.filters import FILTERS, Threshold, values_of
 from models.outlook import Line
+from models.owners import EVERYBODY, seen, seen_by_asker
 from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
 from models.states import HELD, Status
@@ -80,7 +81,7 @@ JOB = select(
     database_now().label("now"),
     *(HISTORY.label("history"), FINDINGS.label("findings"), REPAIRS.label("repairs")),
 )
-_mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
+_mine = (_jobs.id == bindparam("job_id"), seen_by_asker(_jobs.owner))
 FIND_JOB = Question(JOB.where(*_mine))
 NEW = {column.name: column.default.arg if column.default else None for column in _jobs if column.name not in NOT_SHOWN}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
@@ -175,17 +176,19 @@ def list_jobs(connection: Connection, owner: str, before: str | None, limit: int
     a Threshold as `metric`; rows as `find_job` gives them."""
     given = values_of({"owner": owner, "limit": limit, "before": before} | wanted)
     names = (name for name in given if name in FILTERS)
-    return connection.execute(select_jobs(before, *names, metric=wanted.get("metric")), given).all()
+    query = select_jobs(before, *names, metric=wanted.get("metric"), of_all=owner == EVERYBODY)
+    return connection.execute(query, given).all()
 
 
-def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = None) -> Select[Any]:
+def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = None, of_all: bool = False) -> Select[Any]:
     """The statement of a list: with the conditions that are asked for, so that each has its index."""
-    query, place = JOB, _jobs.id
+    query, place, owner = JOB, _jobs.id, _jobs.owner
     if "finding" in wanted:
         # From the index of findings, in its order: a job has each finding once, and its owner is that of its findings.
-        query, place = query.join(Finding.__table__, _findings.job_id == _jobs.id), _findings.job_id
-    else:
-        query = query.where(_jobs.owner == bindparam("owner"))
+        query = query.join(Finding.__table__, _findings.job_id == _jobs.id)
+        place, owner = _findings.job_id, _findings.owner
+    if not of_all:
+        query = query.where(owner == bindparam("owner"))
     for name in wanted:
         query = query.where(*FILTERS[name])
     if metric is not None:
@@ -215,7 +218,7 @@ def queued_jobs(connection: Connection, owner: str, after: tuple[float, str] | N
 
 
 def select_queued(owner: str, after: tuple[float, str] | None) -> Select[Any]:
-    query = select(*QUEUED_COLUMNS).where(_jobs.status == Status.QUEUED, _jobs.owner == owner)
+    query = select(*QUEUED_COLUMNS).where(_jobs.status == Status.QUEUED, seen(_jobs.owner, owner))
     if after is not None:
         query = query.where(tuple_(_jobs.rank, _jobs.id) > tuple_(*after))
     return query.order_by(_jobs.rank, _jobs.id)

@@ -19,6 +19,7 @@ from models.diagnosis.remedies import MORE_EPOCHS
 from models.errors import IllegalMove, InvalidDefinition, NoRemedy, NotFound, Problem, QueueFull
 from models.findings import findings_of
 from models.history import emit
+from models.owners import seen
 from models.patches import patched
 from models.states import TERMINAL
 from models.submission import REPAIR, Submission, submit_one
@@ -102,7 +103,7 @@ def queue_repair(
         QueueFull
     """
     # The parent's row is locked, so that two calls at once come to one child.
-    mine = select(Job.id, Job.best).where(Job.id == found.job.id, Job.owner == owner)
+    mine = select(Job.id, Job.owner, Job.best).where(Job.id == found.job.id, seen(Job.owner, owner))
     parent = connection.execute(mine.with_for_update()).one_or_none()
     if parent is None:
         raise NotFound(f"There is no job {found.job.id}.")
@@ -110,7 +111,7 @@ def queue_repair(
     child: str | None = connection.scalar(select(Job.id).where(*same, Job.status.not_in(TERMINAL)).limit(1))
     if child is None:
         repair = repair_of(parent, found.said["findings"], choice.finding, choice.remedy)
-        child = _queue(connection, owner, admitted, repair, most_queued)
+        child = _queue(connection, parent.owner, admitted, repair, most_queued)
         touch(connection, parent.id)
     return child
 
@@ -197,7 +198,7 @@ def remedy_rows(connection: Connection, owner: str) -> list[dict[str, Any]]:
     remedy."""
     tried, ended = func.count(), func.count(Job.cured)
     cured = func.count(case((Job.cured.is_(True), 1)))
-    query = select(Job.remedy, Job.remedied, tried, ended, cured).where(Job.owner == owner, Job.remedy.is_not(None))
+    query = select(Job.remedy, Job.remedied, tried, ended, cured).where(seen(Job.owner, owner), Job.remedy.is_not(None))
     rows = connection.execute(query.group_by(Job.remedy, Job.remedied).order_by(Job.remedy, Job.remedied))
     return [
         {"remedy": remedy, "finding": finding, "tried": tried, "ended": ended, "cured": cured}

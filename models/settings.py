@@ -8,7 +8,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.masking import HIDDEN
+
 PREFIX = "DESCENT_"
+SECRET = ("api_key", "database_url", "broker_url", "storage_url")
+"""Settings whose values may have secrets in them."""
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -25,6 +29,9 @@ class Settings(BaseModel):
     """Folder for everything Descent keeps on disk."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
+    hosts: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:*, -]*$")] = ""
+    """Names of the service in URLs, with commas between them, besides loopback's, this machine's and `DESCENT_HOST`;
+    `*`: any. Pages of these names may call it, whatever their port."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8700
     """Port of the API; 0 takes any free one."""
     database_url: str = ""
@@ -88,6 +95,14 @@ class Settings(BaseModel):
     """How long a POST of a data set waits for it to be read; then it is answered with 202."""
     queued_jobs: Count = 10_000
     """Most jobs a key may have waiting."""
+    requests_per_minute: Count = 6_000
+    """Most requests of a key in a minute."""
+    stored_bytes: Annotated[int, Field(ge=0)] = 0
+    """Most bytes of uploads and models that an owner may keep; above it neither uploads nor jobs are accepted. 0: no
+    limit."""
+    device_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds of devices that the jobs of an owner may take in a day (UTC); above it no job is accepted. 0: no
+    limit."""
     waiters: Count = 64
     """Most long-polls a process of the API holds at once."""
     threads: Count = 96
@@ -119,5 +134,10 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings.model_validate({key: given[key] for key in given.keys() & Settings.model_fields.keys()})
     except ValidationError as error:
-        wrong = [f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise InvalidSettings("; ".join(wrong)) from error
+        raise InvalidSettings(
+            "; ".join(_told(str(e["loc"][0]), e["input"], e["msg"]) for e in error.errors())
+        ) from None
+
+
+def _told(name: str, value: object, what: str) -> str:
+    return f"{PREFIX}{name.upper()}={HIDDEN if name in SECRET else repr(value)}: {what}"

@@ -14,6 +14,7 @@ from models.definitions.job import JobDefinition
 from models.errors import DescentError, IllegalMove, InvalidDefinition, NotFound, Problem, QueueFull
 from models.history import event_row
 from models.ids import new_id
+from models.owners import seen
 from models.states import TERMINAL, Status, Verdict
 from models.tables import QUEUED, Event, Job, Use
 
@@ -126,7 +127,9 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
         QueueFull
     """
     # The parent's row is locked, so that two retries at once come to one child.
-    mine = select(Job.status, Job.definition, Job.wanted_memory).where(Job.id == job_id, Job.owner == owner)
+    mine = select(Job.owner, Job.status, Job.definition, Job.wanted_memory).where(
+        Job.id == job_id, seen(Job.owner, owner)
+    )
     parent = connection.execute(mine.with_for_update()).one_or_none()
     if parent is None:
         raise NotFound(f"There is no job {job_id}.")
@@ -140,7 +143,7 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
         definition = JobDefinition.model_validate(parent.definition)
     except ValidationError as problem:
         raise InvalidDefinition(problems_of(problem, parent.definition)) from problem
-    again = Submission(definition, owner, parent.wanted_memory, job_id, RETRY)
+    again = Submission(definition, parent.owner, parent.wanted_memory, job_id, RETRY)
     return str(submit_one(connection, again, most_queued)["id"])
 
 

@@ -45,6 +45,31 @@ class Base(DeclarativeBase):
     }
 
 
+class ApiKey(Base):
+    """Who may call. Of the secret only its hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    """Whose jobs and data sets it sees: its own id, or that of the key with which it shares them."""
+    name: Mapped[str]
+    scopes: Mapped[list[Any]]
+    """Of `models.keys.Scope`."""
+    prefix: Mapped[str]
+    """Start of the secret, by which the key is found."""
+    hash: Mapped[str]
+    """SHA-256 of the secret, hexadecimal."""
+    replaces: Mapped[str | None]
+    """The key whose place it takes."""
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+    """Up to a minute behind."""
+
+    __table_args__ = (Index("uq_api_keys_prefix", "prefix", unique=True), Index("ix_api_keys_owner", "owner", "id"))
+
+
 class Job(Base):
     """One definition on its way to a result."""
 
@@ -52,7 +77,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
-    """Id of the API key that submitted it."""
+    """Of the API key that submitted it (`api_keys.owner`)."""
     parent: Mapped[str | None]
     origin: Mapped[str | None]
     """How it came of its parent: `retry`, `clone` or `repair`."""
@@ -146,6 +171,9 @@ class Job(Base):
         Index("ix_jobs_owner_status", "owner", "status", "id"),
         Index("ix_jobs_worker", "worker", "status"),
         Index("ix_jobs_owner_verdict", "owner", "verdict", "id"),
+        # For lists of all owners.
+        Index("ix_jobs_status", "status", "id"),
+        Index("ix_jobs_verdict", "verdict", "id"),
         Index("ix_jobs_parent", "parent", "id"),
         # In the order of claims, with all that a claim asks for: it reads no row but the one it takes.
         Index(
@@ -173,7 +201,7 @@ class Dataset(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
-    """Id of the API key that uploaded it."""
+    """Of the API key that uploaded it."""
     name: Mapped[str]
     status: Mapped[str]
     """`ingesting`, `ready` or `failed`."""
@@ -236,7 +264,10 @@ class Finding(Base):
     data: Mapped[dict[str, Any]]
     """The rest of `models.diagnosis.finding.Finding`."""
 
-    __table_args__ = (Index("ix_findings_code", "owner", "code", "job_id"),)
+    __table_args__ = (
+        Index("ix_findings_code", "owner", "code", "job_id"),
+        Index("ix_findings_all", "code", "job_id"),
+    )
 
 
 class Event(Base):
@@ -332,6 +363,18 @@ class Share(Base):
     """Slot-seconds; nobody is more than LEAD_SECONDS behind the owner with most."""
     attempt_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     """How long its attempts last, on average; later ones weigh more."""
+
+
+class DeviceDay(Base):
+    """How long the jobs of an owner held devices, by the day on which they let go of them."""
+
+    __tablename__ = "device_days"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Since 1970-01-01, by UTC."""
+    seconds: Mapped[float]
+    """A job that holds two devices counts twice."""
 
 
 class Artifact(Base):

@@ -15,6 +15,7 @@ from models.database import database_now, lease_clock, lease_now
 from models.errors import NotFound, QueueFull
 from models.ids import new_id
 from models.lifecycle import LeaseLost, error
+from models.owners import seen
 from models.tables import OPEN, Job, Task
 
 MOST_ATTEMPTS = 5
@@ -86,7 +87,7 @@ def tasks_of(
 ) -> list[Row[Any]]:
     """The tasks of a job, newest first."""
     query = select(Task.__table__).join(Job, Job.id == Task.job_id)
-    query = query.where(Task.job_id == job_id, Job.owner == owner, Task.kind == kind)
+    query = query.where(Task.job_id == job_id, seen(Job.owner, owner), Task.kind == kind)
     if before is not None:
         query = query.where(Task.id < before)
     return list(connection.execute(query.order_by(Task.id.desc()).limit(limit)))
@@ -99,7 +100,7 @@ def find(connection: Connection, job_id: str, owner: str, kind: Kind, task_id: s
         NotFound
     """
     query = select(Task.__table__).join(Job, Job.id == Task.job_id)
-    query = query.where(Task.id == task_id, Task.job_id == job_id, Task.kind == kind, Job.owner == owner)
+    query = query.where(Task.id == task_id, Task.job_id == job_id, Task.kind == kind, seen(Job.owner, owner))
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"There is no {kind} {task_id} of this job.")

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from models.masking import mask_logs
 from models.settings import InvalidSettings, read_settings
 from service.launcher import Launcher
 
@@ -14,6 +15,7 @@ def main() -> None:
         settings = read_settings()
     except InvalidSettings as error:
         sys.exit(f"descent: {error}")
+    mask_logs(settings.api_key)
     Launcher(settings).run()
 
 

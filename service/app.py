@@ -4,7 +4,7 @@ import re
 import secrets
 from importlib.metadata import version
 
-from flask import Flask, Response, g, request
+from flask import Flask, g, request
 
 from migrations.newest import newest_revision
 from models.database import Database
@@ -19,26 +19,32 @@ from service.api import (
     estimates,
     evaluations,
     health,
+    keys,
     moves,
     predictions,
     queue,
     repairs,
     series,
     textbook,
+    usage,
 )
+from service.bootstrap import bootstrap_key
 from service.capacity import KnownCapacity
 from service.context import Context
+from service.doors import Doors
 from service.ended import EndedJobs
 from service.errors import answer_errors
 from service.ingests import Ingests
+from service.known_keys import KnownKeys
 from service.known_queue import KnownQueue
+from service.known_usage import KnownUsage
+from service.limits import limit_requests, show_standing
 from service.openapi import create_openapi_app
 from service.predictors import Predictors
+from service.rates import Rates
 from service.submissions import Submissions
 from service.watcher import Watcher
 
-UNREAD = (401, 404, 405, 413, 415)
-"""Refusals that come before the body is read."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -58,6 +64,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
+        keys=KnownKeys(database, bootstrap_key(settings)),
+        rates=Rates(settings),
+        usage=KnownUsage(database, settings),
         queue=KnownQueue(settings),
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
@@ -65,11 +74,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         schema=newest_revision(),
     )
     app.before_request(name_request)
-    auth.require_keys(app, auth.bootstrap_key(settings))
-    app.after_request(harden)
+    Doors(settings).watch(app)
+    app.before_request(auth.authenticate)
+    app.before_request(limit_requests)
+    app.after_request(show_standing)
     answer_errors(app)
     of_jobs = moves, series, diagnosis, repairs, artifacts, predictions, evaluations
-    for resource in (*of_jobs, queue, estimates, textbook, datasets, health):
+    for resource in (*of_jobs, queue, estimates, textbook, datasets, keys, usage, health):
         app.register_api(resource.api)
     return app
 
@@ -78,15 +89,3 @@ def name_request() -> None:
     """The caller's `X-Request-Id` if it is a plain word, else one of our own; logs and problems carry it."""
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-
-
-def harden(reply: Response) -> Response:
-    left = reply.status_code in UNREAD or g.get("unread", False)
-    if left and (request.content_length or "Transfer-Encoding" in request.headers):
-        # The server drops a connection whose body was left unread; a client must not send its next request there.
-        reply.headers["Connection"] = "close"
-    reply.headers["X-Request-Id"] = g.get("request_id", "")
-    reply.headers["X-Content-Type-Options"] = "nosniff"
-    if request.path.startswith("/v1/"):
-        reply.headers.setdefault("Cache-Control", "no-store")
-    return reply

@@ -13,8 +13,11 @@ from models.uploads import Upload, Uploads
 from service.capacity import KnownCapacity
 from service.ended import EndedJobs
 from service.ingests import Ingests
+from service.known_keys import KnownKeys
 from service.known_queue import KnownQueue
+from service.known_usage import KnownUsage
 from service.predictors import Predictors
+from service.rates import Rates
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -28,6 +31,9 @@ class Context:
     doorbell: Doorbell
     watcher: Watcher
     capacity: KnownCapacity
+    keys: KnownKeys
+    rates: Rates
+    usage: KnownUsage
     queue: KnownQueue
     submissions: Submissions
     ended: EndedJobs

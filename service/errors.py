@@ -24,13 +24,16 @@ from models.errors import (
     NoRemedy,
     NotFound,
     NotJson,
+    OverBudget,
     Problem,
     QueueFull,
     UnhealthyModel,
 )
 from models.storage import Damaged, NotStored, StorageAway
-from service.auth import Unauthorised
+from service.auth import Forbidden, Unauthorised
+from service.doors import CrossOrigin, WrongHost
 from service.predictors import ModelTooLarge
+from service.rates import TooManyRequests
 from service.watcher import TooManyWaiters
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 KNOWN: dict[type[Exception], tuple[int, str]] = {
     NotJson: (400, "not_json"),
     Unauthorised: (401, "unauthorised"),
+    Forbidden: (403, "forbidden"),
+    CrossOrigin: (403, "cross_origin"),
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
     InUse: (409, "in_use"),
@@ -54,7 +59,10 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     ModelTooLarge: (409, "model_too_large"),
     InvalidDataset: (422, "invalid_dataset"),
     InvalidDefinition: (422, "invalid_definition"),
+    WrongHost: (421, "wrong_host"),
     QueueFull: (429, "queue_full"),
+    OverBudget: (429, "over_budget"),
+    TooManyRequests: (429, "too_many_requests"),
     TooManyWaiters: (429, "too_many_waiters"),
     DiskFull: (503, "disk_full"),
     StorageAway: (503, "storage_away"),
@@ -84,6 +92,10 @@ def answer(error: Exception) -> Response:
     reply = problem(status, code, str(error), problems)
     if isinstance(error, ModelPending):
         reply.headers["Retry-After"] = str(EXPORT_SECONDS)
+    if isinstance(error, TooManyRequests):
+        reply.headers["Retry-After"] = str(g.standing.reset_seconds)
+    if isinstance(error, OverBudget):
+        reply.headers["Retry-After"] = str(error.seconds)
     return reply
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from migrations.migrate import migrate
 from models.parent import leave_with_parent
 from models.settings import Settings
-from service.auth import KEY_FILE, bootstrap_key
+from service.bootstrap import KEY_FILE, bootstrap_key
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from flask import Response, abort, redirect, request
@@ -14,9 +15,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from models.definitions.job import JobDefinition
+from models.keys import Scope
+from service.auth import require_scope
 from service.errors import answer_query
 from service.replies import ProblemReply
 
+PAGE = Path(__file__).parent / "docs"
 SECURITY: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key, `dsc_...`."}}
 DESCRIPTION = (
     "POST a network; get back a trained model, and the numbers that say why it learned or did not. "
@@ -25,6 +29,7 @@ DESCRIPTION = (
 PROBLEMS = {
     400: "Not JSON",
     401: "No key, or a wrong one",
+    403: "The key's scopes do not allow it, or a page from elsewhere asks for it",
     404: "There is no such thing",
     406: "Not available in the form that Accept asks for",
     409: "The job's state does not allow it",
@@ -70,33 +75,52 @@ def create_openapi_app(import_name: str, version: str) -> OpenAPI:
     app.json = Json(app)
     app.add_url_rule("/openapi.json", "contract", lambda: app.api_doc)
     app.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"))
+    # The library's page has a script inside, which the policy of pages (`service/doors.py`) forbids.
+    app.config["SWAGGER_HTML_STRING"] = (PAGE / "page.html").read_text()
+    script = (PAGE / "start.js").read_text()
+    app.add_url_rule("/docs/start.js", "docs_start", lambda: Response(script, mimetype="text/javascript"))
     return app
 
 
 class Blueprint(APIBlueprint):
-    """Routes whose `path` and `query` are checked here."""
+    """Routes whose key's scope, `path` and `query` are checked here."""
+
+    public = False
+    """Whether it needs no key."""
+    scope: Scope | None = None
+    """What a key needs; by default `read` for GET, and `write` for the rest."""
 
     def get(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-        return lambda view: super(Blueprint, self).get(rule, **options)(checked(view))
+        return self._routed("get", rule, **options)
 
     def post(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-        return lambda view: super(Blueprint, self).post(rule, **options)(checked(view))
+        return self._routed("post", rule, **options)
 
     def patch(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-        return lambda view: super(Blueprint, self).patch(rule, **options)(checked(view))
+        return self._routed("patch", rule, **options)
 
     def delete(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-        return lambda view: super(Blueprint, self).delete(rule, **options)(checked(view))
+        return self._routed("delete", rule, **options)
+
+    def _routed(
+        self, method: str, rule: str, scope: Scope | None = None, **options: Any
+    ) -> Callable[[Callable[..., Any]], Any]:
+        needed = None if self.public else scope or self.scope or (Scope.READ if method == "get" else Scope.WRITE)
+        security = [{"key": [str(needed)]}] if needed else []
+        route = getattr(super(), method)(rule, security=security, **options)
+        return lambda view: route(checked(view, needed))
 
 
-def checked(view: Callable[..., Any]) -> Callable[..., Any]:
-    """A view whose `path` and `query` are what it says they are, or the answer is 422. The OpenAPI library would look
-    each field up in the model's schema at every request."""
+def checked(view: Callable[..., Any], scope: Scope | None) -> Callable[..., Any]:
+    """A view for callers with this scope, whose `path` and `query` are what it says they are, or the answer is 403 or
+    422. The OpenAPI library would look each field up in the model's schema at every request."""
     models = get_type_hints(view)
     path, query = models.get("path"), models.get("query")
 
     @wraps(view)
     def check(**parts: str) -> Any:
+        if scope is not None:
+            require_scope(scope)
         given = {}
         try:
             if path is not None:
@@ -111,20 +135,21 @@ def checked(view: Callable[..., Any]) -> Callable[..., Any]:
     return check
 
 
-def blueprint(name: str, description: str, public: bool = False) -> Blueprint:
+def blueprint(name: str, description: str, public: bool = False, scope: Scope | None = None) -> Blueprint:
     """The blueprint of one resource."""
-    return Blueprint(
+    made = Blueprint(
         name,
         __name__,
         abp_tags=[Tag(name=name, description=description)],
-        abp_security=[] if public else [{"key": []}],
         operation_id_callback=lambda *, name, path, method: name,
     )
+    made.public, made.scope = public, scope
+    return made
 
 
 def answers(status: int, model: type[BaseModel] | None, *problems: int) -> Any:
     """The answers of an operation: one that it is for, and its problems."""
-    refused = {code: _problem(code) for code in sorted({401, 503, *problems})}
+    refused = {code: _problem(code) for code in sorted({401, 403, 429, 503, *problems})}
     return {status: model, **refused}
 
 

@@ -1,6 +1,6 @@
 """The shapes of answers, for the contract at /openapi.json. What is answered is made by the resources themselves."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,10 @@ from models.diagnosis.finding import Code, Severity
 
 StatusName = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 VerdictName = Literal["healthy", "warning", "unhealthy", "unknown"]
+
+
+Place = Annotated[list[int | str], Field(min_length=2, max_length=2)]
+"""A step or epoch, and `nan`, `+inf` or `-inf`. No tuple: many readers of OpenAPI do not understand those."""
 
 
 class Reply(BaseModel):
@@ -329,7 +333,7 @@ class MetricsReply(Reply):
     model_config = ConfigDict(extra="allow")
 
     epoch: list[int]
-    nonfinite: dict[str, list[tuple[int, str]]]
+    nonfinite: dict[str, list[Place]]
     """Of each metric the epochs where it was `nan`, `+inf` or `-inf`, which the columns show as null."""
 
 
@@ -404,7 +408,7 @@ class FlightReply(Reply):
     """Of the whole gradient, before clipping."""
     applied: list[bool]
     """Whether the update was: not where loss or gradient was not finite."""
-    nonfinite: dict[Literal["loss", "gradient_norm"], list[tuple[int, str]]]
+    nonfinite: dict[Literal["loss", "gradient_norm"], list[Place]]
     """By column the steps where it is null, with `nan`, `+inf` or `-inf`."""
 
 
@@ -710,6 +714,57 @@ class PredictionReply(TaskReply):
 class PredictionListReply(Reply):
     items: list[PredictionReply]
     next: str | None
+
+
+class KeyReply(Reply):
+    """An API key, without its secret."""
+
+    id: str
+    owner: str
+    """Whose jobs and data sets it sees; keys of the same owner share them."""
+    name: str
+    scopes: list[Literal["read", "write", "admin"]]
+    prefix: str
+    """The start of its secret."""
+    replaces: str | None
+    """The key whose place it took."""
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    """Up to a minute behind."""
+    expired: bool
+
+
+class KeysReply(Reply):
+    items: list[KeyReply]
+    next: str | None
+
+
+class NewKeyReply(KeyReply):
+    secret: str
+    """Shown this once: `Authorization: Bearer dsc_...`."""
+
+
+class Used(Reply):
+    used: float
+    limit: float | None
+
+
+class UsedForATime(Used):
+    reset_seconds: int
+    """Until it begins anew."""
+
+
+class UsageReply(Reply):
+    key: str
+    owner: str
+    scopes: list[str]
+    requests_per_minute: UsedForATime
+    queued_jobs: Used
+    stored_bytes: Used
+    """Uploads as they were sent, and the files of jobs."""
+    device_seconds: UsedForATime
+    """Today (UTC): of attempts that have ended, and of those that run. A job on two devices counts twice."""
 
 
 class HealthReply(Reply):

@@ -6,6 +6,7 @@ import sys
 
 from flask import Flask
 
+from models.masking import mask_logs
 from models.parent import leave_with_parent
 from models.settings import InvalidSettings, Settings, read_settings
 from service.app import create_app
@@ -24,7 +25,9 @@ def command(settings: Settings) -> list[str]:
 def create_served_app() -> Flask:
     """The app in granian's worker process, which would go on listening if granian itself were killed."""
     leave_with_parent(signal.SIGKILL)
-    app = create_app()
+    settings = read_settings()
+    mask_logs(settings.api_key)
+    app = create_app(settings)
     app.extensions["descent"].ingests.watch()
     return app
 

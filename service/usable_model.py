@@ -18,7 +18,7 @@ def usable_model(job_id: str, allow_unhealthy: bool) -> Any:
         NotFound, NoModel, ModelPending, UnhealthyModel
     """
     with context().database.read() as connection:
-        row = artifacts.find_file(connection, job_id, g.owner, ONNX)
+        row = artifacts.find_file(connection, job_id, g.sees, ONNX)
     if row.status != Status.SUCCEEDED:
         raise NoModel(f"The job is {row.status}; only one that has succeeded has a model.")
     if row.state is None:

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 
+from models.masking import mask_logs
 from models.settings import InvalidSettings, read_settings
 from workers import process
 from workers.app import create_worker
@@ -15,6 +16,7 @@ def main() -> None:
         settings = read_settings()
     except InvalidSettings as error:
         sys.exit(f"descent: {error}")
+    mask_logs(settings.api_key)
     process.start_server()
     folder = settings.data.absolute() / "datasets"
     # In a process of its own: scikit-learn would cost the worker 100 MB for as long as it lives.

@@ -130,8 +130,11 @@ class Table:
         if column.kind == "number" and moments:
             values = [int(name) for name in column.categories] or None
             spread = (moments.low, moments.high)
-            rows, edges = np.histogram(values or [], BINS, spread, weights=counts if values else None)
-            shown["histogram"] = {"edges": edges.tolist(), "rows": (rows if values else counts).tolist()}
+            try:
+                rows, edges = np.histogram(values or [], BINS, spread, weights=counts if values else None)
+                shown["histogram"] = {"edges": edges.tolist(), "rows": (rows if values else counts).tolist()}
+            except ValueError:  # there are fewer numbers between them than edges
+                shown["histogram"] = {"edges": list(spread), "rows": [int(counts.sum())]}
         if column.categories and (column.kind != "number" or len(column.categories) <= FEW):
             most = np.argsort(-counts, kind="stable")[:MOST_COUNTS]
             shown["counts"] = [{"value": column.categories[i], "rows": int(counts[i])} for i in most]

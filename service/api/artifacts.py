@@ -43,8 +43,8 @@ def list_artifacts(path: JobPath, query: Query) -> Response:
     job's end; `model.onnx` appears only when it computed what the trained network computes, at other numbers of rows
     and other lengths."""
     with context().database.read() as connection:
-        queries.find_version(connection, path.job_id, g.owner)
-        rows = artifacts.artifacts_of(connection, path.job_id, g.owner)
+        queries.find_version(connection, path.job_id, g.sees)
+        rows = artifacts.artifacts_of(connection, path.job_id, g.sees)
     return jsonify(items=[_shown(row) for row in rows], next=None)
 
 
@@ -57,7 +57,7 @@ def get_artifact(path: ArtifactPath, query: Query) -> Response:
     """Streamed, whole or a `Range` of it."""
     shared = context()
     with shared.database.read() as connection:
-        row = artifacts.find_file(connection, path.job_id, g.owner, path.name)
+        row = artifacts.find_file(connection, path.job_id, g.sees, path.name)
     require_ready(row, path.name)
     stored = artifacts.stored_of(row)
     return answer_stored(shared.storage, stored, MEDIA_TYPES[path.name], path.name, row.ready_at)

@@ -21,11 +21,11 @@ from service.api.jobs import Text, json_bytes
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
-from service.disk import require_room
 from service.errors import problem
 from service.openapi import Query, answers, blueprint, json_request, upload_request
 from service.receiving import Receiver, fetch
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
+from service.room import require_room
 
 api = blueprint("datasets", "Data to train on: those that are built in, and your own.")
 
@@ -74,7 +74,7 @@ def upload_dataset() -> Response:
     201 once it can be trained on. 202 with `status: ingesting` for what takes longer to read: then GET says when. The
     same bytes with the same options are stored once: 200, and the data set that is there already."""
     shared = context()
-    require_room(shared.settings)
+    require_room(g.owner)
     dataset_id = new_id("dat")
     stored, fields, filename = _receive(dataset_id)
     is_registered = False
@@ -140,7 +140,7 @@ def list_datasets(query: ListQuery) -> Response:
     if query.builtin != "true" and not place.isdecimal():
         wanted = {"status": query.status, "kind": query.kind, "task": query.task, "name": query.name}
         with context().database.read() as connection:
-            rows = datasets.list_datasets(connection, g.owner, place or None, query.limit + 1, **wanted)
+            rows = datasets.list_datasets(connection, g.sees, place or None, query.limit + 1, **wanted)
         found += [(row.id, show_upload(row)) for row in rows]
     if query.builtin != "false" and len(found) <= query.limit:
         shown = map(show_builtin, catalogue.datasets())
@@ -174,7 +174,7 @@ def get_dataset(path: DatasetPath, query: Query) -> Response:
 def preview_dataset(path: DatasetPath, query: Query) -> Response:
     """As they were uploaded; at most 20, fewer of wide ones. Of an NPZ or of images the first values of `x` and `y`."""
     with context().database.read() as connection:
-        row = datasets.find(connection, path.id, g.owner)
+        row = datasets.find(connection, path.id, g.sees)
     if row.status != datasets.READY:
         return problem(409, "dataset_not_ready", f"The data set is {row.status}; its rows are not known.")
     return jsonify(row.summary["preview"])
@@ -194,7 +194,7 @@ def correct_dataset(path: DatasetPath, query: Query) -> Response:
     except ValidationError as error:
         raise InvalidDefinition(problems_of(error, body)) from error
     with context().database.write() as connection:
-        row = datasets.find(connection, path.id, g.owner)
+        row = datasets.find(connection, path.id, g.sees)
         if row.status != datasets.READY:
             return problem(
                 409, "dataset_not_ready", f"The data set is {row.status}; it can be corrected once it is ready."
@@ -211,14 +211,14 @@ def delete_dataset(path: DatasetPath, query: Query) -> Response:
     """With all its bytes. One that a job uses stays as long as the job does: 409."""
     shared = context()
     with shared.database.write() as connection:
-        datasets.remove(connection, path.id, g.owner)
+        datasets.remove(connection, path.id, g.sees)
     shared.ingests.remove_bytes(path.id)
     return Response(status=204)
 
 
 def _answer(dataset_id: str, status: int) -> Response:
     with context().database.read() as connection:
-        row = datasets.find(connection, dataset_id, g.owner)
+        row = datasets.find(connection, dataset_id, g.sees)
     reply = jsonify(show_upload(row))
     reply.status_code = status
     if status in (201, 202):

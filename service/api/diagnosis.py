@@ -26,12 +26,12 @@ def get_diagnosis(path: JobPath, query: Query) -> Response:
     ended, key = context().ended, f"{path.job_id}/diagnosis"
     with context().database.read() as connection:
         if request.if_none_match or key in ended:
-            version = queries.find_version(connection, path.job_id, g.owner)
+            version = queries.find_version(connection, path.job_id, g.sees)
             if knows(version):
                 return labelled(Response(status=304), version)
             if body := ended.find(key, version.version):
                 return labelled(Response(body, mimetype="application/json"), version)
-        found = diagnosed(connection, path.job_id, g.owner)
+        found = diagnosed(connection, path.job_id, g.sees)
     job = found.job
     others = {"incident": job.incident, "repair": job.repair and shown(job.repair)}
     reply = jsonify({"job": job.id} | found.said | {name: said for name, said in others.items() if said is not None})

@@ -3,6 +3,7 @@
 from flask import Response, g, jsonify
 
 from models.estimate import estimate
+from models.keys import Scope
 from service.api.jobs import JSON_BODY, json_bytes
 from service.context import context, uploads
 from service.openapi import answers, blueprint
@@ -15,6 +16,7 @@ api = blueprint("estimates", "What a job would take, and what to expect of it, b
     "/v1/estimates",
     summary="Shapes, cost and expected gradient gain of a definition",
     request_body=JSON_BODY,
+    scope=Scope.READ,
     responses=answers(200, EstimateReply, 400, 413, 415, 422),
 )
 def post_estimate() -> Response:

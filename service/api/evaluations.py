@@ -63,14 +63,14 @@ def create_evaluation(path: JobPath, query: Query) -> Response:
     shared = context()
     value = parse(json_bytes())
     with shared.database.read() as connection:
-        row = artifacts.find_file(connection, path.job_id, g.owner, CHECKPOINT)
+        row = artifacts.find_file(connection, path.job_id, g.sees, CHECKPOINT)
     require_model(row)
-    request = admit_evaluation(row.definition, value, uploads(g.owner))
+    request = admit_evaluation(row.definition, value, uploads(row.owner))
     with shared.database.write() as connection:
         task_id = tasks.create(connection, path.job_id, Kind.EVALUATION, request)
     shared.doorbell.ring()
     with shared.database.read() as connection:
-        task = tasks.find(connection, path.job_id, g.owner, Kind.EVALUATION, task_id)
+        task = tasks.find(connection, path.job_id, g.sees, Kind.EVALUATION, task_id)
     reply = jsonify(show_task(task))
     reply.status_code = 202
     reply.headers["Location"] = f"/v1/jobs/{path.job_id}/evaluations/{task_id}"
@@ -110,8 +110,8 @@ def list_tasks(job_id: str, query: PageQuery, kind: Kind, show: Show) -> Respons
     if before is not None and not is_id(before):
         raise wrong_cursor()
     with context().database.read() as connection:
-        queries.find_version(connection, job_id, g.owner)
-        rows = tasks.tasks_of(connection, job_id, g.owner, kind, before, query.limit + 1)
+        queries.find_version(connection, job_id, g.sees)
+        rows = tasks.tasks_of(connection, job_id, g.sees, kind, before, query.limit + 1)
     items = [show(row) for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
@@ -120,7 +120,7 @@ def list_tasks(job_id: str, query: PageQuery, kind: Kind, show: Show) -> Respons
 def answer_task(path: TaskPath, kind: Kind, show: Show) -> Response:
     """One task."""
     with context().database.read() as connection:
-        row = tasks.find(connection, path.job_id, g.owner, kind, path.task_id)
+        row = tasks.find(connection, path.job_id, g.sees, kind, path.task_id)
     reply = jsonify(show(row))
     if row.finished_at is None:
         reply.headers["Retry-After"] = str(RETRY_SECONDS)

@@ -1,8 +1,6 @@
 """`/v1/jobs`: submit, list, follow, read the history. What changes a job is in `moves`."""
 
-import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
@@ -20,16 +18,15 @@ from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
 from service.context import context, uploads
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.disk import require_room
 from service.openapi import Query, answers, blueprint
 from service.replies import EventsReply, JobReply, JobsReply
 from service.resource import show_job
-from service.times import rfc3339
+from service.room import require_room
+from service.times import rfc3339, seconds_of
 
 api = blueprint("jobs", "One definition on its way to a result.")
 
 POLL_AFTER_SECONDS = 1
-TIME_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 JSON_BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
@@ -54,16 +51,9 @@ def _parameter_id(text: str) -> str:
 
 
 def _timestamp(text: str) -> str:
-    """Checked; as Unix seconds it is read by `_seconds`."""
-    _seconds(text)
+    """Checked; as Unix seconds it is read by `service.times.seconds_of`."""
+    seconds_of(text)
     return text
-
-
-def _seconds(text: str) -> float:
-    # A plus in a URL is a space.
-    if not TIME_FORM.fullmatch(text):
-        raise ValueError("It should be a time by RFC 3339, such as 2026-01-31T12:00:00Z.")
-    return datetime.fromisoformat(text.upper().replace(" ", "+")).timestamp()
 
 
 def _metric(text: str) -> str:
@@ -136,10 +126,10 @@ def queue_job(wanted: Submission) -> Response:
     """The answer to a new job, once it is stored.
 
     Raises:
-        DiskFull, QueueFull
+        DiskFull, OverBudget, QueueFull
     """
     shared = context()
-    require_room(shared.settings)
+    require_room(wanted.owner)
     row = queries.as_found(shared.submissions.submit(wanted))
     shared.doorbell.ring()
     with shared.database.read() as connection:
@@ -152,8 +142,8 @@ def _wanted(query: ListQuery) -> dict[str, Any]:
     """What `models.queries.list_jobs` takes."""
     wanted = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
     readers: dict[str, Callable[[str], Any]] = {
-        "created_after": _seconds,
-        "created_before": _seconds,
+        "created_after": seconds_of,
+        "created_before": seconds_of,
         "metric": Threshold.read,
     }
     return wanted | {name: read(wanted[name]) for name, read in readers.items() if name in wanted}
@@ -167,7 +157,7 @@ def list_jobs(query: ListQuery) -> Response:
         raise wrong_cursor()
     with shared.database.read() as connection:
         wanted = _wanted(query)
-        rows = queries.list_jobs(connection, g.owner, before, query.limit + 1, **wanted)
+        rows = queries.list_jobs(connection, g.sees, before, query.limit + 1, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
     items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]
@@ -187,7 +177,7 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
     ended = context().ended
     with context().database.read() as connection:
         if request.if_none_match or path.job_id in ended:
-            row = queries.find_version(connection, path.job_id, g.owner)
+            row = queries.find_version(connection, path.job_id, g.sees)
             if knows(row):
                 return labelled(Response(status=304), row)
             if body := ended.find(path.job_id, row.version):
@@ -201,7 +191,7 @@ def list_events(path: JobPath, query: EventsQuery) -> Response:
     if not (place.isdecimal() and len(place) < 19):
         raise wrong_cursor()
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
+        queries.find_job(connection, path.job_id, g.sees)
         rows = queries.list_events(connection, path.job_id, int(place), query.limit + 1)
     items = [
         {"id": row.id, "type": row.type, "at": rfc3339(row.at), "attempt": row.attempt, "data": row.data}
@@ -217,7 +207,7 @@ def answer_job(connection: Connection, job_id: str, status: int) -> Response:
     Raises:
         NotFound
     """
-    return _shown(connection, queries.find_job(connection, job_id, g.owner), status)
+    return _shown(connection, queries.find_job(connection, job_id, g.sees), status)
 
 
 def _shown(connection: Connection, row: Row[Any], status: int) -> Response:
@@ -247,7 +237,7 @@ def _await_change(job_id: str, seconds: float) -> None:
     """Returns when the job differs from what the caller knows, when it has ended, or when the time is over."""
     shared = context()
     with shared.database.read() as connection:
-        row = queries.find_version(connection, job_id, g.owner)
+        row = queries.find_version(connection, job_id, g.sees)
     changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
         shared.watcher.wait(job_id, row.version, seconds)

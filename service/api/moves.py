@@ -19,9 +19,9 @@ from models.storage import StorageAway
 from models.submission import CLONE, Submission, retry
 from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
 from service.context import context, uploads
-from service.disk import require_room
 from service.openapi import Query, ValidationError, answers, json_request
 from service.replies import JobReply
+from service.room import require_room
 
 Body = TypeVar("Body", bound=BaseModel)
 REPLIES = answers(202, JobReply, 400, 404, 409, 413, 415, 422)
@@ -51,7 +51,7 @@ NOTHING = json_request(NoBody, {"nothing": {}}, required=False)
 def cancel_job(path: JobPath, query: Query) -> Response:
     """A waiting or paused job is cancelled at once, a running one by its worker."""
     body = optional_body(CancelBody)
-    return _moved(path.job_id, lambda connection: lifecycle.cancel(connection, path.job_id, g.owner, body.mode))
+    return _moved(path.job_id, lambda connection: lifecycle.cancel(connection, path.job_id, g.sees, body.mode))
 
 
 @api.post("/v1/jobs/<job_id>/pause", summary="Pause a job", request_body=NOTHING, responses=REPLIES)
@@ -59,7 +59,7 @@ def pause_job(path: JobPath, query: Query) -> Response:
     """A waiting job is `paused` at once; a running one is `pausing` until its worker has written a checkpoint. A paused
     job holds no slot, and waits for `resume`."""
     optional_body(NoBody)
-    return _moved(path.job_id, lambda connection: lifecycle.pause(connection, path.job_id, g.owner))
+    return _moved(path.job_id, lambda connection: lifecycle.pause(connection, path.job_id, g.sees))
 
 
 @api.post("/v1/jobs/<job_id>/resume", summary="Resume a paused job", request_body=NOTHING, responses=REPLIES)
@@ -67,7 +67,7 @@ def resume_job(path: JobPath, query: Query) -> Response:
     """Puts it back into the queue, in the place it had; it goes on from its checkpoint. It was accepted once, and so is
     never refused for the number of those that wait."""
     optional_body(NoBody)
-    reply = _moved(path.job_id, lambda connection: lifecycle.resume(connection, path.job_id, g.owner))
+    reply = _moved(path.job_id, lambda connection: lifecycle.resume(connection, path.job_id, g.sees))
     context().doorbell.ring()
     return reply
 
@@ -78,9 +78,9 @@ def retry_job(path: JobPath, query: Query) -> Response:
     the answer is the same child."""
     optional_body(NoBody)
     shared = context()
-    require_room(shared.settings)
+    require_room(g.owner)
     with shared.database.write() as connection:
-        child = retry(connection, path.job_id, g.owner, shared.settings.queued_jobs)
+        child = retry(connection, path.job_id, g.sees, shared.settings.queued_jobs)
     shared.doorbell.ring()
     with shared.database.read() as connection:
         reply = answer_job(connection, child, 202)
@@ -110,10 +110,10 @@ def clone_job(path: JobPath, query: Query) -> Response:
     shared = context()
     operations = read_patch(parse(json_bytes()))
     with shared.database.read() as connection:
-        parent = queries.find_job(connection, path.job_id, g.owner)
+        parent = queries.find_job(connection, path.job_id, g.sees)
     body = patched(parent.definition, operations, shared.settings.body_bytes)
-    admitted = admit(body, shared.capacity.now(), uploads(g.owner))
-    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE))
+    admitted = admit(body, shared.capacity.now(), uploads(parent.owner))
+    return queue_job(Submission(admitted.definition, parent.owner, admitted.memory_bytes, parent.id, CLONE))
 
 
 @api.delete(
@@ -125,7 +125,7 @@ def delete_job(path: JobPath, query: Query) -> Response:
     """With its history, numbers, checkpoints and artifacts. One that has not ended is a 409: cancel it first."""
     shared = context()
     with shared.database.write() as connection:
-        lifecycle.remove(connection, path.job_id, g.owner)
+        lifecycle.remove(connection, path.job_id, g.sees)
     for kept in (path.job_id, f"{path.job_id}/diagnosis"):
         shared.ended.forget(kept)
     # The workers remove what is left.
@@ -147,6 +147,15 @@ def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
 def optional_body(model: type[Body]) -> Body:
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return model()
+    return read_body(model)
+
+
+def read_body(model: type[Body]) -> Body:
+    """The body of this request, of this form.
+
+    Raises:
+        NotJson, InvalidDefinition
+    """
     value = parse(json_bytes())
     try:
         return model.model_validate(value)

@@ -9,18 +9,20 @@ from models import artifacts, tasks
 from models.catalogue import shape_of_data
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDataset, ModelPending, NotFound, Problem
+from models.keys import Scope
 from models.storage import Stored
 from models.tasks import Kind
 from service.api.artifacts import FILE
 from service.api.evaluations import PageQuery, TaskPath, answer_task, list_tasks, show_task
 from service.api.jobs import JobPath
+from service.auth import require_scope
 from service.context import context
 from service.datasets import read_options
-from service.disk import require_room
 from service.openapi import Query, answers, blueprint
 from service.ranges import answer_stored
 from service.receiving import Receiver
 from service.replies import PredictionListReply, PredictionReply
+from service.room import require_room
 from service.usable_model import usable_model
 
 api = blueprint("predictions", "What a trained network says of new rows.")
@@ -46,14 +48,19 @@ class PredictionQuery(Query):
 
 
 def predict_file(job_id: str, query: PredictionQuery) -> Response:
-    """Stores the body and has a worker predict for its rows."""
+    """Stores the body and has a worker predict for its rows.
+
+    Raises:
+        Forbidden: the key may not store anything.
+    """
+    require_scope(Scope.WRITE)
     shared, g.unread = context(), True
     row = usable_model(job_id, query.allow_unhealthy)
     shape = shape_of_data(JobDefinition.model_validate(row.definition).data)
     if shape.kind != "table":
         detail = f"A file has a row in each line; the model takes rows of kind {shape.kind}. Send them as JSON."
         raise InvalidDataset([Problem("/file", "no_table", detail, 'POST {"inputs": [ ... ]}.')])
-    require_room(shared.settings)
+    require_room(row.owner)
     said = query.model_dump(include={"delimiter", "encoding", "header"}, exclude_none=True)
     options = read_options(said)
     receiver, key = Receiver(request, shared.settings.upload_bytes), artifacts.fresh_key(job_id, "rows")
@@ -71,7 +78,7 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
         raise
     shared.doorbell.ring()
     with shared.database.read() as connection:
-        task = tasks.find(connection, job_id, g.owner, Kind.PREDICTION, task_id)
+        task = tasks.find(connection, job_id, g.sees, Kind.PREDICTION, task_id)
     reply = jsonify(_shown(task))
     reply.status_code = 202
     reply.headers["Location"] = f"/v1/jobs/{job_id}/predictions/{task_id}"
@@ -109,7 +116,7 @@ def get_result(path: TaskPath, query: Query) -> Response:
     `predicted_value`. Streamed, whole or a `Range` of it."""
     shared = context()
     with shared.database.read() as connection:
-        row = tasks.find(connection, path.job_id, g.owner, Kind.PREDICTION, path.task_id)
+        row = tasks.find(connection, path.job_id, g.sees, Kind.PREDICTION, path.task_id)
     if row.status == "failed":
         raise NotFound(f"The prediction failed: {row.error['detail']}")
     if row.result is None:
@@ -127,7 +134,7 @@ def delete_prediction(path: TaskPath, query: Query) -> Response:
     """With its result; one that runs is given up."""
     shared = context()
     with shared.database.write() as connection:
-        row = tasks.find(connection, path.job_id, g.owner, Kind.PREDICTION, path.task_id)
+        row = tasks.find(connection, path.job_id, g.sees, Kind.PREDICTION, path.task_id)
         tasks.forget(connection, row.id)
     for stored in (row.request["upload"], (row.result or {}).get("file")):
         if stored:

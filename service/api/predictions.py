@@ -9,6 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from models import artifacts
 from models.errors import InvalidDefinition, NotJson, Problem
 from models.json_body import escape, parse
+from models.keys import Scope
 from service.api.jobs import JobPath
 from service.api.prediction_files import PARQUET, TYPES, VERDICT, PredictionQuery, api, predict_file
 from service.context import context
@@ -44,6 +45,7 @@ BODY = {
     "/v1/jobs/<job_id>/predictions",
     summary="Predict",
     request_body=BODY,
+    scope=Scope.READ,
     responses=answers(200, PredictionsReply, 400, 404, 409, 413, 415, 422, 429) | {202: PredictionReply},
 )
 def predict(path: JobPath, query: PredictionQuery) -> Response:
@@ -52,7 +54,8 @@ def predict(path: JobPath, query: PredictionQuery) -> Response:
     unless `allow_unhealthy=true`. Just after the job's end its model is being made: 409 `model_pending`, with
     `Retry-After`.
 
-    A whole table, as CSV or Parquet, is a task for a worker: 202, and `Location` says when there is a `result`."""
+    A whole table, as CSV or Parquet, is a task for a worker: 202, and `Location` says when there is a `result`. That
+    needs the scope `write`."""
     if request.mimetype in TYPES:
         return predict_file(path.job_id, query)
     shared = context()

@@ -28,7 +28,7 @@ def list_queue(query: QueueQuery) -> Response:
     """Your waiting jobs in the order in which they will be claimed. The totals count those of all owners."""
     shared = context()
     with shared.database.read() as connection:
-        rows = queries.queued_jobs(connection, g.owner, _place_of(query.after), query.limit + 1)
+        rows = queries.queued_jobs(connection, g.sees, _place_of(query.after), query.limit + 1)
         places = shared.queue.places(connection, rows)
         totals = shared.queue.totals(connection)
     items = [_item(row, place) for row, place in zip(rows[: query.limit], places, strict=False)]

@@ -11,9 +11,9 @@ from models.repairs import admit_repair, choose, queue_repair, remedy_rows
 from service.api.jobs import JobPath, answer_job
 from service.api.moves import NEW_JOB, optional_body
 from service.context import context, uploads
-from service.disk import require_room
 from service.openapi import Query, answers, blueprint, json_request
 from service.replies import RemediesReply
+from service.room import require_room
 
 api = blueprint("repairs", "Remedies as new jobs.")
 
@@ -38,13 +38,13 @@ def repair_job(path: JobPath, query: Query) -> Response:
     body = optional_body(RepairBody)
     shared = context()
     with shared.database.read() as connection:
-        found = diagnosed(connection, path.job_id, g.owner)
+        found = diagnosed(connection, path.job_id, g.sees)
     choice = choose(found, body.remedy)
     capacity, most_bytes = shared.capacity.now(), shared.settings.body_bytes
-    admitted = admit_repair(found.job.definition, choice, capacity, most_bytes, uploads(g.owner))
-    require_room(shared.settings)
+    admitted = admit_repair(found.job.definition, choice, capacity, most_bytes, uploads(found.job.owner))
+    require_room(found.job.owner)
     with shared.database.write() as connection:
-        child = queue_repair(connection, found, g.owner, choice, admitted, shared.settings.queued_jobs)
+        child = queue_repair(connection, found, g.sees, choice, admitted, shared.settings.queued_jobs)
     shared.doorbell.ring()
     with shared.database.read() as connection:
         reply = answer_job(connection, child, 202)
@@ -57,4 +57,4 @@ def list_remedies(query: Query) -> Response:
     """Of your repairs, by remedy and finding. `ended` counts those that say something of their remedy: not the
     cancelled, nor those that infrastructure failed."""
     with context().database.read() as connection:
-        return jsonify(items=remedy_rows(connection, g.owner), next=None)
+        return jsonify(items=remedy_rows(connection, g.sees), next=None)

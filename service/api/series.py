@@ -70,7 +70,7 @@ class GradientsQuery(StepsQuery):
 def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
     wanted = _chosen(query.names, METRICS, "names", "metric")
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
+        queries.find_job(connection, path.job_id, g.sees)
         rows = queries.epoch_rows(connection, path.job_id, query.after_epoch)
     names = [name for name in METRICS if (name in wanted if query.names else _has(rows, name))]
     matrix = np.array([[_number(row, name) for name in names] for row in rows], float).reshape(len(rows), len(names))
@@ -85,7 +85,7 @@ def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
 def get_layers(path: JobPath, query: Query) -> Response:
     """Empty until a worker has built it. `latest` holds medians over the latest epoch that has samples."""
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
+        queries.find_job(connection, path.job_id, g.sees)
         rows = queries.layer_rows(connection, path.job_id)
         latest = queries.latest_summaries(connection, path.job_id)
     items = [dict(row._mapping) | {"tensors": _with_latest(row.tensors, latest)} for row in rows]
@@ -106,7 +106,7 @@ def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
     series, columns_of = COLUMNS[query.statistic]
     form = _accepted()
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
+        queries.find_job(connection, path.job_id, g.sees)
         layers = queries.layer_rows(connection, path.job_id)
         pieces = queries.pieces(connection, path.job_id, series, query.statistic, query.from_step, query.to_step)
     wanted = _wanted(layers, query.layers)
@@ -126,7 +126,7 @@ def get_time_gradients(path: JobPath, query: StepsQuery) -> Response:
     """The norm over rows and units of dL/dh_t, exact, by sampled step, direction of a recurrent layer, and time step.
     Empty for networks without recurrence, and where `gradients.time` is false."""
     with context().database.read() as connection:
-        row = queries.find_job(connection, path.job_id, g.owner)
+        row = queries.find_job(connection, path.job_id, g.sees)
         pieces = queries.pieces(connection, path.job_id, "time", "norm", query.from_step, query.to_step)
         wanted = _wanted(queries.layer_rows(connection, path.job_id), query.layers)
     axis = time_axis(architecture_of(JobDefinition.model_validate(row.definition)))
@@ -152,7 +152,7 @@ def get_flight(path: JobPath, query: Query) -> Response:
     """Every step, sampled or not, of the last 100 before a job's first NaN or infinity, or before the end of one that
     is unhealthy. Empty otherwise. Of a job with restarts, those of each run that had a fault, one behind the other."""
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
+        queries.find_job(connection, path.job_id, g.sees)
         flight = {
             name: assemble(queries.pieces(connection, path.job_id, "flight", name, 0, None), [0])
             for name in FLIGHT_STATISTICS
@@ -248,6 +248,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Sequence[Row[Any]]], list[dict[str, Any]
 
 
 def _accepted() -> str:
+    if not request.headers.get("Accept"):
+        return "application/json"
     form = request.accept_mimetypes.best_match(["application/json", "text/csv"])
     if form is None:
         raise NotAcceptable("This is served as application/json or text/csv.")

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, g, jsonify
 
 from models.fleet import Crew, Place, read_fleet
+from models.owners import EVERYBODY
 from service.context import context
 from service.openapi import Query, answers, blueprint
 from service.replies import WorkersReply
@@ -40,6 +41,6 @@ def _worker(crew: Crew) -> dict[str, Any]:
 
 def _slot(place: Place) -> dict[str, Any]:
     job = place.job
-    mine = job is not None and job.owner == g.owner
+    mine = job is not None and g.sees in (job.owner, EVERYBODY)
     since = rfc3339(job.claimed_at) if job else None
     return {"device": place.device, "busy": job is not None, "job": job.id if job and mine else None, "since": since}

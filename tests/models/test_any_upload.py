@@ -96,3 +96,10 @@ def test_any_bytes_are_a_data_set_or_are_refused(seed: int, tmp_path: Path) -> N
             outcomes["refused"] += 1
     assert vague == []
     assert min(outcomes.values()) > 10
+
+
+def test_numbers_too_close_for_bins_are_one_bin(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a,b\n" + b"1e17,0.5\n1.0000000000000002e17,1.5\n" * 20)
+    _, _, summary = read_file(tmp_path / "file", Options(), tmp_path, 10**8)
+    [close] = [column for column in summary["columns"] if column["name"] == "a"]
+    assert close["histogram"] == {"edges": [close["min"], close["max"]], "rows": [40]}

@@ -44,6 +44,8 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
         "GET /v1/datasets/{name}/preview",
         "GET /v1/jobs/{job_id}/diagnosis", "POST /v1/estimates", "GET /v1/textbook", "GET /v1/textbook/{name}",
         "POST /v1/jobs/{job_id}/repairs", "GET /v1/remedies", "GET /healthz", "GET /readyz",
+        "POST /v1/keys", "GET /v1/keys", "GET /v1/keys/{key_id}", "POST /v1/keys/{key_id}/rotate",
+        "DELETE /v1/keys/{key_id}", "GET /v1/usage",
         "GET /v1/jobs/{job_id}/artifacts", "GET /v1/jobs/{job_id}/artifacts/{name}",
         "POST /v1/jobs/{job_id}/predictions", "GET /v1/jobs/{job_id}/predictions",
         "GET /v1/jobs/{job_id}/predictions/{task_id}", "DELETE /v1/jobs/{job_id}/predictions/{task_id}",

@@ -34,18 +34,18 @@ class Datasets:
     def upload(self, content: bytes = TABLE, **options: str) -> TestResponse:
         if len(content) > 100_000:
             # The test client would write a form to a file that it never closes.
-            return self.api.client.post("/v1/datasets", data=content, query_string=options, headers=HEADERS)
+            return self.api.client.post("/v1/datasets", data=content, query_string=options, headers=self.api.headers)
         data = {"file": (io.BytesIO(content), "rows.csv"), **options}
-        return self.api.client.post("/v1/datasets", data=data, headers=HEADERS)
+        return self.api.client.post("/v1/datasets", data=data, headers=self.api.headers)
 
     def get(self, path: str = "") -> TestResponse:
-        return self.api.client.get(f"/v1/datasets{path}", headers=HEADERS)
+        return self.api.client.get(f"/v1/datasets{path}", headers=self.api.headers)
 
     def patch(self, dataset: str, **changes: Any) -> TestResponse:
-        return self.api.client.patch(f"/v1/datasets/{dataset}", json=changes, headers=HEADERS)
+        return self.api.client.patch(f"/v1/datasets/{dataset}", json=changes, headers=self.api.headers)
 
     def delete(self, dataset: str) -> TestResponse:
-        return self.api.client.delete(f"/v1/datasets/{dataset}", headers=HEADERS)
+        return self.api.client.delete(f"/v1/datasets/{dataset}", headers=self.api.headers)
 
     def files(self) -> set[Path]:
         return {path for path in (self.api.folder / "objects").rglob("*") if path.is_file()}
@@ -248,6 +248,7 @@ def test_lists_are_filtered_before_they_are_cut_into_pages(datasets: Datasets) -
 
 
 def test_what_is_of_another_key_is_not_there(datasets: Datasets) -> None:
+    datasets.api.be_no_admin()
     dataset = datasets.upload().json["id"]
     with datasets.api.database.write() as connection:
         connection.execute(update(Dataset).values(owner="key_other"))

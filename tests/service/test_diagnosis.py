@@ -184,6 +184,7 @@ def test_a_job_that_never_ran_is_not_judged(api: Api, monkeypatch: pytest.Monkey
 
 
 def test_the_diagnosis_of_another_or_of_none_is_a_404(api: Api) -> None:
+    api.be_no_admin()
     job = tell(api, a_diagnosis(FAULT), ended())
     tag = api.get(f"/{job}/diagnosis").headers["ETag"]
     with api.database.write() as connection:
@@ -196,6 +197,7 @@ def test_the_diagnosis_of_another_or_of_none_is_a_404(api: Api) -> None:
 
 
 def test_lists_are_filtered_before_paging(api: Api) -> None:
+    api.be_no_admin()
     faulty = [tell(api, a_diagnosis(FAULT, WARNING), ended()) for _ in range(3)]
     slow = tell(api, a_diagnosis(WARNING), ended("failed", error={"code": "x", "class": "user", "title": ""}))
     waiting = api.post().json["id"]
@@ -233,6 +235,7 @@ def test_an_unknown_value_of_a_filter_is_refused_with_its_name(api: Api, query: 
 
 
 def test_findings_of_others_are_not_found(api: Api) -> None:
+    api.be_no_admin()
     job = tell(api, a_diagnosis(FAULT), ended())
     with api.database.write() as connection:
         for column, key in ((Job.owner, Job.id), (Finding.owner, Finding.job_id)):

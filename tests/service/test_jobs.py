@@ -7,12 +7,12 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from models.claims import claim
+from models.keys import BOOTSTRAP
 from models.lifecycle import cancel, finish
 from models.states import Status
 from models.tables import Job
 from models.workers import Registration, beat
 from service import known_queue
-from service.auth import BOOTSTRAP
 from service.ended import EndedJobs
 from tests.factories import an_offer
 from tests.service.conftest import HEADERS, SMALL, Api
@@ -134,6 +134,7 @@ def test_a_job_that_has_ended_is_answered_as_before_until_its_version_rises(api:
 
 
 def test_a_job_that_has_ended_is_not_shown_to_another_owner(api: Api) -> None:
+    api.be_no_admin()
     job = api.post().json["id"]
     with api.database.write() as connection:
         cancel(connection, job, BOOTSTRAP, "graceful")

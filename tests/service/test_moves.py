@@ -8,11 +8,11 @@ from sqlalchemy import func, insert, select, update
 
 from models.claims import Claim, claim
 from models.database import database_now
+from models.keys import BOOTSTRAP
 from models.lifecycle import finish, give_back
 from models.states import Status
 from models.submission import submit
 from models.tables import Event, Job, Layer, Statistics, epochs, layer_summaries
-from service.auth import BOOTSTRAP
 from tests.factories import a_definition, an_offer
 from tests.service.conftest import Api
 
@@ -163,6 +163,13 @@ def test_a_clone_is_the_patched_definition(api: Api) -> None:
     assert api.get(f"/{job}").json["definition"]["network"]["hidden"] == [4]
 
 
+def test_a_member_that_an_operation_does_not_know_may_be_null(api: Api) -> None:
+    job = api.post().json["id"]
+    operation = {"op": "replace", "path": "/training/epochs", "value": 3, "from": None}
+    clone = api.ask(job, "clones", {"patch": [operation]})
+    assert (clone.status_code, clone.json["definition"]["training"]["epochs"]) == (202, 3)
+
+
 def test_two_clones_are_two_jobs(api: Api) -> None:
     job = api.post().json["id"]
     assert len({api.ask(job, "clones", {"patch": []}).json["id"] for _ in range(2)} | {job}) == 3
@@ -253,6 +260,7 @@ def test_a_deleted_job_is_gone_with_all_that_was_kept_of_it(api: Api) -> None:
 
 @pytest.mark.parametrize("call", ["cancel", "pause", "resume", "retry", "clones", "repairs"])
 def test_wrong_calls_are_refused_alike(api: Api, call: str) -> None:
+    api.be_no_admin()
     body = {"patch": []} if call == "clones" else {}
     assert api.ask(f"job_{'0' * 26}", call, body).status_code == 404
     assert api.ask("job_1", call, body).status_code == 404

@@ -10,13 +10,13 @@ from sqlalchemy import select, update
 from models import disk
 from models.claims import Claim, Offer, claim
 from models.database import database_now
+from models.keys import BOOTSTRAP
 from models.lifecycle import finish
 from models.outlook import Line, position, start_in
 from models.states import Status
 from models.submission import Submission, submit_all
 from models.tables import Job, Worker
 from models.workers import Registration, beat
-from service.auth import BOOTSTRAP
 from tests.factories import a_definition
 from tests.service.conftest import Api
 
@@ -52,6 +52,7 @@ def refresh(api: Api) -> None:
 
 
 def test_a_worker_shows_its_slots_and_of_the_jobs_of_others_only_that_there_is_one(api: Api) -> None:
+    api.be_no_admin()
     worker(api, slots=("cuda:0", "cuda:1", "cuda:1", "cuda:2"))
     worker(api, "wrk_b")
     with api.database.write() as connection:
@@ -79,6 +80,7 @@ def test_a_worker_shows_its_slots_and_of_the_jobs_of_others_only_that_there_is_o
 
 
 def test_the_queue_is_in_the_order_of_claims_page_by_page(api: Api) -> None:
+    api.be_no_admin()
     low = jobs_of(api, BOOTSTRAP, 3)
     high = jobs_of(api, BOOTSTRAP, 2, priority=2)
     jobs_of(api, "key_other", 4)

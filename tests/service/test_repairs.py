@@ -199,6 +199,7 @@ def test_an_old_definition_or_a_full_queue_is_no_500(api: Api) -> None:
 
 
 def test_jobs_of_others_and_of_none_are_a_404(api: Api) -> None:
+    api.be_no_admin()
     job = sick(api)
     with api.database.write() as connection:
         connection.execute(update(Job).where(Job.id == job).values(owner="key_other"))

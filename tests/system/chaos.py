@@ -27,12 +27,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from models import lifecycle
 from models.database import Database
 from models.errors import IllegalMove
+from models.keys import BOOTSTRAP
 from models.queue import DOORBELL, create_celery
 from models.settings import read_settings
 from models.states import Status
 from models.submission import retry
 from models.tables import Event, Job
-from service.auth import BOOTSTRAP
 from tests.system.invariants import TWICE, changed_ends, check_invariants, violations
 from tests.system.servers import BACKENDS
 from tests.system.stack import LEASE_SECONDS, Stack, exists, result_of

@@ -45,6 +45,7 @@ class Stack:
             "DESCENT_SWEEP_SECONDS": "0.5",
             "DESCENT_CHECKPOINT_SECONDS": "1",
             "DESCENT_STALL_SECONDS": "5",
+            "DESCENT_REQUESTS_PER_MINUTE": "1000000",
             **backend.settings,
             **settings,
         }

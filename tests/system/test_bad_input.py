@@ -263,7 +263,7 @@ def test_a_chunked_body_cannot_go_round_the_limit(stack: Stack) -> None:
     with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
         authorization = stack.client.headers["authorization"]
         connection.sendall(
-            f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"
+            f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n"
             "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
         )
         piece = b"%x\r\n%s\r\n" % (100_000, b" " * 100_000)

@@ -414,7 +414,7 @@ def test_a_broken_form_is_refused(server: Server, kind: str, content: bytes, sta
 def raw(server: Server, header: str, content: bytes) -> tuple[int, dict[str, Any]]:
     """Sends what no client would, and goes; gives the answer, if there is one."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        head = f"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{header}\r\n\r\n"
+        head = f"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n{header}\r\n\r\n"
         connection.sendall(head.encode() + content)
         connection.shutdown(socket.SHUT_WR)
         answer = b""

@@ -1,0 +1,30 @@
+"""The bootstrap key, which is admin and in no table: with it the first other keys are made."""
+
+import os
+import secrets
+import sys
+
+from models.settings import Settings
+
+KEY_FILE = "api-key"
+
+
+def bootstrap_key(settings: Settings) -> str:
+    """The bootstrap key: the setting, or the one in the data folder, made now if there is none."""
+    if settings.api_key:
+        return settings.api_key
+    path = settings.data / KEY_FILE
+    settings.data.mkdir(parents=True, exist_ok=True)
+    # Written aside and linked into place: of two processes at once both read the key of one, and never half of it.
+    draft = settings.data / f".{KEY_FILE}-{os.getpid()}-{secrets.token_hex(4)}"
+    if not path.exists():
+        draft.touch(mode=0o600)
+        draft.write_text(f"dsc_{secrets.token_urlsafe(32)}\n")
+        try:
+            os.link(draft, path)
+            print(f"descent: made an API key, kept in {path}: {path.read_text().strip()}", file=sys.stderr)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
