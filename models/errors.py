@@ -53,6 +53,14 @@ class IllegalMove(DescentError):
     """The job's state does not allow this."""
 
 
+class KeyReused(DescentError):
+    """This Idempotency-Key was sent with another call or another body; a new request needs a new key."""
+
+
+class InFlight(DescentError):
+    """A request with this Idempotency-Key is being answered; ask again when it is."""
+
+
 class InUse(DescentError):
     """Something else needs it."""
 

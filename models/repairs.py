@@ -19,6 +19,7 @@ from models.diagnosis.remedies import MORE_EPOCHS
 from models.errors import IllegalMove, InvalidDefinition, NoRemedy, NotFound, Problem, QueueFull
 from models.findings import findings_of
 from models.history import emit
+from models.idempotency import Key, keep_one
 from models.patches import patched
 from models.states import TERMINAL
 from models.submission import REPAIR, Submission, submit_one
@@ -92,7 +93,13 @@ def admit_repair(
 
 
 def queue_repair(
-    connection: Connection, found: Diagnosed, owner: str, choice: Choice, admitted: Admitted, most_queued: int
+    connection: Connection,
+    found: Diagnosed,
+    owner: str,
+    choice: Choice,
+    admitted: Admitted,
+    most_queued: int,
+    key: Key | None = None,
 ) -> str:
     """Queues a repair of a job that has ended, and gives its id. While one by this remedy has not ended, it is that
     one's.
@@ -100,6 +107,7 @@ def queue_repair(
     Raises:
         NotFound: the job was deleted meanwhile.
         QueueFull
+        KeyTaken
     """
     # The parent's row is locked, so that two calls at once come to one child.
     mine = select(Job.id, Job.best, Job.metrics).where(Job.id == found.job.id, Job.owner == owner)
@@ -112,6 +120,7 @@ def queue_repair(
         repair = repair_of(parent, found.said["findings"], choice.finding, choice.remedy)
         child = _queue(connection, owner, admitted, repair, most_queued)
         touch(connection, parent.id)
+    keep_one(connection, key, child)
     return child
 
 

@@ -30,6 +30,7 @@ from service.capacity import KnownCapacity
 from service.context import Context
 from service.ended import EndedJobs
 from service.errors import answer_errors
+from service.flights import Flights
 from service.ingests import Ingests
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
         predictors=Predictors(storage, settings),
+        flights=Flights(),
         schema=newest_revision(),
     )
     app.before_request(name_request)

@@ -16,9 +16,11 @@ from models.errors import (
     DescentError,
     DiskFull,
     IllegalMove,
+    InFlight,
     InUse,
     InvalidDataset,
     InvalidDefinition,
+    KeyReused,
     ModelPending,
     NoModel,
     NoRemedy,
@@ -36,8 +38,9 @@ from service.watcher import TooManyWaiters
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2
-EXPORT_SECONDS = 1
-"""After which to ask for a model again that is being made."""
+SOON: tuple[type[Exception], ...] = (ModelPending, InFlight)
+SOON_SECONDS = 1
+"""After which to ask again for what is being made."""
 RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 """By RFC 9110; the names that Python gives them depend on its version."""
 
@@ -47,6 +50,8 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
     InUse: (409, "in_use"),
+    InFlight: (409, "in_flight"),
+    KeyReused: (409, "key_reused"),
     NoRemedy: (409, "no_remedy"),
     ModelPending: (409, "model_pending"),
     NoModel: (409, "no_model"),
@@ -82,8 +87,8 @@ def answer(error: Exception) -> Response:
         log.warning("%s: %s", g.request_id, error)
         return problem(status, code, str(error) if isinstance(error, DescentError) else DATABASE_AWAY)
     reply = problem(status, code, str(error), problems)
-    if isinstance(error, ModelPending):
-        reply.headers["Retry-After"] = str(EXPORT_SECONDS)
+    if isinstance(error, SOON):
+        reply.headers["Retry-After"] = str(SOON_SECONDS)
     return reply
 
 

@@ -48,6 +48,12 @@ class Json(DefaultJSONProvider):
         return Response(text + b"\n", mimetype=self.mimetype)
 
 
+class Header(BaseModel):
+    """Base of all models of headers; others than those it has are for other readers."""
+
+    model_config = {"use_attribute_docstrings": True}
+
+
 class Query(BaseModel):
     """Base of all query models: an unknown parameter is refused by name."""
 
@@ -90,10 +96,11 @@ class Blueprint(APIBlueprint):
 
 
 def checked(view: Callable[..., Any]) -> Callable[..., Any]:
-    """A view whose `path` and `query` are what it says they are, or the answer is 422. The OpenAPI library would look
-    each field up in the model's schema at every request."""
+    """A view whose `path`, `query` and `header` are what it says they are, or the answer is 422. The OpenAPI library
+    would look each field up in the model's schema at every request."""
     models = get_type_hints(view)
-    path, query = models.get("path"), models.get("query")
+    path, query, header = models.get("path"), models.get("query"), models.get("header")
+    names = [field.alias for field in header.model_fields.values()] if header else []
 
     @wraps(view)
     def check(**parts: str) -> Any:
@@ -103,6 +110,9 @@ def checked(view: Callable[..., Any]) -> Callable[..., Any]:
                 given["path"] = path.model_validate(parts)
             if query is not None:
                 given["query"] = query.model_validate(request.args.to_dict())
+            if header is not None:
+                sent = {name: request.headers[name] for name in names if name in request.headers}
+                given["header"] = header.model_validate(sent)
         except ValidationError as error:
             abort(answer_query(error))
         return view(**given)
@@ -174,6 +184,7 @@ def definition_body() -> dict[str, Any]:
 
 
 __all__ = [
+    "Header",
     "Query",
     "ValidationError",
     "answers",

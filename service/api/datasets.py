@@ -17,7 +17,8 @@ from models.json_body import parse
 from models.sources import allowed
 from models.storage import Stored
 from models.uploads import is_upload
-from service.api.jobs import Text, json_bytes
+from service.api.jobs import Text
+from service.bodies import json_bytes
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, show_builtin, show_upload

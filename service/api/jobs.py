@@ -8,19 +8,21 @@ from typing import Annotated, Any, Literal
 from flask import Response, g, jsonify, request
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, Row
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import queries
 from models.admission import admit
 from models.diagnosis.finding import Code
 from models.errors import NotFound
 from models.filters import Threshold
+from models.idempotency import Key
 from models.ids import is_id
 from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
+from service.bodies import json_bytes
 from service.context import context, uploads
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.disk import require_room
+from service.once import KeyHeader, once
 from service.openapi import Query, answers, blueprint
 from service.replies import EventsReply, JobReply, JobsReply
 from service.resource import show_job
@@ -30,6 +32,8 @@ api = blueprint("jobs", "One definition on its way to a result.")
 
 POLL_AFTER_SECONDS = 1
 TIME_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429) | {200: JobReply}
+"""200: the job that a request with the same Idempotency-Key made."""
 JSON_BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
@@ -123,19 +127,23 @@ class EventsQuery(Query):
     "/v1/jobs",
     summary="Submit a job",
     request_body=JSON_BODY,
-    responses=answers(202, JobReply, 400, 413, 415, 422, 429),
+    responses=NEW_JOB,
 )
-def submit_job() -> Response:
+def submit_job(header: KeyHeader) -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
+    return once(header, _submit, answer_again)
+
+
+def _submit(key: Key | None) -> Response:
     admitted = admit(json_bytes(), context().capacity.now(), uploads(g.owner))
-    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes))
+    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, key=key))
 
 
 def queue_job(wanted: Submission) -> Response:
     """The answer to a new job, once it is stored.
 
     Raises:
-        DiskFull, QueueFull
+        DiskFull, QueueFull, KeyTaken
     """
     shared = context()
     require_room(shared.settings)
@@ -145,6 +153,23 @@ def queue_job(wanted: Submission) -> Response:
         reply = _shown(connection, row, 202)
     reply.headers["Location"] = f"/v1/jobs/{row.id}"
     return reply
+
+
+def answer_made(job_id: str, status: int = 202) -> Response:
+    """The answer to a POST that made this job.
+
+    Raises:
+        NotFound
+    """
+    with context().database.read() as connection:
+        reply = answer_job(connection, job_id, status)
+    reply.headers["Location"] = f"/v1/jobs/{job_id}"
+    return reply
+
+
+def answer_again(job_id: str) -> Response:
+    """The answer to the repetition of a POST that made this job."""
+    return answer_made(job_id, 200)
 
 
 def _wanted(query: ListQuery) -> dict[str, Any]:
@@ -250,14 +275,3 @@ def _await_change(job_id: str, seconds: float) -> None:
     changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
         shared.watcher.wait(job_id, row.version, seconds)
-
-
-def json_bytes() -> bytes:
-    """The body of this request, which has to be JSON and not too large."""
-    if not request.is_json:
-        raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
-    most = context().settings.body_bytes
-    # A chunked body has no length to refuse it by; Flask stops reading it one byte after the limit.
-    if (request.content_length or 0) > most or len(body := request.get_data()) > most:
-        raise RequestEntityTooLarge(f"The body has more than {most:,} bytes, the most allowed (DESCENT_BODY_BYTES).")
-    return body

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, TypeVar
 
-from flask import Response, g, request
+from flask import Response, g
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
@@ -13,19 +13,21 @@ from models import artifacts, lifecycle, queries
 from models.admission import admit, problems_of
 from models.definitions.base import Strict
 from models.errors import InvalidDefinition
+from models.idempotency import Key
 from models.json_body import parse
 from models.patches import PatchBody, patched, read_patch
 from models.storage import StorageAway
 from models.submission import CLONE, Submission, retry
-from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
+from service.api.jobs import NEW_JOB, JobPath, answer_again, answer_job, answer_made, api, queue_job
+from service.bodies import has_body, json_bytes
 from service.context import context, uploads
 from service.disk import require_room
+from service.once import KeyHeader, once
 from service.openapi import Query, ValidationError, answers, json_request
 from service.replies import JobReply
 
 Body = TypeVar("Body", bound=BaseModel)
 REPLIES = answers(202, JobReply, 400, 404, 409, 413, 415, 422)
-NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429)
 
 
 class CancelBody(Strict):
@@ -73,19 +75,20 @@ def resume_job(path: JobPath, query: Query) -> Response:
 
 
 @api.post("/v1/jobs/<job_id>/retry", summary="Run a failed job again", request_body=NOTHING, responses=NEW_JOB)
-def retry_job(path: JobPath, query: Query) -> Response:
+def retry_job(path: JobPath, query: Query, header: KeyHeader) -> Response:
     """A new job of the same definition, child of one that failed or was cancelled; as long as that child has not ended,
     the answer is the same child."""
+    return once(header, lambda key: _retry(path.job_id, key), answer_again)
+
+
+def _retry(job_id: str, key: Key | None) -> Response:
     optional_body(NoBody)
     shared = context()
     require_room(shared.settings)
     with shared.database.write() as connection:
-        child = retry(connection, path.job_id, g.owner, shared.settings.queued_jobs)
+        child = retry(connection, job_id, g.owner, shared.settings.queued_jobs, key)
     shared.doorbell.ring()
-    with shared.database.read() as connection:
-        reply = answer_job(connection, child, 202)
-    reply.headers["Location"] = f"/v1/jobs/{child}"
-    return reply
+    return answer_made(child)
 
 
 CLONES = json_request(
@@ -103,17 +106,21 @@ CLONES = json_request(
     request_body=CLONES,
     responses=NEW_JOB,
 )
-def clone_job(path: JobPath, query: Query) -> Response:
+def clone_job(path: JobPath, query: Query, header: KeyHeader) -> Response:
     """Applies a patch (RFC 6902) to the job's definition as GET shows it, and submits what comes of it. A patch that
     does not apply is refused with the place of its operation, `/patch/i`; problems of the patched definition have their
     places in that. The new job has this one for its `parent`."""
+    return once(header, lambda key: _clone(path.job_id, key), answer_again)
+
+
+def _clone(job_id: str, key: Key | None) -> Response:
     shared = context()
     operations = read_patch(parse(json_bytes()))
     with shared.database.read() as connection:
-        parent = queries.find_job(connection, path.job_id, g.owner)
+        parent = queries.find_job(connection, job_id, g.owner)
     body = patched(parent.definition, operations, shared.settings.body_bytes)
     admitted = admit(body, shared.capacity.now(), uploads(g.owner))
-    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE))
+    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE, key=key))
 
 
 @api.delete(
@@ -145,7 +152,7 @@ def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
 
 
 def optional_body(model: type[Body]) -> Body:
-    if not request.content_length and "Transfer-Encoding" not in request.headers:
+    if not has_body():
         return model()
     value = parse(json_bytes())
     try:
