@@ -53,6 +53,10 @@ class IllegalMove(DescentError):
     """The job's state does not allow this."""
 
 
+class OtherVersion(DescentError):
+    """It was changed since you read it: `If-Match` says another version. Read it again."""
+
+
 class KeyReused(DescentError):
     """This Idempotency-Key was sent with another call or another body; a new request needs a new key."""
 

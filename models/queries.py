@@ -1,7 +1,7 @@
 """Reading: jobs, their history and their numbers. Nothing here changes anything."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     JSON,
@@ -28,6 +28,15 @@ from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
 from models.states import HELD, Status
 from models.tables import OF_HISTORY, QUEUED, Event, Finding, Job, Layer, Share, Statistics, epochs, layer_summaries
+
+
+class Mark(NamedTuple):
+    """How far a job has come."""
+
+    version: int
+    event: int
+    """Id of its last event."""
+
 
 STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued", "resumed"))
 """The events that changed a job's status, as SQL literals."""
@@ -84,7 +93,10 @@ _mine = (_jobs.id == bindparam("job_id"), _jobs.owner == bindparam("owner"))
 FIND_JOB = Question(JOB.where(*_mine))
 NEW = {column.name: column.default.arg if column.default else None for column in _jobs if column.name not in NOT_SHOWN}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
-VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
+_newest = select(func.max(_events.id)).where(_events.job_id == _jobs.id).scalar_subquery()
+MARKS = select(_jobs.id, _jobs.version, _newest.label("event")).where(
+    _jobs.id.in_(bindparam("job_ids", expanding=True))
+)
 _others = Job.__table__.alias("others").c
 _is_held = _others.status.in_([literal_column(f"'{status}'") for status in sorted(HELD)])
 _holds = select(func.coalesce(func.sum(_others.wanted_slots), 0)).where(_others.owner == _jobs.owner, _is_held)
@@ -195,9 +207,10 @@ def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = Non
     return query.order_by(place.desc()).limit(bindparam("limit", type_=Integer))
 
 
-def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
-    """The version of each job."""
-    return {row.id: row.version for row in connection.execute(VERSIONS, {"job_ids": list(job_ids)})}
+def marks(connection: Connection, job_ids: Iterable[str]) -> dict[str, Mark]:
+    """Of each job how far it has come."""
+    rows = connection.execute(MARKS, {"job_ids": list(job_ids)})
+    return {row.id: Mark(row.version, row.event or 0) for row in rows}
 
 
 def lines(connection: Connection) -> dict[str, Line]:

@@ -18,6 +18,7 @@ from service.api import (
     diagnosis,
     estimates,
     evaluations,
+    events,
     health,
     moves,
     predictions,
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
-    of_jobs = moves, series, diagnosis, repairs, artifacts, predictions, evaluations
+    of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
     for resource in (*of_jobs, queue, estimates, textbook, datasets, health):
         app.register_api(resource.api)
     return app

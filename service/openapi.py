@@ -28,6 +28,7 @@ PROBLEMS = {
     404: "There is no such thing",
     406: "Not available in the form that Accept asks for",
     409: "The job's state does not allow it",
+    412: "It is another version than `If-Match` says",
     413: "The body is too large",
     415: "The body is not of a type that is taken",
     416: "The range lies beyond the end",

@@ -101,6 +101,8 @@ class JobReply(Reply):
     id: str
     name: str
     tags: list[str]
+    priority: int
+    """As it is now; so are name and tags, while `definition` shows what was submitted."""
     status: StatusName
     """Whether the process worked."""
     terminal: bool

@@ -29,6 +29,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None, max_attempts: int) -> 
         "id": row.id,
         "name": row.name,
         "tags": row.tags,
+        "priority": row.priority,
         "status": row.status,
         "terminal": row.status in TERMINAL,
         "status_reason": row.status_reason,

@@ -24,9 +24,8 @@ from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.disk import require_room
 from service.once import KeyHeader, once
 from service.openapi import Query, answers, blueprint
-from service.replies import EventsReply, JobReply, JobsReply
+from service.replies import JobReply, JobsReply
 from service.resource import show_job
-from service.times import rfc3339
 
 api = blueprint("jobs", "One definition on its way to a result.")
 
@@ -116,11 +115,6 @@ class ListQuery(Query):
 class WaitQuery(Query):
     wait: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0
     """Seconds to wait for a change: against the ETag in `If-None-Match`, else against the job as it is now."""
-
-
-class EventsQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=200)] = 100
-    after: Annotated[str, Field(max_length=200)] | None = None
 
 
 @api.post(
@@ -219,22 +213,6 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
         return answer_job(connection, path.job_id, 200)
 
 
-@api.get("/v1/jobs/<job_id>/events", summary="The history of a job", responses=answers(200, EventsReply, 404, 422))
-def list_events(path: JobPath, query: EventsQuery) -> Response:
-    place = decode_cursor(query.after) or "0"
-    if not (place.isdecimal() and len(place) < 19):
-        raise wrong_cursor()
-    with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
-        rows = queries.list_events(connection, path.job_id, int(place), query.limit + 1)
-    items = [
-        {"id": row.id, "type": row.type, "at": rfc3339(row.at), "attempt": row.attempt, "data": row.data}
-        for row in rows[: query.limit]
-    ]
-    more = len(rows) > query.limit
-    return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if more else None)
-
-
 def answer_job(connection: Connection, job_id: str, status: int) -> Response:
     """A job as it is now.
 
@@ -274,4 +252,5 @@ def _await_change(job_id: str, seconds: float) -> None:
         row = queries.find_version(connection, job_id, g.owner)
     changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
-        shared.watcher.wait(job_id, row.version, seconds)
+        with shared.watcher.place() as place:
+            place.wait(job_id, lambda mark: mark.version > row.version, seconds)

@@ -3,15 +3,16 @@
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from flask import Response, g
-from pydantic import BaseModel
+from flask import Response, g, request
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from models import artifacts, lifecycle, queries
 from models.admission import admit, problems_of
-from models.definitions.base import Strict
+from models.definitions.base import Several, Strict
+from models.definitions.job import Name, Priority, Tag
 from models.errors import InvalidDefinition
 from models.idempotency import Key
 from models.json_body import parse
@@ -23,7 +24,7 @@ from service.bodies import has_body, json_bytes
 from service.context import context, uploads
 from service.disk import require_room
 from service.once import KeyHeader, once
-from service.openapi import Query, ValidationError, answers, json_request
+from service.openapi import Header, Query, ValidationError, answers, json_request
 from service.replies import JobReply
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -39,6 +40,23 @@ class CancelBody(Strict):
 
 class NoBody(Strict):
     """Nothing, or `{}`."""
+
+
+class Changes(Strict):
+    """What may change of a job. What is left out stays as it is."""
+
+    name: Name = ""
+    """For people."""
+    tags: Annotated[Several[Tag], Field(max_length=50)] = ()
+    """All of them: they take the place of those there are."""
+    priority: Priority = 0
+    """Higher is claimed first."""
+
+
+class MatchHeader(Header):
+    if_match: Annotated[str | None, Field(alias="If-Match")] = None
+    """ETag of the job as it was read: if it was changed since, the answer is 412 and nothing is done. Versions are
+    compared as they are, though the ETag is weak."""
 
 
 NOTHING = json_request(NoBody, {"nothing": {}}, required=False)
@@ -123,6 +141,29 @@ def _clone(job_id: str, key: Key | None) -> Response:
     return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, parent.id, CLONE, key=key))
 
 
+@api.patch(
+    "/v1/jobs/<job_id>",
+    summary="Change name, tags or priority",
+    request_body=json_request(
+        Changes, {"a name and tags": {"name": "digits", "tags": ["best"]}, "sooner": {"priority": 5}}
+    ),
+    responses=answers(200, JobReply, 400, 404, 409, 412, 413, 415, 422),
+)
+def change_job(path: JobPath, query: Query, header: MatchHeader) -> Response:
+    """A JSON Merge Patch of these three; nothing else of a job can be changed. Of a job that waits, a new priority
+    decides from now on; of one that has ended it is 409. Clones and retries begin with the name, tags and priority of
+    the definition."""
+    changes = read_body(Changes).model_dump(exclude_unset=True, mode="json")
+    with context().database.write() as connection:
+        lifecycle.rename(connection, path.job_id, g.owner, changes, lambda version: _matches(header, version))
+    with context().database.read() as connection:
+        return answer_job(connection, path.job_id, 200)
+
+
+def _matches(header: MatchHeader, version: int) -> bool:
+    return header.if_match is None or request.if_match.contains_weak(str(version))
+
+
 @api.delete(
     "/v1/jobs/<job_id>",
     summary="Delete a job that has ended",
@@ -152,8 +193,14 @@ def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
 
 
 def optional_body(model: type[Body]) -> Body:
-    if not has_body():
-        return model()
+    return read_body(model) if has_body() else model()
+
+
+def read_body(model: type[Body]) -> Body:
+    """
+    Raises:
+        InvalidDefinition
+    """
     value = parse(json_bytes())
     try:
         return model.model_validate(value)

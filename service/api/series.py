@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from flask import Response, g, jsonify, request
+from flask import Response, g, jsonify
 from pydantic import Field
 from sqlalchemy import Row
-from werkzeug.exceptions import NotAcceptable
 
 from models import queries
 from models.architecture import architecture_of
@@ -30,6 +29,7 @@ from models.shapes import HIDDEN_KINDS
 from models.time_axis import time_axis
 from service.api.jobs import JobPath
 from service.context import context
+from service.forms import accepted
 from service.openapi import Query, answers, blueprint
 from service.replies import FlightReply, GradientsReply, LayersReply, MetricsReply, TimeGradientsReply
 
@@ -104,7 +104,7 @@ def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
     or hidden layer, or one of the step as a whole, which no choice of layers leaves out."""
     _chosen(query.statistic, list(COLUMNS), "statistic", "statistic")
     series, columns_of = COLUMNS[query.statistic]
-    form = _accepted()
+    form = accepted("application/json", "text/csv")
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.owner)
         layers = queries.layer_rows(connection, path.job_id)
@@ -245,13 +245,6 @@ COLUMNS: dict[str, tuple[str, Callable[[Sequence[Row[Any]]], list[dict[str, Any]
     **dict.fromkeys(STEP_STATISTICS, ("steps", _step)),
 }
 """Of each statistic the series that has it, and what its columns are."""
-
-
-def _accepted() -> str:
-    form = request.accept_mimetypes.best_match(["application/json", "text/csv"])
-    if form is None:
-        raise NotAcceptable("This is served as application/json or text/csv.")
-    return form
 
 
 def _csv(columns: list[dict[str, Any]], series: Series) -> str:
