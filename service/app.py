@@ -24,6 +24,7 @@ from service.api import (
     predictions,
     queue,
     repairs,
+    schema,
     series,
     textbook,
 )
@@ -35,6 +36,7 @@ from service.flights import Flights
 from service.ingests import Ingests
 from service.known_queue import KnownQueue
 from service.openapi import create_openapi_app
+from service.pages import add_pages
 from service.predictors import Predictors
 from service.submissions import Submissions
 from service.watcher import Watcher
@@ -71,8 +73,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.require_keys(app, auth.bootstrap_key(settings))
     app.after_request(harden)
     answer_errors(app)
+    add_pages(app)
     of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
-    for resource in (*of_jobs, queue, estimates, textbook, datasets, health):
+    for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, health):
         app.register_api(resource.api)
     return app
 

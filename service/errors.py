@@ -34,6 +34,7 @@ from models.errors import (
 from models.storage import Damaged, NotStored, StorageAway
 from service.auth import Unauthorised
 from service.predictors import ModelTooLarge
+from service.problems import page_of
 from service.watcher import TooManyWaiters
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ RETRY_SECONDS = 2
 SOON: tuple[type[Exception], ...] = (ModelPending, InFlight)
 SOON_SECONDS = 1
 """After which to ask again for what is being made."""
-RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
+RENAMED = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 """By RFC 9110; the names that Python gives them depend on its version."""
 
 KNOWN: dict[type[Exception], tuple[int, str]] = {
@@ -131,7 +132,7 @@ def title_of(status: int) -> str:
 def problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
     """A problem as a response."""
     body = {
-        "type": "about:blank",
+        "type": page_of(code),
         "title": title_of(status),
         "status": status,
         "code": code,

@@ -24,7 +24,7 @@ class ProblemItem(Reply):
 
 
 class ProblemReply(Reply):
-    """RFC 9457."""
+    """RFC 9457. `type` leads to a page about `code`, which is stable; `detail` is for people."""
 
     type: str
     title: str

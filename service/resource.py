@@ -11,7 +11,17 @@ from service.times import rfc3339
 LINKS = {"self": "", "gradients_time": "/gradients/time", "flight": "/gradients/flight"} | {
     name: f"/{name}"
     for name in (
-        *("events", "metrics", "layers", "gradients", "diagnosis", "artifacts", "predictions", "evaluations"),
+        *(
+            "events",
+            "metrics",
+            "layers",
+            "gradients",
+            "diagnosis",
+            "summary",
+            "artifacts",
+            "predictions",
+            "evaluations",
+        ),
         *("cancel", "pause", "resume", "retry", "clones", "repairs"),
     )
 }

@@ -36,7 +36,8 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
     assert calls == {
         "POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "POST /v1/jobs/{job_id}/cancel",
         "POST /v1/jobs/{job_id}/pause", "POST /v1/jobs/{job_id}/resume", "POST /v1/jobs/{job_id}/retry",
-        "POST /v1/jobs/{job_id}/clones", "DELETE /v1/jobs/{job_id}", "GET /v1/workers", "GET /v1/queue",
+        "POST /v1/jobs/{job_id}/clones", "PATCH /v1/jobs/{job_id}", "GET /v1/jobs/{job_id}/summary", "GET /v1/schema/job",
+        "DELETE /v1/jobs/{job_id}", "GET /v1/workers", "GET /v1/queue",
         "GET /v1/jobs/{job_id}/events", "GET /v1/jobs/{job_id}/metrics", "GET /v1/jobs/{job_id}/layers",
         "GET /v1/jobs/{job_id}/gradients", "GET /v1/jobs/{job_id}/gradients/time",
         "GET /v1/jobs/{job_id}/gradients/flight", "GET /v1/datasets", "GET /v1/datasets/{name}",
