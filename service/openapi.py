@@ -1,8 +1,8 @@
 """The one module that knows the OpenAPI library: the app, its blueprints, and what they say of themselves."""
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, get_type_hints
+from functools import cache, wraps
+from typing import Annotated, Any, get_type_hints
 
 from flask import Response, abort, redirect, request
 from flask.json.provider import DefaultJSONProvider
@@ -10,10 +10,11 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.models.tag import Tag
 from flask_openapi.openapi import OpenAPI
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from models.definitions.job import JobDefinition
+from service.contract import completed
 from service.errors import answer_query
 from service.replies import ProblemReply
 
@@ -61,6 +62,21 @@ class Query(BaseModel):
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
 
 
+class Page(Query):
+    """Which part of a collection."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    """Items of a page at most."""
+    after: Annotated[str, Field(max_length=200)] | None = None
+    """`next` of the page before."""
+
+
+class Path(BaseModel):
+    """Base of all models of paths."""
+
+    model_config = {"use_attribute_docstrings": True}
+
+
 def create_openapi_app(import_name: str, version: str) -> OpenAPI:
     """A Flask app that describes itself at /openapi.json and /docs."""
     app = OpenAPI(
@@ -75,7 +91,7 @@ def create_openapi_app(import_name: str, version: str) -> OpenAPI:
     )
     app.openapi_version = "3.1.0"
     app.json = Json(app)
-    app.add_url_rule("/openapi.json", "contract", lambda: app.api_doc)
+    app.add_url_rule("/openapi.json", "contract", cache(lambda: completed(app.api_doc)))
     app.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"))
     return app
 
@@ -154,8 +170,9 @@ def upload_request(options: type[BaseModel]) -> dict[str, Any]:
     form = schema | {"properties": {"file": file, "name": name} | schema["properties"], "required": ["file"]}
     url = {"type": "string", "description": "Of an object in S3 that the service may read (DESCENT_URL_SOURCES)."}
     source = schema | {"properties": {"url": url, "name": name} | schema["properties"], "required": ["url"]}
+    by_url = {"from S3": {"summary": "from S3", "value": {"url": "s3://bucket/rows.csv", "target": "price"}}}
     content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}
-    return {"required": True, "content": content | {"application/json": {"schema": source}}}
+    return {"required": True, "content": content | {"application/json": {"schema": source, "examples": by_url}}}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -186,6 +203,8 @@ def definition_body() -> dict[str, Any]:
 
 __all__ = [
     "Header",
+    "Page",
+    "Path",
     "Query",
     "ValidationError",
     "answers",

@@ -8,6 +8,7 @@ from models.diagnosed import diagnosed
 from models.states import TERMINAL
 from service.api.jobs import JobPath, knows, labelled
 from service.context import context
+from service.contract import NOT_MODIFIED
 from service.openapi import Query, answers, blueprint
 from service.replies import DiagnosisReply
 from service.resource import show_job
@@ -32,7 +33,7 @@ api = blueprint("diagnosis", "Why a network learned or did not, and what would h
 @api.get(
     "/v1/jobs/<job_id>/diagnosis",
     summary="Verdict, findings and remedies",
-    responses=answers(200, DiagnosisReply, 404, 422),
+    responses=answers(200, DiagnosisReply, 404, 422) | NOT_MODIFIED,
 )
 def get_diagnosis(path: JobPath, query: Query) -> Response:
     """Also while the job runs, with `"complete": false`. Where newer rules hold than those that the job was judged by,

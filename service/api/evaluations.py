@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from flask import Response, g, jsonify
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from sqlalchemy import Row
 
 from models import artifacts, queries, tasks
@@ -21,7 +21,7 @@ from service.bodies import json_bytes
 from service.context import context, uploads
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.once import KeyHeader, once
-from service.openapi import Query, answers, blueprint, json_request
+from service.openapi import Page, Query, answers, blueprint, json_request
 from service.replies import EvaluationReply, EvaluationsReply
 from service.times import rfc3339
 
@@ -42,11 +42,6 @@ def _task_id(text: str) -> str:
 class TaskPath(JobPath):
     task_id: Annotated[str, AfterValidator(_task_id)]
     """As in the list."""
-
-
-class PageQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
 
 
 EXAMPLES = {
@@ -94,7 +89,7 @@ def _answer_made(job_id: str, task_id: str, status: int) -> Response:
 
 
 @api.get("/v1/jobs/<job_id>/evaluations", summary="All evaluations", responses=answers(200, EvaluationsReply, 404, 422))
-def list_evaluations(path: JobPath, query: PageQuery) -> Response:
+def list_evaluations(path: JobPath, query: Page) -> Response:
     """Newest first; the last one is the job's own, on its validation part with the weights of the best epoch."""
     return list_tasks(path.job_id, query, Kind.EVALUATION, show_task)
 
@@ -120,7 +115,7 @@ def require_model(row: Any) -> None:
         raise NoModel(row.reason or "The job ended before models were kept; train it again with POST .../clones.")
 
 
-def list_tasks(job_id: str, query: PageQuery, kind: Kind, show: Show) -> Response:
+def list_tasks(job_id: str, query: Page, kind: Kind, show: Show) -> Response:
     """A page of the tasks of a job."""
     before = decode_cursor(query.after)
     if before is not None and not is_id(before):

@@ -11,20 +11,20 @@ from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.feed import Feed, shown
 from service.forms import accepted
-from service.openapi import Header, Query, answers, blueprint
+from service.openapi import Header, Page, answers, blueprint
 from service.replies import EventsReply
 
 api = blueprint("events", "What has happened to a job.")
 
 STREAM = "text/event-stream"
-ANSWERS = answers(200, EventsReply, 404, 406, 422, 429) | {204: None}
+ANSWERS = answers(200, EventsReply, 404, 406, 422, 429) | {
+    204: {"description": "A stream of a job that has ended would tell nothing more"},
+}
 
 
-class EventsQuery(Query):
+class EventsQuery(Page):
     limit: Annotated[int, Field(ge=1, le=200)] = 100
-    """Of a page; a stream has no pages."""
-    after: Annotated[str, Field(max_length=200)] | None = None
-    """`next` of the page before."""
+    """Events of a page at most; a stream has no pages."""
 
 
 class ResumeHeader(Header):

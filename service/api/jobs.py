@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import Connection, Row
 
 from models import queries
@@ -20,10 +20,11 @@ from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
 from service.bodies import json_bytes
 from service.context import context, uploads
+from service.contract import NOT_MODIFIED
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.disk import require_room
 from service.once import KeyHeader, once
-from service.openapi import Query, answers, blueprint
+from service.openapi import Page, Path, Query, answers, blueprint
 from service.replies import JobReply, JobsReply
 from service.resource import show_job
 
@@ -33,9 +34,28 @@ POLL_AFTER_SECONDS = 1
 TIME_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429) | {200: JobReply}
 """200: the job that a request with the same Idempotency-Key made."""
+EXAMPLES: dict[str, Any] = {
+    "all defaults": {"network": {"family": "dnn", "hidden": [16]}, "data": {"dataset": "iris"}},
+    "digits cnn": {
+        "name": "digits cnn",
+        "tags": ["example"],
+        "network": {
+            "family": "cnn",
+            "blocks": [{"filters": 32, "pool": "max"}, {"filters": 64, "pool": "max"}],
+            "hidden": [64],
+        },
+        "data": {"dataset": "digits", "validation": 0.2},
+        "training": {"epochs": 20, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
+    },
+}
 JSON_BODY = {
     "required": True,
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/JobDefinition"},
+            "examples": {name: {"summary": name, "value": value} for name, value in EXAMPLES.items()},
+        }
+    },
 }
 
 
@@ -45,7 +65,7 @@ def _job_id(text: str) -> str:
     return text
 
 
-class JobPath(BaseModel):
+class JobPath(Path):
     job_id: Annotated[str, AfterValidator(_job_id)]
     """`job_` and 26 characters."""
 
@@ -84,16 +104,19 @@ Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain
 Time = Annotated[str, Field(max_length=40), AfterValidator(_timestamp)]
 
 
-class ListQuery(Query):
+class ListQuery(Page):
     """All conditions hold at once."""
 
     status: Status | None = None
+    """How far they are."""
     verdict: Verdict | None = None
+    """Of their last diagnosis."""
     finding: Code | None = None
     """Jobs whose last diagnosis has it, as a fault or as a warning."""
     parent: Annotated[str, AfterValidator(_parameter_id)] | None = None
     """Its retries, clones and repairs."""
     family: Literal["dnn", "cnn", "rnn", "sequential"] | None = None
+    """Of the network."""
     dataset: Text | None = None
     """Its name or id."""
     tag: Text | None = None
@@ -107,9 +130,6 @@ class ListQuery(Query):
     metric: Annotated[str, Field(max_length=200), AfterValidator(_metric)] | None = None
     """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. A job without it, or whose number was not
     finite, is not listed."""
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
-    """`next` of the page before."""
 
 
 class WaitQuery(Query):
@@ -179,6 +199,7 @@ def _wanted(query: ListQuery) -> dict[str, Any]:
 
 @api.get("/v1/jobs", summary="List jobs, newest first", responses=answers(200, JobsReply, 422))
 def list_jobs(query: ListQuery) -> Response:
+    """Yours, those that every condition holds for; `next` goes on behind the last one, whatever was submitted since."""
     shared = context()
     before = decode_cursor(query.after)
     if before is not None and not is_id(before):
@@ -196,7 +217,7 @@ def list_jobs(query: ListQuery) -> Response:
 @api.get(
     "/v1/jobs/<job_id>",
     summary="One job; waits for a change with `wait`",
-    responses=answers(200, JobReply, 404, 422, 429),
+    responses=answers(200, JobReply, 404, 422, 429) | NOT_MODIFIED,
 )
 def get_job(path: JobPath, query: WaitQuery) -> Response:
     """Carries an `ETag`, and `Retry-After` while the job is not terminal; 304 to `If-None-Match` of the same."""

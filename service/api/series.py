@@ -44,6 +44,7 @@ class MetricsQuery(Query):
     names: Names | None = None
     """Comma-separated; default: all that the job has."""
     after_epoch: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Epochs that are known already."""
     points: Points | None = None
     """At most so many epochs; thinning keeps extremes."""
 
@@ -52,7 +53,9 @@ class StepsQuery(Query):
     layers: Names | None = None
     """Names or indices of layers, comma-separated; default: all."""
     from_step: Step = 0
+    """The first one."""
     to_step: Step | None = None
+    """The last one."""
     points: Points | None = None
     """At most so many steps; thinning keeps extremes."""
 
@@ -68,6 +71,7 @@ class GradientsQuery(StepsQuery):
     "/v1/jobs/<job_id>/metrics", summary="Loss and metrics by epoch", responses=answers(200, MetricsReply, 404, 422)
 )
 def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
+    """Columns of one length, as far as the job has come; null where a number was not finite, told in `nonfinite`."""
     wanted = _chosen(query.names, METRICS, "names", "metric")
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.owner)
