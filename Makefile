@@ -32,6 +32,8 @@ test-system: $(INSTALLED) ## Every fault of docs/reliability.md, the long ones i
 	$(BIN)/python -m pytest tests/system -m 'long or not long' -n 2 --dist loadgroup
 chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; prints what was lost (nothing)
 	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000
+fuzz: $(INSTALLED) ## Ten thousand wrong definitions: each answered, the API's memory flat; some minutes
+	@$(BIN)/python -m pytest tests/system/test_fuzz.py -m long -s
 check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +51,4 @@ zoo: $(INSTALLED) ## How well sick jobs are diagnosed and repaired: an hour or t
 soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
 	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test test-system chaos check reference bench bench-quick zoo soak-queue
+.PHONY: help install demo textbook serve test test-system chaos fuzz check reference bench bench-quick zoo soak-queue
