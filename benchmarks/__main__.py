@@ -24,6 +24,7 @@ SECTIONS = (
     "jobs",
     "memory",
     "api",
+    "waiting",
     "predictions",
     "storage",
     "queue",

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_OF_A_TEXT = 1000
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -16,7 +18,11 @@ class Problem:
     hint: str
 
     def plain(self) -> dict[str, Any]:
-        return {"pointer": self.pointer, "code": self.code, "detail": self.detail, "hint": self.hint}
+        """In JSON types. A pointer may go through a name of a megabyte, and stand in a hundred problems: it is cut."""
+        texts = {"pointer": self.pointer, "code": self.code, "detail": self.detail, "hint": self.hint}
+        return {
+            name: text if len(text) <= MOST_OF_A_TEXT else f"{text[:MOST_OF_A_TEXT]}..." for name, text in texts.items()
+        }
 
 
 class DescentError(Exception):

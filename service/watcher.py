@@ -18,6 +18,9 @@ from models.queries import Mark, marks
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
+LONGEST_SECONDS = 0.5
+REST = 5
+"""Times as long as a question took the watcher rests, so that with hundreds of jobs it leaves the process to others."""
 MOST_AT_ONCE = 200
 """Jobs that one question asks for."""
 IsNews = Callable[[Mark], bool]
@@ -85,9 +88,11 @@ class Watcher:
             with self._lock:
                 self._lock.wait_for(lambda: self._waiting)
                 waiting = list(self._waiting)
+            began = time.monotonic()
             found = self._read(sorted({place.job_id for place in waiting}))
             self._wake(place for place in waiting if place.has_news(found.get(place.job_id)))
-            time.sleep(POLL_SECONDS)
+            asked = time.monotonic() - began
+            time.sleep(min(max(POLL_SECONDS, REST * asked), LONGEST_SECONDS))
 
     def _wake(self, places: "Iterable[Place]") -> None:
         for place in places:

@@ -18,14 +18,23 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Api:
     return Api(url, folder)
 
 
+def test_the_answer_to_a_huge_name_is_small(api: Api) -> None:
+    """It stands in the pointer of a hundred problems."""
+    policies = {"a" * 900_000: {str(index): 1 for index in range(200)}}
+    for body in (SMALL | policies, SMALL | {"network": policies}, SMALL | {"policies": policies}):
+        reply = api.client.post("/v1/jobs", json=body, headers=HEADERS)
+        assert reply.status_code == 422
+        assert len(reply.text) < 200_000
+
+
 @pytest.mark.parametrize(("path", "accepted"), [("/v1/jobs", 202), ("/v1/estimates", 200)])
 def test_every_body_is_accepted_or_refused_with_its_place(api: Api, path: str, accepted: int) -> None:
     @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(body=bodies)
     @example(body=Body(written(SMALL)))
     @example(body=Body(written(SMALL | {"priority": 10**500})))
-    def send(body: bytes) -> None:
-        reply = api.client.post(path, data=body, headers=HEADERS | {"Content-Type": "application/json"})
+    def send(body: Body) -> None:
+        reply = api.client.post(path, data=body.content, headers=HEADERS | {"Content-Type": "application/json"})
         judge(reply, reply.mimetype, accepted)
         if reply.status_code == 202:
             job = reply.json["id"]
