@@ -17,6 +17,8 @@ from typing import Any
 from benchmarks.report import Table, installed, machine
 
 SECTIONS = (
+    *("engine", "statistics", "scaling", "mapped", "ingest", "larger_than_memory"),
+    *("jobs", "memory", "api", "predictions", "storage", "queue", "gpu"),
     "engine",
     "statistics",
     "scaling",

@@ -1,8 +1,8 @@
 """Rows of a request as the tensors that `model.onnx` takes.
 
 A row is a nested list in the data's own units, of the shape of the data; of a table, or of series, an object by column
-name may stand for the innermost list. Tokens are whole numbers. What is plain is read at once; only where something is
-wrong with it does anybody look at each value, to say where.
+name may stand for the innermost list. Tokens are whole numbers; of texts also words. What is plain is read at once, and
+each value is looked at only where something is wrong, to say where.
 """
 
 import math
@@ -17,6 +17,7 @@ from models.catalogue import DataShape
 from models.columns import LARGEST, Column, Columns, word_of
 from models.errors import InvalidDefinition, Problem
 from models.json_body import MOST_PROBLEMS
+from models.words import Words
 
 MOST_ROWS = 10_000
 INPUT = "input"
@@ -47,6 +48,8 @@ class Inputs:
     columns: Columns | None = None
     free_length: bool = False
     """Whether a row may be longer or shorter than those of the data."""
+    words: Words | None = None
+    """Of texts: then a row may be a text, or a list of words."""
 
     @property
     def has_categories(self) -> bool:
@@ -65,7 +68,17 @@ class Inputs:
         if not 0 < len(rows) <= MOST_ROWS:
             detail = f"`inputs` has {len(rows):,} rows; from 1 to {MOST_ROWS:,} go at once."
             raise _refused("/inputs", "too_many_rows" if rows else "no_rows", detail, "Send a file of more.")
+        if self.words is not None:
+            rows = [self._tokens(self.words, row) for row in rows]
         return [(places, self._feeds(rows, places, has_booleans)) for places in self._by_length(rows)]
+
+    def _tokens(self, words: Words, row: Any) -> Any:
+        """A text as the data's own, behind padding; in a list each word as its token."""
+        if isinstance(row, str):
+            return words.encode([row], self.shape.input_shape[0])[0].tolist()
+        if isinstance(row, list):
+            return [words.token(item) if isinstance(item, str) else item for item in row]
+        return row
 
     def _by_length(self, rows: list[Any]) -> list[list[int]]:
         if not self.free_length or TIME[self.shape.kind] != 0:

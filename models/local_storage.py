@@ -88,6 +88,12 @@ class LocalStorage(Storage):
                     state = path.stat()
                     yield Listed(key.as_posix(), state.st_size, state.st_mtime)
 
+    def sweep(self, before: float) -> None:
+        for draft in (self._root / DRAFTS).glob("*"):
+            with suppress(FileNotFoundError):
+                if draft.stat().st_mtime < before:
+                    draft.unlink()
+
     def check(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ predictor = load(path, definition)
 predictor.predict([[5.1, 3.5, 1.4, 0.2]])  # [{"class": "setosa", "probabilities": {...}}]
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from models.catalogue import DataShape, shape_of_data
 from models.definitions.job import JobDefinition
 from models.inputs import Feeds, Inputs
+from models.words import Words
 
-CHUNK_VALUES = 2**14
+CHUNK_VALUES = 2**13
 """Of inputs, that are computed at once: what the layers make of them takes many times the memory."""
 
 
@@ -78,11 +80,13 @@ def load(path: Path, stored: dict[str, Any]) -> Predictor:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Memory that was once needed would be kept.
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     data = JobDefinition.model_validate(stored).data
     # Free dimensions have names; the first is that of the rows.
     sizes = [size for one in session.get_inputs() for size in one.shape[1:]]
     free_length = any(isinstance(size, str) for size in sizes)
-    return Predictor(session, Inputs(shape_of_data(data), data.columns, free_length))
+    metadata = session.get_modelmeta().custom_metadata_map
+    words = Words(json.loads(metadata["words"])) if "words" in metadata else None
+    return Predictor(session, Inputs(shape_of_data(data), data.columns, free_length, words))

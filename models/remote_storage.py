@@ -109,7 +109,8 @@ class RemoteStorage(Storage):
 
     def _make_room(self, newest: Path) -> None:
         """Removes the copies that were not used for longest. Who has mapped one keeps it."""
-        copies = sorted((p for p in newest.parent.iterdir() if p != newest), key=lambda p: p.stat().st_mtime)
+        others = (p for p in newest.parent.iterdir() if p != newest and not p.name.startswith("."))
+        copies = sorted(others, key=lambda p: p.stat().st_mtime)
         room = self._cache_bytes - newest.stat().st_size - sum(p.stat().st_size for p in copies)
         while room < 0 and copies:
             oldest = copies.pop(0)
@@ -126,6 +127,13 @@ class RemoteStorage(Storage):
             for batch in obstore.list(self._store, prefix.rstrip("/") or None):
                 for item in batch:
                     yield Listed(item["path"], item["size"], item["last_modified"].timestamp())
+
+    def sweep(self, before: float) -> None:
+        # Parts of uploads that were never completed are the bucket's to remove, by a rule of its life cycle.
+        for draft in (self._cache / "copies").glob(".*"):
+            with suppress(FileNotFoundError):
+                if draft.stat().st_mtime < before:
+                    draft.unlink()
 
     def check(self) -> None:
         impatient = open_store(self._url, timeout=f"{CHECK_SECONDS}s", retries=0)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from models.errors import DescentError
 from models.settings import Settings
@@ -118,6 +118,10 @@ class Storage(ABC):
         """What is stored below a prefix, which ends in a slash or is empty."""
 
     @abstractmethod
+    def sweep(self, before: float) -> None:
+        """Removes what writers that died have left since before this Unix time."""
+
+    @abstractmethod
     def check(self) -> None:
         """Returns soon if the storage can be used.
 
@@ -133,7 +137,7 @@ def open_storage(settings: Settings) -> Storage:
     if url.scheme == "file":
         from models.local_storage import LocalStorage  # noqa: PLC0415  both stand on this module
 
-        return LocalStorage(Path(url.path), cache)
+        return LocalStorage(Path(unquote(url.path)), cache)
     from models.remote_storage import RemoteStorage  # noqa: PLC0415  its client takes 17 ms to import
 
     return RemoteStorage(settings.storage, cache, settings.cache_bytes)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from models.database import database_now, lease_clock, lease_now
 from models.errors import NotFound, QueueFull
@@ -53,6 +54,7 @@ def create(connection: Connection, job_id: str, kind: Kind, request: dict[str, A
 
     Raises:
         QueueFull: MOST_OPEN tasks of the job wait already.
+        NotFound: the job was deleted.
     """
     waiting = select(Task.id).where(Task.job_id == job_id, OPEN).limit(MOST_OPEN)
     if len(connection.execute(waiting).all()) == MOST_OPEN:
@@ -69,7 +71,10 @@ def keep_result(connection: Connection, job_id: str, kind: Kind, request: dict[s
 def _insert(connection: Connection, job_id: str, kind: Kind, **values: Any) -> str:
     task_id = new_id(PREFIX[kind])
     given = {"id": task_id, "job_id": job_id, "kind": kind, "attempt": 0, "created_at": database_now()}
-    connection.execute(insert(Task).values(given | values))
+    try:
+        connection.execute(insert(Task).values(given | values))
+    except IntegrityError:
+        raise NotFound(f"There is no job {job_id}.") from None
     return task_id
 
 

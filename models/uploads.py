@@ -267,6 +267,9 @@ def _differences(trained: Uploaded, other: Uploaded) -> Iterator[Problem]:
             detail = f"Its rows have the shape {list(other.input_shape)}, and not {list(trained.input_shape)}."
             yield Problem(at, "other_shape", detail, "Give a data set of the same shape.")
         yield from _unknown_categories("the target", trained.classes, other.classes)
+        if _words(trained) != _words(other):
+            detail = "Its words have other numbers: tokens are numbered by the texts of their own data set."
+            yield Problem(at, "other_words", detail, "Keep a share of the rows for validation.")
         return
     for column in (*trained.columns.inputs, trained.columns[trained.columns.target or ""]):
         twin = other.columns[column.name]
@@ -279,6 +282,10 @@ def _differences(trained: Uploaded, other: Uploaded) -> Iterator[Problem]:
         if column.kind == "category" and twin.missing and not column.missing:
             detail = f"Values of {column.name!r} are missing there, and none in what is trained on."
             yield Problem(at, "missing_value", detail, "Leave out those rows.")
+
+
+def _words(known: Uploaded) -> str | None:
+    return known.arrays["words"].sha256 if "words" in known.arrays else None
 
 
 def _unknown_categories(where: str, known: Sequence[str], others: Sequence[str]) -> Iterator[Problem]:

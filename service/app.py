@@ -87,7 +87,8 @@ def name_request() -> None:
 
 
 def harden(reply: Response) -> Response:
-    if reply.status_code in UNREAD and (request.content_length or "Transfer-Encoding" in request.headers):
+    left = reply.status_code in UNREAD or g.get("unread", False)
+    if left and (request.content_length or "Transfer-Encoding" in request.headers):
         # The server drops a connection whose body was left unread; a client must not send its next request there.
         reply.headers["Connection"] = "close"
     reply.headers["X-Request-Id"] = g.get("request_id", "")

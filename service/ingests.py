@@ -111,6 +111,7 @@ class Ingests:
             known = datasets.needed_keys(connection, ids)
         for key in of.keys() - known:
             self._storage.delete(key)
+        self._storage.sweep(before)
         if self._scratch.is_dir():
             for folder in self._scratch.iterdir():
                 if folder.stat().st_mtime < before:
@@ -122,6 +123,9 @@ class Ingests:
                 row = datasets.claim(connection, dataset_id, LEASE_SECONDS)
             if row is not None:
                 self._end(row, self._answer(row), ticket)
+            elif ticket is not None:
+                # Another process was quicker.
+                ticket.outcome.set_result(None)
         except Exception as error:  # the thread serves others too, and somebody may wait
             log.exception("%s could not be read", dataset_id)
             if ticket is not None and not ticket.outcome.done():
@@ -167,11 +171,16 @@ class Ingests:
                     child.kill()
                     child.communicate()
                     return {"problems": [too_slow(settings.ingest_seconds)]}
+        if complaints:
+            log.error("%s: the child that read it, which ended with %s: %s", row.id, child.returncode, last(complaints))
         if child.returncode == 0:
             answer: dict[str, Any] = json.loads(out)
             return answer
-        log.error("%s: the child that read it ended with %s: %s", row.id, child.returncode, complaints.decode()[-2000:])
-        return {"problems": [unreadable(row.attempt)]} if child.returncode < 0 or row.attempt >= 3 else {"away": ""}
+        return (
+            {"problems": [unreadable()]}
+            if child.returncode < 0 or row.attempt >= datasets.MOST_ATTEMPTS
+            else {"away": ""}
+        )
 
     def _renew(self, row: Row[Any]) -> bool:
         with self._database.write() as connection:
@@ -205,6 +214,10 @@ class Ingests:
             self._storage.delete_all(f"datasets/{row.id}/{row.attempt}/")
 
 
+def last(complaints: bytes) -> str:
+    return complaints.decode("utf-8", "replace")[-2000:]
+
+
 def error_of(problems: Problems) -> dict[str, Any]:
     """The `error` of a data set that failed."""
     detail = problems[0]["detail"] if len(problems) == 1 else f"{len(problems)} things are wrong with it."
@@ -216,6 +229,6 @@ def too_slow(seconds: float) -> dict[str, str]:
     return {"pointer": "/file", "code": "too_slow", "detail": detail, "hint": "Send an NPZ, or fewer rows."}
 
 
-def unreadable(attempt: int) -> dict[str, str]:
+def unreadable() -> dict[str, str]:
     detail = "The process that read it did not survive: the file is broken, or takes too much memory."
     return {"pointer": "/file", "code": "unreadable", "detail": detail, "hint": "Write the file again, or send an NPZ."}

@@ -6,12 +6,14 @@ It has no GPU and one thread, and gives way to jobs. What it is told and what it
 import logging
 import os
 import queue
+import signal
 import threading
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 from models.artifacts import Made
+from models.parent import leave_with_parent
 from models.settings import Settings
 from models.storage import Stored
 from models.tasks import Kind
@@ -75,6 +77,8 @@ def _enter(answers: Connection, control: Connection, settings: Settings) -> None
     from workers.do_task import do  # noqa: PLC0415
     from workers.runner import offer_to_the_kernel, stand_by  # noqa: PLC0415
 
+    # The fork server: whoever outlived it would be nobody's child.
+    leave_with_parent(signal.SIGKILL)
     stand_by()
     offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -8,12 +8,13 @@ import json
 import resource
 import signal
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.definitions.uploaded import StoredArray
-from models.errors import InvalidDefinition
+from models.errors import DescentError, InvalidDefinition
 from models.ingest.options import Options
 from models.parent import leave_with_parent
 from models.settings import Settings
@@ -55,6 +56,12 @@ def main() -> None:
         answer = {"problems": [problem.plain() for problem in error.problems]}
     except MemoryError:
         answer = {"problems": [too_much_memory(task.memory_bytes)]}
+    except (DescentError, OSError):
+        # It is not the file's fault: it is read again later.
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"problems": [not_understood(error)]}
     print(json.dumps(answer))
 
 
@@ -74,6 +81,12 @@ def ingest(task: Task, storage: Storage) -> dict[str, Any]:
         "uploaded": uploaded.model_copy(update={"arrays": arrays}).plain(),
         "summary": summary,
     }
+
+
+def not_understood(error: Exception) -> dict[str, str]:
+    """Something that nobody thought of; the log has it."""
+    detail = f"The file could not be read: {type(error).__name__}: {str(error)[:200]}."
+    return {"pointer": "/file", "code": "unreadable", "detail": detail, "hint": "Write it again, or in another format."}
 
 
 def too_much_memory(limit: int) -> dict[str, str]:

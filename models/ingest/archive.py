@@ -1,11 +1,16 @@
 """A zip file that somebody sent. Its names are never used as paths, and its sizes are not believed."""
 
+import lzma
 import stat
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from models.errors import InvalidDataset
 from models.ingest.refusal import refused
 
 MOST_RATIO = 200
@@ -51,24 +56,18 @@ class Archive:
     def entry(self, name: str) -> zipfile.ZipInfo:
         return self._by_name[name]
 
-    def open(self, entry: zipfile.ZipInfo) -> IO[bytes]:
+    @contextmanager
+    def opened(self, entry: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+        """The content of an entry; whatever is found broken while it is read is said of the entry."""
         try:
-            return self._zip.open(entry)
+            file = self._zip.open(entry)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-            raise _broken(entry.filename, error) from None
-
-    def read(self, file: IO[bytes], size: int) -> bytes:
-        """Just so many bytes of an open entry."""
+            raise _broken(entry, error) from None
         try:
-            content = file.read(size)
-            # One byte of a compressed stream may give less at a time than is asked for.
-            while len(content) < size and (more := file.read(size - len(content))):
-                content += more
-        except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError, ValueError) as error:  # type: ignore[attr-defined]
-            raise _broken(getattr(file, "name", ""), error) from None
-        if len(content) < size:
-            raise _broken(getattr(file, "name", ""), EOFError("it ends too early"))
-        return content
+            with file:
+                yield file
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+            raise _broken(entry, error) from None
 
     def __enter__(self) -> "Archive":
         return self
@@ -93,6 +92,21 @@ def refuse_unsafe(entry: zipfile.ZipInfo) -> None:
         raise refused("encrypted", f"{name[:100]!r} in the zip file needs a password.", "Pack it without one.")
 
 
-def _broken(name: str, error: Exception) -> Exception:
-    detail = f"{name[:100]!r} in the zip file is broken: {str(error)[:200]}."
+def _broken(entry: zipfile.ZipInfo, error: Exception) -> InvalidDataset:
+    detail = f"{entry.filename[:100]!r} in the zip file is broken: {str(error)[:200]}."
     return refused("broken_zip", detail, "Pack it again.")
+
+
+def exactly(file: IO[bytes], size: int) -> bytes:
+    """Just so many bytes.
+
+    Raises:
+        EOFError: there are fewer.
+    """
+    content = file.read(size)
+    # A compressed stream may give less at a time than is asked for.
+    while len(content) < size and (more := file.read(size - len(content))):
+        content += more
+    if len(content) < size:
+        raise EOFError("it ends too early")
+    return content

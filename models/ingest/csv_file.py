@@ -3,7 +3,9 @@
 import codecs
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from models.ingest.refusal import refused
 from models.ingest.table import TableWriter
 
 SAMPLE_BYTES = 2**16
-BLOCK_BYTES = 2**20
-"""Larger ones are no faster, and the reader holds dozens of them."""
+BLOCK_BYTES = 2**21
+MOST_BLOCK_BYTES = 2**24
+THREADS = 2
+"""Blocks that are read at once."""
 DELIMITERS = (",", ";", "\t", "|")
 CONVERSION = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
 TYPES: dict[Kind, pa.DataType] = {
@@ -46,50 +50,88 @@ def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[Table
         InvalidDataset
     """
     dialect, warnings = sniff(path, options)
-    # Where values may have line breaks, blocks cannot be cut at every one of them: slower, so only if it must be.
-    multiline = False
     types = {name: TYPES[kind] for name, kind in options.kinds.items() if kind in TYPES}
+    types |= {options.text: pa.string()} if options.text else {}
     while True:
         try:
-            return _read(path, dialect, types, multiline, new_writer), warnings
-        except UnicodeDecodeError:
+            return _read(path, dialect, types, new_writer), warnings
+        except UnicodeError:
             raise wrong_encoding(path, dialect.encoding) from None
         except pa.ArrowInvalid as error:
             message = str(error)
             if "UTF8" in message or "UTF-8" in message:
                 raise wrong_encoding(path, dialect.encoding) from None
             if not (found := CONVERSION.search(message)):
-                if multiline or "straddling" not in message:
-                    raise broken(path, dialect, message) from None
-                multiline = True
-                continue
+                raise broken(path, dialect, message) from None
             _widen(types, dialect.names[int(found[1])], found[2], options)
 
 
-def _read(
-    path: Path, dialect: Dialect, types: dict[str, pa.DataType], multiline: bool, new_writer: NewWriter
-) -> TableWriter:
-    skipped = 1 if dialect.has_header else 0
-    reader = arrow_csv.open_csv(
-        path,
+def _read(path: Path, dialect: Dialect, types: dict[str, pa.DataType], new_writer: NewWriter) -> TableWriter:
+    parts = blocks(path, dialect.encoding)
+    first = next(parts, b"")
+    # The first block shows what the columns hold; whole numbers may go on with parts.
+    guessed = {entry.name: wider(entry.type) for entry in parsed(first, dialect, types, dialect.has_header).schema}
+    if any(pa.types.is_binary(kind) for kind in guessed.values()):
+        raise wrong_encoding(path, dialect.encoding)
+    types |= guessed
+    writer = new_writer(pa.schema([(name, types[name]) for name in dialect.names]))
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting = deque([pool.submit(parsed, first, dialect, types, dialect.has_header)])
+        for block in parts:
+            waiting.append(pool.submit(parsed, block, dialect, types, False))
+            if len(waiting) > THREADS:
+                _add(writer, waiting.popleft().result())
+        for part in waiting:
+            _add(writer, part.result())
+    return writer
+
+
+def _add(writer: TableWriter, table: pa.Table) -> None:
+    for batch in table.to_batches():
+        writer.add(batch)
+
+
+def parsed(block: bytes, dialect: Dialect, types: dict[str, pa.DataType], skips_names: bool) -> pa.Table:
+    """Some whole lines as columns."""
+    return arrow_csv.read_csv(
+        pa.BufferReader(block),
+        # One block, and one thread for it: several of them are read at once.
         arrow_csv.ReadOptions(
-            block_size=BLOCK_BYTES, column_names=dialect.names, skip_rows=skipped, encoding=dialect.encoding
+            use_threads=False, block_size=len(block) + 1, column_names=dialect.names, skip_rows=int(skips_names)
         ),
-        arrow_csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=multiline),
+        arrow_csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=b'"' in block),
         arrow_csv.ConvertOptions(strings_can_be_null=True, column_types=types),
     )
-    with reader:
-        fixed = {entry.name: wider(entry.type) for entry in reader.schema}
-        # The first block shows what the columns hold; whole numbers may go on with parts.
-        if any(pa.types.is_binary(kind) for kind in fixed.values()):
-            raise wrong_encoding(path, dialect.encoding)
-        if fixed != {name: types.get(name) for name in fixed}:
-            types |= fixed
-            return _read(path, dialect, types, multiline, new_writer)
-        writer = new_writer(reader.schema)
-        for batch in reader:
-            writer.add(batch)
-        return writer
+
+
+def blocks(path: Path, encoding: str) -> Iterator[bytes]:
+    """The file in UTF-8, cut where a line ends: at a line break with an even number of quotes before it."""
+    decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
+    left = b""
+    with path.open("rb") as file:
+        while chunk := file.read(BLOCK_BYTES):
+            left += chunk if decoder is None else decoder.decode(chunk).encode()
+            end = end_of_lines(left)
+            # Quotes that never close are part of a value, as in 5": then every line break ends a line.
+            end = left.rfind(b"\n") + 1 if not end and len(left) > MOST_BLOCK_BYTES else end
+            if end:
+                yield left[:end]
+                left = left[end:]
+    left += b"" if decoder is None else decoder.decode(b"", final=True).encode()
+    if left.strip():
+        yield left
+
+
+def end_of_lines(block: bytes) -> int:
+    """Where the last whole line ends; 0 if none does."""
+    if b'"' not in block:
+        return block.rfind(b"\n") + 1
+    quotes, end = block.count(b'"'), len(block)
+    while (end := block.rfind(b"\n", 0, end)) >= 0:
+        before = quotes - block.count(b'"', end)
+        if before % 2 == 0:
+            return end + 1
+    return 0
 
 
 def wider(kind: pa.DataType) -> pa.DataType:
@@ -139,7 +181,7 @@ def sniff(path: Path, options: Options) -> tuple[Dialect, list[dict[str, str]]]:
 def decoded(start: bytes, encoding: str, path: Path) -> str:
     try:
         return codecs.getincrementaldecoder(encoding)().decode(start).removeprefix("\ufeff")
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise wrong_encoding(path, encoding) from None
 
 
@@ -188,7 +230,9 @@ def wrong_encoding(path: Path, encoding: str) -> Exception:
             chunk = file.read(2**20)
             try:
                 lines += decoder.decode(chunk, final=not chunk).count("\n")
-            except UnicodeDecodeError as error:
+            except UnicodeError as error:
+                if not isinstance(error, UnicodeDecodeError):
+                    return refused("wrong_encoding", f"The file is not {encoding}: {error}.", "Save it as UTF-8.")
                 lines += error.object[: error.start].count(b"\n")
                 detail = f"The file is not {encoding}: byte {done + error.start}, in line {lines + 1}, does not fit."
                 return refused(

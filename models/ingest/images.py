@@ -1,7 +1,10 @@
 """Reads a zip of images, one top folder for each class, into bytes [rows, channels, height, width]."""
 
+import struct
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,27 +116,29 @@ def _one_size(sizes: list[tuple[int, int]], entries: list[Entry]) -> tuple[int, 
     return sizes[0]
 
 
-def _opened(archive: Archive, entry: Entry) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(archive.open(entry), formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        if isinstance(error, Image.DecompressionBombError):
+@contextmanager
+def _opened(archive: Archive, entry: Entry) -> Iterator[Image.Image]:
+    with archive.opened(entry) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except Image.DecompressionBombError as error:
             detail = f"{entry.filename[:100]!r}: {str(error)[:200]}"
             raise refused("too_many_pixels", detail, "Scale it down.") from None
-        detail = f"{entry.filename[:100]!r} is no image that can be read."
-        raise refused("wrong_image", detail, f"Send {', '.join(FORMATS)}.") from None
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error):
+            detail = f"{entry.filename[:100]!r} is no image that can be read."
+            raise refused("wrong_image", detail, f"Send {', '.join(FORMATS)}.") from None
+        yield image
 
 
 def _pixels(archive: Archive, entry: Entry, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """[channels, height, width]."""
-    try:
-        with _opened(archive, entry) as image:
+    with _opened(archive, entry) as image:
+        try:
             ready = image.convert(mode)
-    except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile) as error:
-        detail = f"{entry.filename[:100]!r} is broken: {str(error)[:200]}."
-        raise refused("broken_image", detail, "Save it again.") from None
+        except (OSError, ValueError, SyntaxError, struct.error) as error:
+            detail = f"{entry.filename[:100]!r} is broken: {str(error)[:200]}."
+            raise refused("broken_image", detail, "Save it again.") from None
     if ready.size != size:
         ready = ready.resize(size, Image.Resampling.BILINEAR)
     pixels = np.asarray(ready, np.uint8)

@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.definitions.uploaded import Uploaded
-from models.ingest.archive import Archive
+from models.ingest.archive import Archive, exactly
 from models.ingest.array_file import ArrayFile
 from models.ingest.options import Options
 from models.ingest.refusal import refused
@@ -28,7 +28,7 @@ class ArrayMember:
         self.name = name
         self._entry = archive.entry(f"{name}.npy")
         self._archive = archive
-        with self._opened() as file:
+        with archive.opened(self._entry) as file:
             self.shape, self.dtype = self._header(file)
             claimed = math.prod(self.shape) * self.dtype.itemsize
             held = self._entry.file_size - file.tell()
@@ -39,9 +39,6 @@ class ArrayMember:
             raise refused(
                 "no_rows", f"`{name}` has no rows: its shape is {list(self.shape)}.", "Send at least two rows."
             )
-
-    def _opened(self) -> IO[bytes]:
-        return self._archive.open(self._entry)
 
     def _header(self, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         hint = "Write it with numpy.savez, from arrays of numbers."
@@ -67,11 +64,11 @@ class ArrayMember:
         if row_bytes > 2**28:
             raise refused("large_row", f"A row of `{self.name}` has {row_bytes:,} bytes.", "Make rows smaller.")
         at_once = max(1, CHUNK_BYTES // row_bytes)
-        with self._opened() as file:
+        with self._archive.opened(self._entry) as file:
             self._header(file)
             for start in range(0, self.shape[0], at_once):
                 rows = min(at_once, self.shape[0] - start)
-                content = self._archive.read(file, rows * row_bytes)
+                content = exactly(file, rows * row_bytes)
                 yield np.frombuffer(content, self.dtype).reshape(rows, *row_shape)
 
 

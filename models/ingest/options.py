@@ -37,8 +37,11 @@ class Options(Strict):
     """Rows with the same value belong together: one series, one patient."""
     time: ColumnName | None = None
     """The column that orders the rows (of each group)."""
+    text: ColumnName | None = None
+    """Of a table: the column of texts, whose words become tokens; all other columns but the target are left out."""
     length: Steps | None = None
-    """Cuts each group, in the order of `time`, into sequences of so many rows."""
+    """Cuts each group, in the order of `time`, into sequences of so many rows. With `text`: words of a text, the first
+    ones; default: those of the longest, but at most 256."""
     horizon: Steps = 1
     """How many rows after the last of a sequence its target lies."""
     stride: Steps = 1
@@ -52,9 +55,18 @@ class Options(Strict):
 
     @property
     def window(self) -> Window | None:
-        if self.length is None:
+        if self.length is None or self.text is not None:
             return None
         return Window(length=self.length, horizon=self.horizon, stride=self.stride)
+
+    @model_validator(mode="after")
+    def _texts_stand_alone(self) -> "Options":
+        others = {"features", "kinds", "group", "time", "horizon", "stride"}
+        if self.text is not None and any(
+            getattr(self, name) != type(self).model_fields[name].default for name in others
+        ):
+            raise PydanticCustomError("text_alone", "With `text` there are no " + ", ".join(sorted(others)))
+        return self
 
     @model_validator(mode="after")
     def _windows_have_a_length(self) -> "Options":

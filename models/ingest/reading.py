@@ -18,11 +18,12 @@ from models.ingest.parquet_file import read_parquet
 from models.ingest.refusal import refused
 from models.ingest.series import cut_series
 from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, Table, TableWriter, plain
+from models.ingest.texts import TextWriter, cut_texts
 from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
-ONLY_TABLES = ("target", "features", "group", "time", "length", "delimiter", "header")
+ONLY_TABLES = ("target", "features", "group", "time", "text", "length", "delimiter", "header")
 Summary = dict[str, Any]
 
 
@@ -79,6 +80,8 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
 
     def new_writer(schema: pa.Schema) -> TableWriter:
         _refuse_unknown(schema.names, options)
+        if options.text is not None:
+            return TextWriter(schema, folder, options.text)
         return TableWriter(schema, folder, options.kinds, options.group, options.time)
 
     warnings: list[dict[str, str]] = []
@@ -87,9 +90,19 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
     else:
         writer = read_parquet(path, new_writer)
     table = writer.finish()
-    warnings += _warnings(table)
+    warnings += _warnings(table, options)
+    preview = {"columns": [column.name for column in table.columns], "rows": writer.preview}
     columns = Columns(columns=table.columns, features=(), group=options.group, time=options.time)
     target, told = choose_target(columns, options, table.rows)
+    warnings += told
+    if isinstance(writer, TextWriter):
+        if target is None:
+            detail = "Texts need a target, and no column is likely to be it."
+            raise refused("no_target", detail, "Send target=<column>.", "/target")
+        task = options.task or usual_task(target, table.rows)
+        uploaded = cut_texts(writer, folder, target, task, options.length)
+        said = [said for said in table.statistics() if said["name"] in (options.text, target.name)]
+        return uploaded, {"warnings": warnings, "columns": said, "preview": preview}
     chosen = with_parts(columns, target, options)
     rows = cut_series(folder, chosen, options.window) if options.window else table.rows
     uploaded = Uploaded(
@@ -99,14 +112,13 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
         columns=chosen,
         window=options.window,
     )
-    preview = {"columns": [column.name for column in table.columns], "rows": writer.preview}
-    return uploaded, {"warnings": warnings + told, "columns": table.statistics(), "preview": preview}
+    return uploaded, {"warnings": warnings, "columns": table.statistics(), "preview": preview}
 
 
 def _refuse_unknown(names: list[str], options: Options) -> None:
     """What the options name and the file has not."""
     known = Columns(columns=tuple(Column(name=name, kind="text") for name in names), features=())
-    single = {f"/{field}": getattr(options, field) for field in ("target", "group", "time")}
+    single = {f"/{field}": getattr(options, field) for field in ("target", "group", "time", "text")}
     wanted = single | {f"/kinds/{name}": name for name in options.kinds}
     wanted |= {f"/features/{place}": name for place, name in enumerate(options.features or ())}
     problems = [
@@ -133,7 +145,7 @@ def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column
     for target in (*named[:1], *likely[-1:]):
         task = options.task or usual_task(target, rows)
         problem = target_problem(target, "/target") or task_problem(target, task, "/target")
-        if problem is None and (len(likely) > 1 or options.window):
+        if problem is None and (len(likely) > 1 or options.window or options.text):
             detail = f"The target was guessed: {target.name!r}. PATCH the data set, or a job's `data.target`, if not."
             return target, [{"code": "guessed_target", "detail": detail, "pointer": "/target"}]
         if problem is not None and named:
@@ -158,7 +170,7 @@ def with_parts(columns: Columns, target: Column | None, options: Options) -> Col
     return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
 
 
-def _warnings(table: Table) -> list[dict[str, str]]:
+def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
     """What a client should look at."""
     found = []
     for column in table.columns:
@@ -170,6 +182,7 @@ def _warnings(table: Table) -> list[dict[str, str]]:
             and len(column.categories) > MANY_CATEGORIES
             and f"{column.name!r} has {len(column.categories)} categories, each a column of its own.",
             "text_column": column.kind == "text"
+            and options.text is None
             and column.missing < table.rows
             and f"{column.name!r} is text of many values: it is no feature.",
             "empty_column": column.missing == table.rows and f"{column.name!r} has no values.",

@@ -32,13 +32,63 @@ MOST_GROUPS = 2**24
 MOST_WHOLE = 100
 """Different whole numbers that are kept as what may be categories."""
 CHUNK_VALUES = 2**20
-SAMPLE_VALUES = 2**22
-"""Medians are those of evenly spaced rows, as many as go into so many values: of 20 columns 200 000 rows."""
+SAMPLE_VALUES = 2**21
+"""Medians are those of evenly spaced rows, as many as go into so many values: of 20 columns 100 000 rows."""
 BINS = 20
 FEW = 20
 """Whole numbers whose rows are counted one by one."""
 MOST_COUNTS = 50
 PREVIEW_ROWS, PREVIEW_VALUES = 20, 2_000
+
+
+@dataclass
+class Moments:
+    """Of one column: of its values that are there."""
+
+    count: int
+    low: float
+    high: float
+    mean: float
+    squares: float
+
+    @property
+    def deviation(self) -> float:
+        return float(np.sqrt(self.squares / self.count))
+
+
+class AllMoments:
+    """Of many columns at once, some rows at a time (Chan, Golub and LeVeque 1979)."""
+
+    def __init__(self, columns: int) -> None:
+        self._count = np.zeros(columns)
+        self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
+        self._mean, self._squares = np.zeros(columns), np.zeros(columns)
+
+    def see(self, values: NDArray[np.float32]) -> None:
+        """`values`: [rows, columns], NaN where one is missing."""
+        doubles = values.astype(np.float64)
+        missing = np.isnan(doubles)
+        count = len(doubles) - missing.sum(axis=0)
+        is_whole = count.min(initial=len(doubles)) == len(doubles)
+        self._low = np.fmin(self._low, np.fmin.reduce(doubles, axis=0))
+        self._high = np.fmax(self._high, np.fmax.reduce(doubles, axis=0))
+        if not is_whole:
+            doubles[missing] = 0
+        mean = doubles.sum(axis=0) / np.maximum(count, 1)
+        doubles -= mean
+        if not is_whole:
+            doubles[missing] = 0
+        between, total = mean - self._mean, np.maximum(self._count + count, 1)
+        self._squares += np.einsum("ij,ij->j", doubles, doubles) + between**2 * self._count * count / total
+        self._mean += between * count / total
+        self._count += count
+
+    def of(self, place: int) -> Moments | None:
+        """Of a column; None if it has no values."""
+        if not self._count[place]:
+            return None
+        figures = self._low[place], self._high[place], self._mean[place], self._squares[place]
+        return Moments(int(self._count[place]), *map(float, figures))
 
 
 @dataclass
@@ -51,41 +101,23 @@ class Gathered:
     """Categories it may have."""
     keeps_codes: bool = False
     """A group, whose values are told apart, however many there are."""
-    count: int = 0
     missing: int = 0
     infinite: int = 0
-    low: float = np.inf
-    high: float = -np.inf
-    mean: float = 0.0
-    squares: float = 0.0
+    moments: "Moments | None" = None
     codes: dict[str, int] = field(default_factory=dict)
     whole: set[int] | None = field(default_factory=set)
     overflowed: bool = False
 
-    def see(self, values: Doubles) -> None:
-        """Adds finite values to the moments (Chan, Golub and LeVeque 1979)."""
-        if not len(values):
-            return
-        count, mean = self.count + len(values), float(values.mean())
-        between = mean - self.mean
-        self.squares += float(np.square(values - mean).sum()) + between**2 * self.count * len(values) / count
-        self.mean += between * len(values) / count
-        self.count = count
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        self._see_whole(values)
-
-    def _see_whole(self, values: Doubles) -> None:
-        if self.whole is None:
-            return
+    def see_whole(self, values: NDArray[np.float32]) -> None:
+        """Keeps its different values as long as they are few and whole."""
+        found = self.whole or set()
         # Most columns are found out by their first values.
         for part in (values[:100], values[100:]):
             if (part != np.rint(part)).any() or (abs(part) > 2**24).any():
                 self.whole = None
                 return
-            self.whole |= set(map(int, np.unique(part)))
-            if len(self.whole) > MOST_WHOLE:
-                self.whole = None
-                return
+            found |= set(map(int, np.unique(part)))
+        self.whole = found if len(found) <= MOST_WHOLE else None
 
 
 class TableWriter:
@@ -99,6 +131,8 @@ class TableWriter:
         self._time = time
         self.preview: list[list[Any]] = []
         self.stored = [c for c in self.columns if c.kind in ("number", "boolean", "category")]
+        self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
+        self._moments = AllMoments(len(self._numbers))
         self._table = ArrayFile(folder / "table.npy", (len(self.stored),), np.float32)
         self._times = ArrayFile(folder / "times.npy", (), np.float64) if time else None
 
@@ -131,6 +165,8 @@ class TableWriter:
                 place += 1
             else:
                 column.missing += values.null_count
+        if self._numbers:
+            self._moments.see(matrix[:, self._numbers])
         self._table.append(matrix)
 
     def _values(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
@@ -140,6 +176,9 @@ class TableWriter:
         if column.kind == "category":
             return self._codes(column, values)
         doubles = as_doubles(values)
+        if column.kind == "boolean" and not np.isin(doubles[~np.isnan(doubles)], (0, 1)).all():
+            detail = f"The column {column.name!r} is to be a boolean, and has other numbers than 0 and 1."
+            raise refused("wrong_kind", detail, "Say that it is a number.", "/kinds")
         with np.errstate(over="ignore"):
             floats = doubles.astype(np.float32)
         infinite = np.isinf(floats)
@@ -148,9 +187,10 @@ class TableWriter:
             column.missing += int(infinite.sum())
             floats[infinite] = np.nan
         # NaN of its own, and not null: Parquet knows both.
-        strange = int(np.isnan(floats).sum()) - values.null_count - int(infinite.sum())
-        column.missing += strange
-        column.see(floats[~np.isnan(floats)].astype(np.float64))
+        missing = np.isnan(floats)
+        column.missing += int(missing.sum()) - values.null_count - int(infinite.sum())
+        if column.whole is not None:
+            column.see_whole(floats[~missing])
         return floats
 
     def _codes(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
@@ -191,7 +231,42 @@ class TableWriter:
                 file.__exit__(None, None, None)
         if not self.rows:
             raise refused("no_rows", "It has no rows.", "Send at least two rows below the names of the columns.")
+        for index, place in enumerate(self._numbers):
+            self.stored[place].moments = self._moments.of(index)
         return Table(self._table.path, self.columns, self.stored)
+
+
+class Histograms:
+    """Of all columns of numbers that are not whole, at once: 20 columns one by one would take as long as parsing."""
+
+    def __init__(self, stored: list[Gathered]) -> None:
+        numbers = [(place, c) for place, c in enumerate(stored) if c.kind == "number" and c.whole is None and c.moments]
+        self._places = [place for place, _ in numbers]
+        self._names = [column.name for _, column in numbers]
+        known = [column.moments for _, column in numbers if column.moments]
+        self._lows = np.array([each.low for each in known], np.float32)
+        widths = np.array([each.high - each.low for each in known])
+        # A little less, so that the highest value is in the last bin.
+        self._scales = (BINS * (1 - 1e-6) / np.where(widths > 0, widths, 1)).astype(np.float32)
+        self._offsets = np.arange(len(known)) * (BINS + 1)
+        self._rows = np.zeros(len(numbers) * (BINS + 1), np.int64)
+
+    def see(self, chunk: NDArray[np.float32]) -> None:
+        if not self._places:
+            return
+        places = chunk[:, self._places]
+        places -= self._lows
+        places *= self._scales
+        # What is missing has one bin more.
+        places[np.isnan(places)] = BINS
+        bins = places.astype(np.int64)
+        bins += self._offsets
+        self._rows += np.bincount(bins.ravel(), minlength=len(self._rows))
+
+    def counts(self) -> dict[str, NDArray[np.int64]]:
+        """By column, the rows in each bin."""
+        by_column = self._rows.reshape(-1, BINS + 1)[:, :BINS]
+        return dict(zip(self._names, by_column, strict=True))
 
 
 class Table:
@@ -219,6 +294,7 @@ class Table:
         every = max(1, self.rows * self._width // SAMPLE_VALUES)
         sample: list[NDArray[np.float32]] = []
         start = 0
+        histograms = Histograms(self._stored)
         with self._path.open("r+b") as file:
             for chunk in self._chunks(file):
                 for place, remap in remaps.items():
@@ -230,8 +306,10 @@ class Table:
                     file.write(chunk.data)
                 for place, column in enumerate(self._stored):
                     self._see(column, chunk[:, place])
+                histograms.see(chunk)
                 sample.append(chunk[(-start) % every :: every].copy())
                 start += len(chunk)
+        self.counts |= histograms.counts()
         self._find_medians(np.concatenate(sample))
 
     def _chunks(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
@@ -243,19 +321,14 @@ class Table:
             yield np.frombuffer(bytearray(content), np.float32).reshape(-1, self._width)
 
     def _see(self, column: Gathered, values: NDArray[np.float32]) -> None:
-        if column.overflowed:
+        if column.overflowed or (column.kind == "number" and column.whole is None):
             return
         known = values[~np.isnan(values)]
-        if column.kind == "category":
-            found = np.bincount(known.astype(np.int64), minlength=len(column.codes))
-        elif column.kind == "boolean":
-            found = np.bincount(known.astype(np.int64), minlength=2)
-        elif column.whole is not None:
-            found = np.bincount(np.searchsorted(sorted(column.whole), known), minlength=len(column.whole))
+        if column.kind == "number":
+            whole = sorted(column.whole or ())
+            found = np.bincount(np.searchsorted(whole, known), minlength=len(whole))
         else:
-            found, _ = (
-                np.histogram(known, BINS, (column.low, column.high)) if column.count else (np.zeros(BINS, int), 0)
-            )
+            found = np.bincount(known.astype(np.int64), minlength=len(column.codes) if column.kind == "category" else 2)
         self.counts[column.name] = self.counts.get(column.name, 0) + found
 
     def _find_medians(self, sample: NDArray[np.float32]) -> None:
@@ -292,18 +365,17 @@ class Table:
         return [self._statistics(column) for column in self.columns]
 
     def _statistics(self, column: Column) -> dict[str, Any]:
-        gathered = self.gathered[column.name]
+        moments = self.gathered[column.name].moments
         shown: dict[str, Any] = {"name": column.name, "missing": column.missing}
-        if column.kind in ("number", "boolean") and gathered.count:
-            deviation = float(np.sqrt(gathered.squares / gathered.count))
-            moments = {"min": gathered.low, "max": gathered.high, "mean": gathered.mean, "std": deviation}
-            shown |= moments | {"median": self._medians[column.name]}
+        if column.kind in ("number", "boolean") and moments:
+            shown |= {"min": moments.low, "max": moments.high, "mean": moments.mean, "std": moments.deviation}
+            shown["median"] = self._medians[column.name]
         counts = self.counts.get(column.name)
         if counts is None:
             return shown
-        if column.kind == "number" and gathered.count:
+        if column.kind == "number" and moments:
             values = [int(name) for name in column.categories] or None
-            spread = (gathered.low, gathered.high)
+            spread = (moments.low, moments.high)
             rows, edges = np.histogram(values or [], BINS, spread, weights=counts if values else None)
             shown["histogram"] = {"edges": edges.tolist(), "rows": (rows if values else counts).tolist()}
         if column.categories and (column.kind != "number" or len(column.categories) <= FEW):

@@ -47,7 +47,7 @@ class PredictionQuery(Query):
 
 def predict_file(job_id: str, query: PredictionQuery) -> Response:
     """Stores the body and has a worker predict for its rows."""
-    shared = context()
+    shared, g.unread = context(), True
     row = usable_model(job_id, query.allow_unhealthy)
     shape = shape_of_data(JobDefinition.model_validate(row.definition).data)
     if shape.kind != "table":
@@ -61,6 +61,7 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
         stored = receiver.form(shared.storage, key, request.mimetype_params.get("boundary", ""))
     else:
         stored = receiver.raw(shared.storage, key)
+    g.unread = False
     asked = {"upload": stored.plain(), "model": artifacts.stored_of(row).plain(), "options": options.plain()}
     try:
         with shared.database.write() as connection:

@@ -16,7 +16,7 @@ from service.openapi import answers
 from service.replies import PredictionReply, PredictionsReply
 from service.usable_model import usable_model
 
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, list[Any]]] = {
     "rows of numbers": {"inputs": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
     "rows by column name": {"inputs": [{"age": 41, "colour": "red"}]},
     "sequences": {"inputs": [[[0.1], [0.2], [0.3]]]},

@@ -9,6 +9,7 @@ import pytest
 from models.catalogue import DataShape, shape_of_upload
 from models.errors import InvalidDefinition
 from models.inputs import MOST_ROWS, Inputs
+from models.words import Words
 from tests.models.mixed import COLUMNS, EMPTY, NUMBERS, ROW, uploaded
 
 TABLE = Inputs(DataShape("table", "classification", 9, (3,), 2, ("a", "b")))
@@ -70,6 +71,14 @@ def test_series_are_lists_of_objects() -> None:
     [(_, feeds)] = SERIES.read([[ROW, EMPTY], [EMPTY, ROW]])
     assert feeds["colour"].shape == (2, 2, 1)
     assert feeds["colour"][1].ravel().tolist() == ["été", "red"]
+
+
+def test_texts_are_their_words_and_words_their_tokens() -> None:
+    words = Words(["hello", "world", "!"])
+    texts = Inputs(DataShape("tokens", "regression", 9, (4,), 1, vocabulary=5), None, True, words)
+    [(_, feeds), (places, short)] = texts.read(["Hello world!", "never seen", [2, 3, 4, 1], ["World", 4]])
+    assert feeds["input"].tolist() == [[0, 2, 3, 4], [0, 0, 1, 1], [2, 3, 4, 1]]
+    assert (places, short["input"].tolist()) == ([3], [[3, 4]])
 
 
 REFUSED: list[tuple[Inputs, Any, str, str]] = [

@@ -1,6 +1,7 @@
 """Storage in a folder, and in S3 as moto's server speaks it."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_storage_that_cannot_be_used_says_so(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "file").touch()
     with pytest.raises(StorageAway):
         open_storage(Settings(data=tmp_path, storage_url=f"file://{tmp_path}/file/objects")).check()
+
+
+def test_what_a_writer_that_died_has_left_is_swept(tmp_path: Path) -> None:
+    storage = open_storage(Settings(data=tmp_path / "a folder"))
+    stored = storage.write("a/b", [b"123"])
+    (tmp_path / "a folder/objects/.drafts/torn").write_bytes(b"12")
+    storage.sweep(time.time() - 60)
+    assert (tmp_path / "a folder/objects/.drafts/torn").exists()
+    storage.sweep(time.time() + 60)
+    assert [path.name for path in (tmp_path / "a folder/objects").rglob("*") if path.is_file()] == ["b"]
+    assert storage.path_of(stored).read_bytes() == b"123"
 
 
 def test_storage_that_can_be_used_passes(storage: Storage) -> None:

@@ -146,6 +146,25 @@ def test_another_encoding_is_read_where_it_is_named(datasets: Datasets) -> None:
     assert (reply.json["features"], of(reply, "straße")["counts"][1]["value"]) == (["straße"], "köln")
 
 
+def test_texts_become_tokens_behind_padding(datasets: Datasets) -> None:
+    content = b'review,stars,who\nGood film!,good,a\n"bad, bad film",bad,b\n,good,c\n'
+    reply = datasets.upload(content, text="review", target="stars")
+    assert reply.status_code == 201, reply.json
+    shown = reply.json
+    assert (shown["kind"], shown["rows"], shown["input_shape"], shown["classes"]) == ("tokens", 3, [4], ["bad", "good"])
+    arrays = {path.stem: np.load(path) for path in datasets.files()}
+    # By how often they occur, then by their letters: bad film ! , good
+    assert [word.decode() for word in arrays["words"]] == ["bad", "film", "!", ",", "good"]
+    assert arrays["x"].tolist() == [[0, 6, 3, 4], [2, 5, 2, 3], [0, 0, 0, 0]]
+    assert (arrays["y"].tolist(), shown["vocabulary"]) == ([1, 0, 1], 7)
+    network = {"family": "rnn", "hidden": 4, "embedding": {"size": 3}}
+    assert datasets.api.post(network=network, data={"dataset": shown["id"]}).status_code == 202
+    short = datasets.upload(content, text="review", target="stars", length="2")
+    assert short.json["input_shape"] == [2]
+    refused = datasets.upload(content, text="review", group="who")
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "text_alone")
+
+
 def test_target_features_task_and_kinds_can_be_corrected(datasets: Datasets) -> None:
     dataset = datasets.upload(target="price").json["id"]
     reply = datasets.patch(dataset, target="rooms", features=["age", "price"], name="homes")

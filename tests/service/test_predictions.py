@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from migrations.migrate import migrate
 from models import artifacts, tasks
 from models.artifacts import ONNX, State
 from models.database import Database
@@ -96,6 +97,32 @@ def test_many_rows_in_parts_are_the_same(ask: Ask, monkeypatch: pytest.MonkeyPat
     whole = ask("classes", {"inputs": rows}).json
     monkeypatch.setattr("models.predictor.CHUNK_VALUES", 14)
     assert ask("classes", {"inputs": rows}).json == whole
+
+
+WATCH = """
+import re, sys
+from pathlib import Path
+from models.predictor import load
+from models.settings import Settings
+from service.app import create_app
+app = create_app(Settings(data=Path(sys.argv[1]), api_key="k" * 32))
+client = app.test_client()
+for path in ("/healthz", "/openapi.json", "/v1/datasets", "/v1/jobs"):
+    assert client.get(path, headers={"Authorization": "Bearer " + "k" * 32}).status_code == 200, path
+definition = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
+predictors = [load(Path(sys.argv[2]), definition) for _ in range(4)]
+for predictor in predictors:
+    assert len(predictor.predict([[0.0, 1.0]] * 1000, False)) == 1000
+print(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def test_the_api_that_predicts_stays_under_160_mb(tmp_path: Path, files: dict[str, bytes]) -> None:
+    migrate(f"sqlite:///{tmp_path}/descent.db")
+    (tmp_path / "model.onnx").write_bytes(files["classes"])
+    line = [sys.executable, "-c", WATCH, str(tmp_path), str(tmp_path / "model.onnx")]
+    kilobytes = int(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+    assert kilobytes * 1024 < 160e6
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from models.artifacts import State
 from models.database import database_now, lease_now
 from models.series import Chunk
 from models.states import HELD, TERMINAL, Status
-from models.tables import TERMINAL_EVENTS, Event, Job, Statistics, Worker, epochs
+from models.tables import TERMINAL_EVENTS, Artifact, Event, Job, Statistics, Worker, epochs
 from tests.system.stack import LEASE_SECONDS, Stack, exists, parent_of
 
 TWICE = "done twice: "
 """What a broken promise begins with where an end, or a row, is there twice."""
 IDLE_SECONDS = 30
+PENDING_SECONDS = 120
+"""How long the files of a job may take, through all faults of a test."""
 SLACK_SECONDS = 5
 """How long after the end of its lease a job may look as if it ran: somebody has to sweep."""
 
@@ -41,6 +44,7 @@ def violations(stack: Stack, connection: Connection) -> list[str]:
         if job.status in HELD and job.lease_until < lease_time - SLACK_SECONDS:
             wrong.append(f"{job.id} is {job.status}, and its lease is over for {lease_time - job.lease_until:.1f} s")
     wrong += idle_workers(connection, now)
+    wrong += pending_files(connection, now)
     fresh = [job for job in jobs if job.id not in stack.checked]
     wrong += wrong_events(connection, fresh)
     wrong += wrong_rows(connection, fresh)
@@ -106,6 +110,13 @@ def wrong_rows(connection: Connection, jobs: list[Any]) -> list[str]:
             if any(after <= before for before, after in pairwise(places)):
                 wrong.append(f"{TWICE}{job.id}: steps of {series} overlap")
     return wrong
+
+
+def pending_files(connection: Connection, now: float) -> list[str]:
+    """Jobs that succeeded, and whose files nobody has made."""
+    late = select(Artifact.job_id, Artifact.name).join(Job, Job.id == Artifact.job_id)
+    late = late.where(Artifact.state == State.PENDING, Job.finished_at < now - PENDING_SECONDS)
+    return [f"{row.job_id}: {row.name} is not made yet" for row in connection.execute(late)]
 
 
 def idle_workers(connection: Connection, now: float) -> list[str]:

@@ -1,11 +1,13 @@
 """Every `examples/*.json` through the API reaches what the README promises of it, on real data."""
 
 import math
+import os
 import runpy
+import subprocess
 
 import pytest
 
-from tests.system.stack import EXAMPLES, Stack
+from tests.system.stack import EXAMPLES, KEY, Stack
 
 PROMISES = {
     "digits_dnn": ("validation_accuracy", 0.95),
@@ -120,3 +122,11 @@ def test_a_job_that_diverges_shows_null_and_names_the_place(stack: Stack) -> Non
     assert gradients["values"][gradients["steps"].index(step)][column] is None
     counted = stack.client.get(f"/v1/jobs/{job['id']}/gradients", params={"statistic": "nonfinite"}).json()
     assert max(value for row in counted["values"] for value in row) > 0
+
+
+def test_the_upload_example_goes_from_a_csv_to_a_trained_network(stack: Stack) -> None:
+    environment = os.environ | {"KEY": KEY, "URL": f"http://127.0.0.1:{stack.port}"}
+    line = ["sh", str(EXAMPLES / "upload.sh")]
+    said = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "colour       category   6 missing" in said
+    assert "succeeded" in said.splitlines()[-1]

@@ -67,6 +67,7 @@ def _ended(stack: Stack, place: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.fault(23)
 def test_files_are_made_later_where_the_worker_dies_with_the_job(stack: Stack) -> None:
     """KILL as soon as the job has ended: nothing is lost, and another worker makes them."""
     job_id = stack.post(DEFINITION)
@@ -75,3 +76,20 @@ def test_files_are_made_later_where_the_worker_dies_with_the_job(stack: Stack) -
     os.kill(stack.worker(), signal.SIGKILL)
     await_true(lambda: stack.workers() and stack.worker_is_up(), 60)
     await_files(stack, job_id)
+
+
+def test_a_network_of_texts_predicts_for_texts(stack: Stack) -> None:
+    good, bad = ("a fine day", "fine and good"), ("a grim day", "grim and cold")
+    lines = [
+        "text,label",
+        *(f"{text},{label}" for _ in range(10) for label, some in (("good", good), ("bad", bad)) for text in some),
+    ]
+    options = {"text": "text", "target": "label"}
+    sent = stack.client.post("/v1/datasets", files={"file": ("texts.csv", "\n".join(lines))}, data=options).json()
+    network = {"family": "rnn", "cell": "gru", "hidden": 8, "embedding": {"size": 8}}
+    training = {"epochs": 30, "batch_size": 8, "optimizer": {"kind": "adam", "learning_rate": 0.03}}
+    job = stack.train({"network": network, "data": {"dataset": sent["id"]}, "training": training})
+    await_files(stack, job["id"])
+    body = {"inputs": ["a fine day", "Grim, and cold!", ["grim"]]}
+    reply = stack.client.post(f"/v1/jobs/{job['id']}/predictions?allow_unhealthy=true", json=body)
+    assert [output["class"] for output in reply.json()["outputs"]] == ["good", "bad", "bad"]

@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from models.columns import Column
 from models.definitions.data import Data
-from models.inputs import OUTPUTS
+from models.inputs import OUTPUTS, has_categories, input_name
+from models.shapes import trace
 from workers.training.model import Model
 
 MOST_CLASSES = 20
@@ -20,7 +22,7 @@ def card(model: Model, facts: dict[str, Any]) -> str:
 
 def _head(model: Model, facts: dict[str, Any]) -> Iterator[str]:
     shape, network = model.shape, model.definition.network
-    weights = sum(value.numel() for value in model.weights.values())
+    weights = sum(layer.parameters for layer in trace(network, shape).layers)
     yield f"# {facts['name'] or facts['id']}\n"
     yield f"A {network.family} for {shape.task}, trained by Descent as `{facts['id']}`; {weights:,} weights,"
     yield "those of the epoch with the best validation loss, or training loss where nothing was kept for validation.\n"
@@ -83,16 +85,14 @@ def _diagnosis(facts: dict[str, Any]) -> Iterator[str]:
 
 def _loading(model: Model) -> Iterator[str]:
     shape = model.shape
-    sizes = ", ".join(map(str, shape.input_shape))
-    kind = "int64" if shape.kind == "tokens" else "float32"
     yield "## How to load it\n"
     yield "`model.onnx` takes the data's own units and gives probabilities, or the target's own units:\n"
     yield "```python"
     yield "import json, numpy as np, onnxruntime"
     yield 'session = onnxruntime.InferenceSession("model.onnx")'
     yield 'classes = json.loads(session.get_modelmeta().custom_metadata_map.get("classes", "[]"))'
-    yield f"x = np.zeros((1, {sizes}), np.{kind})  # your rows"
-    yield f'[{OUTPUTS[shape.task]}] = session.run(None, {{"input": x}})'
+    yield f"inputs = {_inputs(model)}  # your rows"
+    yield f"[{OUTPUTS[shape.task]}] = session.run(None, inputs)"
     yield "```\n"
     yield "`weights.safetensors` has the weights by the names of PyTorch; with `scales.input.offset` and"
     yield "`scales.input.factor` the network sees `(x - offset) / factor`, and a regression means"
@@ -106,6 +106,22 @@ def _loading(model: Model) -> Iterator[str]:
     yield "```\n"
     yield "The network, as it was asked for:\n"
     yield f"```json\n{json.dumps(model.definition.network.plain(), indent=1)}\n```\n"
+
+
+def _inputs(model: Model) -> str:
+    """One row, in Python."""
+    shape, columns = model.shape, model.definition.data.columns
+    if columns is None or not has_categories(columns):
+        kind = "int64" if shape.kind == "tokens" else "float32"
+        return f'{{"input": np.zeros((1, {", ".join(map(str, shape.input_shape))}), np.{kind})}}'
+    lead = f"1, {shape.input_shape[0]}, 1" if shape.kind == "sequence" else "1, 1"
+    return "{" + ", ".join(f"{input_name(one.name)!r}: {_value(one, lead)}" for one in columns.inputs) + "}"
+
+
+def _value(column: Column, lead: str) -> str:
+    if column.kind == "category":
+        return f"np.full(({lead}), {column.categories[0]!r}, object)"
+    return f"np.zeros(({lead}), np.float32)"
 
 
 def _number(value: Any) -> str:

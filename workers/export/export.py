@@ -8,19 +8,13 @@ from typing import Any
 
 from models.artifacts import CARD, DEFINITION, ONNX, WEIGHTS, Made, fresh_key
 from models.storage import Storage, Stored
+from models.words import Words
 from workers.export.card import card
 from workers.export.onnx_file import onnx_file
 from workers.export.weights import weights_file
 from workers.training.model import Model, read_model
 
 log = logging.getLogger(__name__)
-
-MAKERS: dict[str, Callable[[Model, dict[str, Any]], bytes]] = {
-    WEIGHTS: lambda model, facts: weights_file(model),
-    ONNX: lambda model, facts: onnx_file(model),
-    DEFINITION: lambda model, facts: json.dumps(model.definition.plain(), indent=2).encode() + b"\n",
-    CARD: lambda model, facts: card(model, facts).encode(),
-}
 
 
 def export(storage: Storage, job_id: str, checkpoint: Stored, facts: dict[str, Any]) -> list[Made]:
@@ -30,7 +24,20 @@ def export(storage: Storage, job_id: str, checkpoint: Stored, facts: dict[str, A
         NotStored, Damaged, StorageAway
     """
     model = read_model(storage.path_of(checkpoint))
-    return [_made(storage, job_id, name, partial(make, model, facts)) for name, make in MAKERS.items()]
+    makers: dict[str, Callable[[], bytes]] = {
+        WEIGHTS: partial(weights_file, model),
+        ONNX: lambda: onnx_file(model, _words(storage, model)),
+        DEFINITION: lambda: json.dumps(model.definition.plain(), indent=2).encode() + b"\n",
+        CARD: lambda: card(model, facts).encode(),
+    }
+    return [_made(storage, job_id, name, make) for name, make in makers.items()]
+
+
+def _words(storage: Storage, model: Model) -> Words | None:
+    """Of a data set of texts."""
+    uploaded = model.definition.data.uploaded
+    array = uploaded.arrays.get("words") if uploaded else None
+    return None if array is None else Words.load(storage.path_of(Stored(array.key, array.size, array.sha256)))
 
 
 def _made(storage: Storage, job_id: str, name: str, make: Callable[[], bytes]) -> Made:

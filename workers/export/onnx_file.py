@@ -2,7 +2,8 @@
 
 Input `input`, in the data's own units: float32 [batch, ...], or int64 [batch, length] for tokens. Output
 `probabilities` [batch, (length,) classes], or `values` [batch, (length,) outputs]. The batch is of any size, and so is
-the length where the network takes any. Metadata: `classes`, `task`, `kind`, `family`.
+the length where the network takes any.
+Metadata: `classes task kind family`, and of texts `words`, of which the first is token 2.
 A table with categories has an input for each column instead (`workers/export/column_inputs.py`).
 """
 
@@ -23,6 +24,7 @@ from models.columns import Column
 from models.errors import InvalidDefinition
 from models.inputs import INPUT, OUTPUTS, Feeds, Inputs, has_categories
 from models.shapes import trace
+from models.words import Words
 from workers.export.column_inputs import with_columns
 from workers.training.model import Model
 
@@ -61,13 +63,14 @@ class Signature:
         return torch.randn(sizes, generator=random)
 
 
-def onnx_file(model: Model) -> bytes:
-    """
+def onnx_file(model: Model, words: Words | None = None) -> bytes:
+    """`words` are those of tokens that were texts.
+
     Raises:
         ExportFailed
     """
     signature = Signature(model.shape, time_axis(model))
-    file = finished(exported(model, signature), model)
+    file = finished(exported(model, signature), model, words)
     check(model, signature, file)
     return file
 
@@ -118,7 +121,7 @@ def _input(model: Model, sample: Tensor) -> Tensor:
     return (sample.double() * factor + offset).float()
 
 
-def finished(file: bytes, model: Model) -> bytes:
+def finished(file: bytes, model: Model, words: Words | None) -> bytes:
     """With the inputs of a mixed table, and the metadata that a user of the file alone needs."""
     import onnx  # noqa: PLC0415
 
@@ -129,6 +132,8 @@ def finished(file: bytes, model: Model) -> bytes:
     metadata: dict[str, str] = {"task": shape.task, "kind": shape.kind, "family": model.definition.network.family}
     if shape.classes:
         metadata["classes"] = json.dumps(shape.classes)
+    if words is not None:
+        metadata["words"] = json.dumps(words.words)
     onnx.helper.set_model_props(proto, metadata)
     onnx.checker.check_model(proto)
     return proto.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
