@@ -182,29 +182,34 @@ def _found(connection: Connection, question: Question, job_id: str, owner: str) 
     return row
 
 
-def list_jobs(connection: Connection, owner: str, before: str | None, limit: int, **wanted: Any) -> Sequence[Row[Any]]:
-    """Jobs, newest first, those before an id only, that are as `wanted`: by the names of `models.filters.FILTERS`, and
-    a Threshold as `metric`; rows as `find_job` gives them."""
-    given = values_of({"owner": owner, "limit": limit, "before": before} | wanted)
+def list_jobs(
+    connection: Connection, owner: str, place: str | None, limit: int, oldest_first: bool = False, **wanted: Any
+) -> Sequence[Row[Any]]:
+    """Jobs, newest or oldest first, those behind an id only, that are as `wanted`: by the names of
+    `models.filters.FILTERS`, and a Threshold as `metric`; rows as `find_job` gives them."""
+    given = values_of({"owner": owner, "limit": limit, "place": place} | wanted)
     names = (name for name in given if name in FILTERS)
-    return connection.execute(select_jobs(before, *names, metric=wanted.get("metric")), given).all()
+    statement = select_jobs(place, *names, metric=wanted.get("metric"), oldest_first=oldest_first)
+    return connection.execute(statement, given).all()
 
 
-def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = None) -> Select[Any]:
+def select_jobs(
+    place: str | None, *wanted: str, metric: Threshold | None = None, oldest_first: bool = False
+) -> Select[Any]:
     """The statement of a list: with the conditions that are asked for, so that each has its index."""
-    query, place = JOB, _jobs.id
+    query, column = JOB, _jobs.id
     if "finding" in wanted:
         # From the index of findings, in its order: a job has each finding once, and its owner is that of its findings.
-        query, place = query.join(Finding.__table__, _findings.job_id == _jobs.id), _findings.job_id
+        query, column = query.join(Finding.__table__, _findings.job_id == _jobs.id), _findings.job_id
     else:
         query = query.where(_jobs.owner == bindparam("owner"))
     for name in wanted:
         query = query.where(*FILTERS[name])
     if metric is not None:
         query = query.where(metric.condition)
-    if before is not None:
-        query = query.where(place < bindparam("before"))
-    return query.order_by(place.desc()).limit(bindparam("limit", type_=Integer))
+    if place is not None:
+        query = query.where(column > bindparam("place") if oldest_first else column < bindparam("place"))
+    return query.order_by(column.asc() if oldest_first else column.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def marks(connection: Connection, job_ids: Iterable[str]) -> dict[str, Mark]:

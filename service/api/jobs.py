@@ -31,6 +31,7 @@ from service.resource import show_job
 api = blueprint("jobs", "One definition on its way to a result.")
 
 POLL_AFTER_SECONDS = 1
+OLDEST_FIRST = "created_at"
 TIME_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429) | {200: JobReply}
 """200: the job that a request with the same Idempotency-Key made."""
@@ -131,6 +132,9 @@ class ListQuery(Page):
     """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. A job without it, or whose number was not
     finite, is not listed."""
 
+    sort: Literal["-created_at", "created_at"] = "-created_at"
+    """The newest first, or the oldest."""
+
 
 class WaitQuery(Query):
     wait: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0
@@ -188,7 +192,7 @@ def answer_again(job_id: str) -> Response:
 
 def _wanted(query: ListQuery) -> dict[str, Any]:
     """What `models.queries.list_jobs` takes."""
-    wanted = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
+    wanted = query.model_dump(exclude={"limit", "after", "sort"}, exclude_none=True)
     readers: dict[str, Callable[[str], Any]] = {
         "created_after": _seconds,
         "created_before": _seconds,
@@ -197,16 +201,16 @@ def _wanted(query: ListQuery) -> dict[str, Any]:
     return wanted | {name: read(wanted[name]) for name, read in readers.items() if name in wanted}
 
 
-@api.get("/v1/jobs", summary="List jobs, newest first", responses=answers(200, JobsReply, 422))
+@api.get("/v1/jobs", summary="List jobs", responses=answers(200, JobsReply, 422))
 def list_jobs(query: ListQuery) -> Response:
     """Yours, those that every condition holds for; `next` goes on behind the last one, whatever was submitted since."""
     shared = context()
-    before = decode_cursor(query.after)
-    if before is not None and not is_id(before):
+    place = decode_cursor(query.after)
+    if place is not None and not is_id(place):
         raise wrong_cursor()
     with shared.database.read() as connection:
         wanted = _wanted(query)
-        rows = queries.list_jobs(connection, g.owner, before, query.limit + 1, **wanted)
+        rows = queries.list_jobs(connection, g.owner, place, query.limit + 1, query.sort == OLDEST_FIRST, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
     items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]

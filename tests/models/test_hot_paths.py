@@ -28,6 +28,7 @@ PLANS = {
     "its history": (queries.FIND_JOB.statement, "ix_events_history"),
     "all jobs of an owner": (queries.select_jobs(None), "ix_jobs_owner"),
     "a later page": (queries.select_jobs("job_1"), "ix_jobs_owner"),
+    "a later page, oldest first": (queries.select_jobs("job_1", oldest_first=True), "ix_jobs_owner"),
     "those of a status": (queries.select_jobs("job_1", "status"), "ix_jobs_owner_status"),
     "those of a verdict": (queries.select_jobs("job_1", "verdict"), "ix_jobs_owner_verdict"),
     "those with a finding": (queries.select_jobs("job_1", "finding"), "ix_findings_code"),
