@@ -71,8 +71,8 @@ class Page(Query):
     """`next` of the page before."""
 
 
-class Path(BaseModel):
-    """Base of all models of paths."""
+class Parts(BaseModel):
+    """Base of all models of the parts of a path."""
 
     model_config = {"use_attribute_docstrings": True}
 
@@ -204,7 +204,7 @@ def definition_body() -> dict[str, Any]:
 __all__ = [
     "Header",
     "Page",
-    "Path",
+    "Parts",
     "Query",
     "ValidationError",
     "answers",

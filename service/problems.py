@@ -37,6 +37,16 @@ EXPLAINED: dict[str, Explained] = {
         "There was no API key, or one that is not known.",
         "Send `Authorization: Bearer dsc_...`.",
     ),
+    "forbidden": Explained(
+        HTTPStatus.FORBIDDEN,
+        "The API key is known, and its scopes do not allow this.",
+        "Use a key with the scope that `detail` names.",
+    ),
+    "cross_origin": Explained(
+        HTTPStatus.FORBIDDEN,
+        "A page of another site asks for this in a browser (`Origin`).",
+        "Call the API from a server, or from a page of its own.",
+    ),
     "not_found": Explained(
         HTTPStatus.NOT_FOUND,
         "There is no such thing, or it is not yours: the two look alike on purpose.",
@@ -122,6 +132,21 @@ EXPLAINED: dict[str, Explained] = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "A parameter of the URL or a header is unknown, of a wrong type or out of range. Nothing is clamped silently.",
         "`errors` names it in `pointer`.",
+    ),
+    "wrong_host": Explained(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "The service is not known by the name in `Host`.",
+        "Call it by a name that it is told to answer to.",
+    ),
+    "too_many_requests": Explained(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "The key has sent as many requests within a minute as are allowed (DESCENT_REQUESTS_PER_MINUTE).",
+        "Wait as many seconds as Retry-After says. `wait` and event streams need fewer requests than polling.",
+    ),
+    "over_budget": Explained(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "The key has used what it may use of devices or storage.",
+        "`detail` says which limit; wait as long as Retry-After says, or delete what is not needed.",
     ),
     "queue_full": Explained(
         HTTPStatus.TOO_MANY_REQUESTS,

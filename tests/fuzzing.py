@@ -94,7 +94,7 @@ def with_duplicates(value: Any, key: str, other: Any) -> bytes:
 
 
 class Body:
-    """It may have a megabyte; a report of a failure shows the beginning. No dataclass: hypothesis prints those whole."""
+    """It may have a megabyte; a report of a failure shows the beginning. Hypothesis prints dataclasses whole."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content

@@ -24,14 +24,14 @@ from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, show_builtin, show_upload
 from service.disk import require_room
 from service.errors import problem
-from service.openapi import Page, Path, Query, answers, blueprint, json_request, upload_request
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request, upload_request
 from service.receiving import Receiver, fetch
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 
 api = blueprint("datasets", "Data to train on: those that are built in, and your own.")
 
 
-class DatasetPath(Path):
+class DatasetPath(Parts):
     name: str
     """Name of a built-in one, or id of an uploaded one."""
 

@@ -24,7 +24,7 @@ from service.contract import NOT_MODIFIED
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.disk import require_room
 from service.once import KeyHeader, once
-from service.openapi import Page, Path, Query, answers, blueprint
+from service.openapi import Page, Parts, Query, answers, blueprint
 from service.replies import JobReply, JobsReply
 from service.resource import show_job
 
@@ -66,7 +66,7 @@ def _job_id(text: str) -> str:
     return text
 
 
-class JobPath(Path):
+class JobPath(Parts):
     job_id: Annotated[str, AfterValidator(_job_id)]
     """`job_` and 26 characters."""
 

@@ -3,14 +3,14 @@
 from flask import Response, jsonify
 
 from models.errors import NotFound
-from service.openapi import Path, Query, answers, blueprint
+from service.openapi import Parts, Query, answers, blueprint
 from service.replies import ChapterReply, TextbookReply
 from service.textbook import chapters
 
 api = blueprint("textbook", "Why networks fail to learn, and what cured it: jobs that show it.")
 
 
-class ChapterPath(Path):
+class ChapterPath(Parts):
     name: str
     """As in the list."""
 

@@ -68,7 +68,7 @@ def test_every_call_says_what_it_is_for_what_it_takes_and_what_it_answers(client
         assert one["summary"], name
         assert one["description"], name
         assert any(status.startswith("2") for status in one["responses"]), name
-        assert one.get("security", []) == ([{"key": []}] if "/v1/" in name else []), name
+        assert bool(one.get("security")) == ("/v1/" in name), name
         for parameter in one["parameters"]:
             assert "$ref" in parameter or parameter["description"], (name, parameter["name"])
         for status, answer in one["responses"].items():
