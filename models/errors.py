@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MOST_OF_A_TEXT = 1000
+MOST_OF_A_POINTER, MOST_OF_A_TEXT = 300, 1000
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,12 @@ class Problem:
         """In JSON types. A pointer may go through a name of a megabyte, and stand in a hundred problems: it is cut."""
         texts = {"pointer": self.pointer, "code": self.code, "detail": self.detail, "hint": self.hint}
         return {
-            name: text if len(text) <= MOST_OF_A_TEXT else f"{text[:MOST_OF_A_TEXT]}..." for name, text in texts.items()
+            name: _cut(text, MOST_OF_A_POINTER if name == "pointer" else MOST_OF_A_TEXT) for name, text in texts.items()
         }
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class DescentError(Exception):

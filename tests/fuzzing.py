@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((Path(__file__).parents[1] / "examples").glob("*.json"))]
 SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
+MOST_CHARACTERS = 1_000_000
+"""Of a refusal: no more than the largest body."""
 REFUSED = {400, 413, 422}
 
 texts = st.text(max_size=40) | st.sampled_from(
@@ -129,7 +131,7 @@ def judge(reply: Reply, kind: str, accepted: int) -> None:
     assert problem["detail"]
     assert problem["type"] == f"/docs/problems/{problem['code']}"
     assert "Traceback" not in reply.text
-    assert len(reply.text) < 400_000, len(reply.text)
+    assert len(reply.text) < MOST_CHARACTERS, len(reply.text)
     if reply.status_code == 422:
         assert problem["errors"]
         for error in problem["errors"]:
