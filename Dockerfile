@@ -2,13 +2,13 @@
 FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin descent \
-    && mkdir /data && chown descent /data
+    && mkdir /data /objects && chown descent /data /objects
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY models ./models
 COPY migrations ./migrations
 ENV DESCENT_DATA=/data DESCENT_HOST=0.0.0.0 DESCENT_PORT=8700
-VOLUME /data
+VOLUME /data /objects
 
 FROM base AS service
 COPY service ./service

@@ -155,13 +155,15 @@ def print_diagnosis(client: httpx.Client, job: dict[str, Any]) -> None:
         print_finding(finding)
     if margins := sorted(found["margins"].items(), key=lambda margin: margin[1]):
         away = ", ".join(f"{code} {times:.1f}" for code, times in margins)
-        print(textwrap.fill(f"Times away from a fault: {away}.", WIDTH, initial_indent="  ", subsequent_indent="  "))
+        text = f"Factors between its numbers and a fault: {away}."
+        print(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  "))
     if "repair" in found:
         print_repair(found["repair"])
 
 
 def print_finding(finding: dict[str, Any]) -> None:
-    print(f"\n  {finding['severity']} {finding['code']}, first seen at step {finding['first_step']}")
+    since = "" if finding["first_step"] is None else f", first seen at step {finding['first_step']}"
+    print(f"\n  {finding['severity']} {finding['code']}{since}")
     print(textwrap.fill(finding["explanation"], WIDTH, initial_indent="    ", subsequent_indent="    "))
     for measured in finding["evidence"]:
         numbers = [f"{name} {measured[name]:<10.3g}" for name in NUMBERS if measured[name] is not None]
@@ -175,7 +177,8 @@ def print_repair(repair: dict[str, Any]) -> None:
     """What became of what the remedy was for."""
     metric = repair["metric"]
     before, after = number(metric["before"]), number(metric["after"])
-    gone = ", ".join(f"{finding['code']} is {'gone' if finding['gone'] else 'there'}" for finding in repair["findings"])
+    became = {True: "gone", False: "still there"}
+    gone = ", ".join(f"{finding['code']} is {became[finding['gone']]}" for finding in repair["findings"])
     print(f"\n  {repair['remedy']}: {gone}; {metric['name']} {before} -> {after}")
     print(f"  {'Cured.' if repair['cured'] else 'Not cured.'}")
 

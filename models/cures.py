@@ -3,22 +3,27 @@
 A repair carries what it needs to know of its parent, which may be gone when it ends.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from models.diagnosis.finding import Severity
-from models.states import Status, Verdict
+from models.states import Status
 from models.tables import Finding, Job
 
 SKILLS = ("validation_skill", "skill")
 """What a repair is measured by: the first that it and its parent have."""
-OUTCOME = (Job.status, Job.verdict, Job.diagnosis, Job.error, Job.best, Job.metrics, Job.repair)
+CHANCE = 0.02
+"""Of skill, that the results of two healthy trainings differ by: one that lost no more is no worse."""
+JUDGED = ("numeric", "memory", "user", "data")
+"""Classes of errors that a remedy may be to blame for."""
+OUTCOME = (Job.status, Job.diagnosis, Job.error, Job.best, Job.repair)
 
 
 def repair_of(parent: Any, findings: Sequence[Mapping[str, Any]], finding: str, remedy: str) -> dict[str, Any]:
-    """`jobs.repair` of a new repair. `parent` has `id best metrics`, and these `findings`."""
+    """`jobs.repair` of a new repair. `parent` has `id best`, and these `findings`."""
     before = {name: _value(parent, name) for name in SKILLS}
     told = [{"code": found["code"], "severity": found["severity"]} for found in findings]
     return {"of": parent.id, "remedy": remedy, "finding": finding, "parent": {"findings": told} | before}
@@ -30,8 +35,11 @@ def shown(repair: dict[str, Any]) -> dict[str, Any]:
 
 
 def outcome(child: Any, status: str, error: Mapping[str, Any] | None, found: Mapping[str, str]) -> dict[str, Any]:
-    """`jobs.repair` of a repair that ends like this; `found` are its findings with their severities. One that was
-    cancelled, or that infrastructure failed, says nothing of its remedy."""
+    """`jobs.repair` of a repair that ends like this; `found` are its findings with their severities.
+
+    It is cured when it succeeded without any fault, what the remedy was for is not even a warning, and the result is no
+    worse than its parent's. One that was cancelled, or that infrastructure failed, says nothing of its remedy.
+    """
     said = shown(child.repair)
     is_judged = status == Status.SUCCEEDED or (status == Status.FAILED and (error or {}).get("class") in JUDGED)
     if not is_judged or child.diagnosis is None:
@@ -39,22 +47,20 @@ def outcome(child: Any, status: str, error: Mapping[str, Any] | None, found: Map
     before: list[dict[str, str]] = child.repair["parent"]["findings"]
     gone = [{"code": finding["code"], "gone": finding["code"] not in found} for finding in before]
     metric = _change(child.repair["parent"], child)
-    faults_before = [finding["code"] for finding in before if finding["severity"] == Severity.FAULT]
-    cause = [*faults_before, before[0]["code"]][0]
-    faults = {code for code, severity in found.items() if severity == Severity.FAULT}
-    is_better = child.verdict == Verdict.HEALTHY or (child.verdict != Verdict.UNKNOWN and is_improved(metric))
-    cured = cause not in found and faults <= set(faults_before) and is_better
+    is_well = status == Status.SUCCEEDED and child.diagnosis["judged"] and Severity.FAULT not in found.values()
+    cured = is_well and said["finding"] not in found and gained(metric) >= -CHANCE
     return said | {"findings": gone, "metric": metric, "cured": cured}
 
 
-JUDGED = ("numeric", "memory", "user", "data")
-"""Classes of errors that a remedy may be to blame for."""
-
-
 def is_improved(metric: Mapping[str, Any] | None) -> bool:
+    return gained(metric) > 0
+
+
+def gained(metric: Mapping[str, Any] | None) -> float:
+    """By a repair. Whatever it comes to is more than nothing, and nothing is less than all."""
     if metric is None or metric["after"] is None:
-        return False
-    return metric["before"] is None or bool(metric["after"] > metric["before"])
+        return -math.inf
+    return math.inf if metric["before"] is None else float(metric["after"] - metric["before"])
 
 
 def _change(before: Mapping[str, Any], child: Any) -> dict[str, Any] | None:
@@ -66,8 +72,7 @@ def _change(before: Mapping[str, Any], child: Any) -> dict[str, Any] | None:
 
 def _value(job: Any, name: str) -> float | None:
     """Of the best epoch, whose weights are the result."""
-    found = (job.best or {}).get(name)
-    return found if found is not None else (job.metrics or {}).get(name)
+    return (job.best or {}).get(name)
 
 
 def found_of(connection: Connection, job_id: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from models.tables import Job
 log = logging.getLogger(__name__)
 
 SHOWN = ("complete", "verdict", "skill", "rules_version", "findings", "margins")
-_diagnosed = select(*COLUMNS, Job.attempt, Job.version, Job.diagnosis, Job.repair, Job.metrics)
+_diagnosed = select(*COLUMNS, Job.attempt, Job.version, Job.diagnosis, Job.repair)
 NOTHING = Diagnosis((), None, complete=False, judged=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from models.claims import Claim
-from models.diagnosis.finding import Diagnosis
+from models.diagnosis.finding import Diagnosis, Severity
 from models.diagnosis.finding import Finding as FindingSaid
 from models.history import emit
 from models.reports import Diagnosed, Facts, Incident, Report, Resumed
@@ -66,16 +66,16 @@ def _without_findings(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _replace(connection: Connection, claim: Claim, owner: str, diagnoses: Sequence[Diagnosis]) -> bool:
-    """Writes the findings of the last diagnosis, and tells of those that are new in any; gives whether the codes or
-    their severities are others than before."""
+    """Writes the findings of the last diagnosis, and tells of what is news in any; gives whether the codes or their
+    severities are others than before."""
     query = select(Finding.code, Finding.severity).where(Finding.job_id == claim.job_id).order_by(Finding.place)
-    before = [tuple(row) for row in connection.execute(query)]
+    before = [(row.code, row.severity) for row in connection.execute(query)]
     rows = finding_rows(claim.job_id, owner, diagnoses[-1])
     if before:
         connection.execute(delete(Finding).where(Finding.job_id == claim.job_id))
     if rows:
         connection.execute(insert(Finding), rows)
-    _tell(connection, claim, diagnoses, {code for code, _ in before})
+    _tell(connection, claim, diagnoses, dict(before))
     return before != [(row["code"], row["severity"]) for row in rows]
 
 
@@ -89,19 +89,23 @@ def finding_rows(job_id: str, owner: str, diagnosis: Diagnosis) -> list[dict[str
     return list(rows.values())
 
 
-def _tell(connection: Connection, claim: Claim, diagnoses: Sequence[Diagnosis], known: set[str]) -> None:
-    """An event for each code at its first appearance in the job's life."""
-    found: dict[str, FindingSaid] = {}
-    for finding in (finding for diagnosis in diagnoses for finding in diagnosis.findings):
-        found.setdefault(finding.code, finding)
-    if found.keys() <= known:
+def _tell(connection: Connection, claim: Claim, diagnoses: Sequence[Diagnosis], known: dict[str, str]) -> None:
+    """An event for each code at its first appearance in the job's life, and one when a warning becomes a fault.
+    `known`: severities of the findings that stood before, by code."""
+    said = [finding for diagnosis in diagnoses for finding in diagnosis.findings]
+    if not any(_is_news(finding, known) for finding in said):
         return
-    told = select(Event.data).where(Event.job_id == claim.job_id, Event.type == FOUND)
-    known = known | {data["code"] for data in connection.scalars(told)}
-    for code, finding in found.items():
-        if code not in known:
-            data = {"code": code, "severity": finding.severity, "first_step": finding.first_step}
+    events = select(Event.data).where(Event.job_id == claim.job_id, Event.type == FOUND).order_by(Event.id)
+    known = known | {data["code"]: data["severity"] for data in connection.scalars(events)}
+    for finding in said:
+        if _is_news(finding, known):
+            known[finding.code] = finding.severity
+            data = {"code": finding.code, "severity": finding.severity, "first_step": finding.first_step}
             emit(connection, claim.job_id, FOUND, claim.attempt, **data, layers=list(finding.layers))
+
+
+def _is_news(finding: FindingSaid, known: dict[str, str]) -> bool:
+    return known.get(finding.code) not in (Severity.FAULT, finding.severity)
 
 
 def findings_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:

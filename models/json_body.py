@@ -12,23 +12,27 @@ MOST_PROBLEMS = 100
 """Problems that one answer lists."""
 MOST_DIGITS = 400
 """Of a whole number; more than any double has."""
+BYTE_ORDER_MARK = "\ufeff"
+TWICE = object()
+"""In the place of a value whose key came more than once."""
 
 
 def parse(body: bytes) -> Any:
-    """JSON (RFC 8259) from bytes: no NaN, no Infinity, UTF-8, at most `DEEPEST` levels.
+    """JSON (RFC 8259) from bytes: no NaN, no Infinity, UTF-8, each key of an object once, at most `DEEPEST` levels.
 
     Raises:
         NotJson, InvalidDefinition
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_int=_parse_int)
+        value = DECODER.decode(body.decode("utf-8"))
     except RecursionError:
         raise InvalidDefinition([_too_deep("")]) from None
     except UnicodeDecodeError as error:
         raise NotJson(f"The body is not UTF-8: byte {error.start} does not fit.") from error
     except json.JSONDecodeError as error:
-        raise NotJson(f"The body is not JSON: {error.msg}, at line {error.lineno}, column {error.colno}.") from error
-    problems = _check_texts(value)
+        wrong = "a byte order mark" if error.doc.startswith(BYTE_ORDER_MARK) else error.msg
+        raise NotJson(f"The body is not JSON: {wrong}, at line {error.lineno}, column {error.colno}.") from error
+    problems = _check(value)
     if problems:
         raise InvalidDefinition(problems[:MOST_PROBLEMS])
     return value
@@ -43,8 +47,24 @@ def _parse_int(digits: str) -> int | float:
     return int(digits) if len(digits) <= MOST_DIGITS else math.inf
 
 
-def _check_texts(value: Any) -> list[Problem]:
-    """What no text may hold (NUL, lone surrogates), and nesting that is too deep; without recursion."""
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        seen: set[str] = set()
+        for key, _ in members:
+            if key in seen:
+                found[key] = TWICE
+            seen.add(key)
+    return found
+
+
+# Kept: to make one takes longer than to read a usual definition with it.
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_parse_int)
+
+
+def _check(value: Any) -> list[Problem]:
+    """What no text may hold (NUL, lone surrogates), keys that came twice, and nesting that is too deep; without
+    recursion."""
     problems: list[Problem] = []
     waiting: list[tuple[Any, str, int]] = [(value, "", 1)]
     while waiting:
@@ -58,6 +78,8 @@ def _check_texts(value: Any) -> list[Problem]:
             waiting += [(item, f"{pointer}/{escape(key)}", depth + 1) for key, item in node.items()]
         elif isinstance(node, list):
             waiting += [(item, f"{pointer}/{index}", depth + 1) for index, item in enumerate(node)]
+        elif node is TWICE:
+            problems.append(Problem(pointer, "duplicate_key", "This key came more than once.", "Keep one of them."))
     return problems
 
 

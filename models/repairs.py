@@ -110,7 +110,7 @@ def queue_repair(
         KeyTaken
     """
     # The parent's row is locked, so that two calls at once come to one child.
-    mine = select(Job.id, Job.best, Job.metrics).where(Job.id == found.job.id, Job.owner == owner)
+    mine = select(Job.id, Job.best).where(Job.id == found.job.id, Job.owner == owner)
     parent = connection.execute(mine.with_for_update()).one_or_none()
     if parent is None:
         raise NotFound(f"There is no job {found.job.id}.")

@@ -110,18 +110,22 @@ class EpochEnded:
     """Which restart, from 0."""
 
 
+BEGAN_ANEW = "began_anew"
+"""The fact at which steps a policy took a run back for a finding."""
+
+
 @dataclass(frozen=True)
 class Facts:
-    """What is measured once, of the data as the network sees them. Reported when the data are prepared, and again where
-    something is added: the later names win."""
+    """What is measured once, most of it of the data as the network sees them. Reported when the data are prepared, and
+    again where something is added: the later names win."""
 
     values: dict[str, Any]
     """Any of: `rows` trained on; `probe_rows` of the probe batch;
     `constant_loss` and `validation_constant_loss` of the best constant predictor;
     `input_mean`, `input_rms`, `feature_std_min`, `feature_std_max` (of features that vary), `input_nonfinite` (count);
     `target_mean`, `target_rms`, `target_std` of a regression; `class_counts` of the training rows in the order of the
-    classes; `reference`: `{model: {"train_skill", "validation_skill"}}` of cheap models on the same data. None for
-    what is not finite."""
+    classes; `reference`: `{model: {"train_skill", "validation_skill"}}` of cheap models on the same data;
+    `began_anew`, steps of the job at which a run was taken back for a finding. None for what is not finite."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,8 @@ class Incident:
     checkpoint: str | None = None
     """Name of the file kept from before, if there is one."""
     count: int = 1
-    """Steps that were not finite, so far."""
+    """Steps that were not finite so far, each left out: 1 where the first stops the job; of a job that goes back one
+    each time."""
 
 
 @dataclass(frozen=True)

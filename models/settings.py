@@ -77,7 +77,7 @@ class Settings(BaseModel):
     """Largest upload of a data set."""
     unpacked_bytes: Count = 20_000_000_000
     """Most bytes that an uploaded zip or NPZ may have when it is unpacked."""
-    url_sources: str = ""
+    url_sources: Annotated[str, Field(pattern=r"^(s3://[^, ]+(, ?s3://[^, ]+)*)?$")] = ""
     """Where data sets may be fetched from, by `{"url": …}`: prefixes such as `s3://bucket/folder/`, with commas between
     them; default: nowhere. They are read with the service's own credentials."""
     ingest_bytes: Annotated[int, Field(ge=200_000_000)] = 2_000_000_000

@@ -15,9 +15,9 @@ from models.definitions.job import JobDefinition
 from models.diagnosis.evidence import Evidence, Gathering
 from models.expansion import has_batch_norm
 from models.metrics import METRICS
-from models.reports import EpochEnded, Facts, Incident, Sampled
+from models.reports import BEGAN_ANEW, EpochEnded, Facts, Incident, Sampled
 from models.series import SERIES
-from models.states import TERMINAL
+from models.states import TERMINAL, Status
 from models.tables import Job, Statistics, epochs
 
 COLUMNS = (
@@ -28,7 +28,8 @@ COLUMNS = (
 
 
 def evidence_of(connection: Connection, job: Row[Any]) -> Evidence:
-    """Of the run with the best result, like that of a `Gathering` that saw its reports. `job` has COLUMNS.
+    """Of the run with the best result, since it was taken back for a finding if it was, like that of a `Gathering` that
+    saw its reports. `job` has COLUMNS.
 
     Raises:
         ValidationError: this version does not understand the definition any more.
@@ -40,14 +41,17 @@ def evidence_of(connection: Connection, job: Row[Any]) -> Evidence:
     rows = connection.execute(select(epochs).where(epochs.c.job_id == job.id).order_by(epochs.c.epoch)).all()
     run = _best_run(job, rows)
     first, end = _steps_of(job, rows, run)
+    anew = (step for step in (job.facts or {}).get(BEGAN_ANEW, ()) if first < step <= end)
+    since = max(anew, default=-1)
+    first, gathering.is_midway = max(first, since), since >= 0
     if job.incident is not None and first <= job.incident["step"] < end:
         gathering.see(Incident(**job.incident))
     for row in rows:
-        if row.run == run:
+        if row.run == run and _step(job, row) > since:
             gathering.see(EpochEnded(row.epoch, _step(job, row), _metrics(row), False, row.seconds, run=run))
     for chunk in _chunks(connection, job, first, end):
         gathering.see(Sampled(chunk.first_step, chunk.last_step, chunk.samples, chunk.data, chunk.series))
-    return gathering.evidence(complete=job.status in TERMINAL)
+    return gathering.evidence(job.status in TERMINAL, is_abandoned=job.status == Status.CANCELLED)
 
 
 def planned_steps(definition: JobDefinition) -> int:

@@ -47,7 +47,7 @@ def resolve(data: Data, uploads: Uploads) -> Data:
         problems = list(_only_for_uploads(data))
         if problems:
             raise InvalidDefinition(problems)
-        return data.model_copy(update={"uploaded": None})
+        return data if data.uploaded is None else data.model_copy(update={"uploaded": None})
     known = _find(uploads, data.dataset, "/data/dataset")
     uploaded = chosen_columns(known, data)
     problems = list(_split_problems(data, uploaded))

@@ -31,6 +31,18 @@ NOT_YET: dict[str, Any] = {
 }
 
 
+def refuse_nul(fields: Mapping[str, Any]) -> None:
+    """A NUL is in no text: PostgreSQL holds none.
+
+    Raises:
+        InvalidDataset
+    """
+    for name, value in fields.items():
+        if "\0" in name or (isinstance(value, str) and "\0" in value):
+            pointer = "" if "\0" in name else f"/{name}"
+            raise InvalidDataset([Problem(pointer, "nul", "A field has a NUL character.", "Leave it out.")])
+
+
 def read_options(fields: Mapping[str, Any]) -> Options:
     """The options in the fields of an upload.
 

@@ -23,7 +23,7 @@ from models.database import Database
 from models.errors import DescentError
 from models.ids import is_id
 from models.settings import Settings
-from models.storage import Storage
+from models.storage import Storage, StorageAway
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ ORPHAN_SECONDS = 3600.0
 """Bytes of so old a draft, without a data set that knows them, were left by a process that died."""
 TITLE = "The file could not be read"
 Problems = list[dict[str, str]]
+Child = subprocess.Popen[bytes]
 
 
 class Ticket:
@@ -62,6 +63,7 @@ class Ingests:
         self._scratch = settings.data.absolute() / "scratch"
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        self._waiting: set[str] = set()
 
     def read(self, dataset_id: str, wait_seconds: float) -> Problems | None:
         """Has a registered data set read. Gives its problems if it has any, and is forgotten; [] if it is ready; None
@@ -78,7 +80,10 @@ class Ingests:
             # Not before the first: the server may fork until then.
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(AT_ONCE, "ingest")
-            self._pool.submit(self._run, dataset_id, ticket)
+            # What waits for its turn is found to be abandoned again and again.
+            if ticket is not None or dataset_id not in self._waiting:
+                self._waiting.add(dataset_id)
+                self._pool.submit(self._run, dataset_id, ticket)
 
     def watch(self) -> None:
         """From now on data sets that were left by a process that died are taken up, and its leavings removed."""
@@ -99,6 +104,14 @@ class Ingests:
                 log.warning("data sets are not watched at the moment: %s", problem)
             time.sleep(WATCH_SECONDS)
 
+    def remove_bytes(self, dataset_id: str) -> None:
+        """Of a data set that is gone; what cannot be removed now is swept later."""
+        try:
+            self._storage.delete(f"uploads/{dataset_id}")
+            self._storage.delete_all(f"datasets/{dataset_id}/")
+        except StorageAway as problem:
+            log.warning("the bytes of %s are removed later: %s", dataset_id, problem)
+
     def sweep(self, older_than: float | None = None) -> None:
         """Removes bytes that no data set knows, or that it needs no more; none that may just be written."""
         before = time.time() - (
@@ -118,6 +131,8 @@ class Ingests:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, dataset_id: str, ticket: Ticket | None) -> None:
+        with self._lock:
+            self._waiting.discard(dataset_id)
         try:
             with self._database.write() as connection:
                 row = datasets.claim(connection, dataset_id, LEASE_SECONDS)
@@ -141,8 +156,29 @@ class Ingests:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _ask_child(self, row: Row[Any], folder: Path) -> dict[str, Any]:
+        pipe = subprocess.PIPE
+        child = subprocess.Popen([sys.executable, "-m", "models.ingest"], stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            said = self._hear(child, row, json.dumps(self._task(row, folder)).encode())
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.communicate()
+        if said is None:
+            return {"problems": [too_slow(self._settings.ingest_seconds)]}
+        out, complaints = said
+        if complaints:
+            log.error("%s: the child that read it, which ended with %s: %s", row.id, child.returncode, last(complaints))
+        if child.returncode == 0:
+            answer: dict[str, Any] = json.loads(out)
+            return answer
+        is_given_up = child.returncode < 0 or row.attempt >= datasets.MOST_ATTEMPTS
+        return {"problems": [unreadable()]} if is_given_up else {"away": ""}
+
+    def _task(self, row: Row[Any], folder: Path) -> dict[str, Any]:
+        """What `models.ingest` takes."""
         settings = self._settings
-        task = {
+        return {
             "upload": row.upload,
             "options": row.options,
             "prefix": f"datasets/{row.id}/{row.attempt}",
@@ -153,34 +189,18 @@ class Ingests:
             "data": str(settings.data.absolute()),
             "cache_bytes": settings.cache_bytes,
         }
-        child = subprocess.Popen(
-            [sys.executable, "-m", "models.ingest"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        said: bytes | None = json.dumps(task).encode()
-        ends_at = time.monotonic() + settings.ingest_seconds
+
+    def _hear(self, child: Child, row: Row[Any], task: bytes) -> tuple[bytes, bytes] | None:
+        """Output and complaints of a child that has ended; None if it takes too long, or if its lease is lost."""
+        left: bytes | None = task
+        ends_at = time.monotonic() + self._settings.ingest_seconds
         while True:
             try:
-                out, complaints = child.communicate(said, min(RENEW_SECONDS, max(ends_at - time.monotonic(), 0.1)))
-                break
+                return child.communicate(left, min(RENEW_SECONDS, max(ends_at - time.monotonic(), 0.1)))
             except subprocess.TimeoutExpired:
-                said = None
+                left = None
                 if time.monotonic() >= ends_at or not self._renew(row):
-                    child.kill()
-                    child.communicate()
-                    return {"problems": [too_slow(settings.ingest_seconds)]}
-        if complaints:
-            log.error("%s: the child that read it, which ended with %s: %s", row.id, child.returncode, last(complaints))
-        if child.returncode == 0:
-            answer: dict[str, Any] = json.loads(out)
-            return answer
-        return (
-            {"problems": [unreadable()]}
-            if child.returncode < 0 or row.attempt >= datasets.MOST_ATTEMPTS
-            else {"away": ""}
-        )
+                    return None
 
     def _renew(self, row: Row[Any]) -> bool:
         with self._database.write() as connection:

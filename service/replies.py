@@ -193,6 +193,8 @@ class IncidentReply(Reply):
     action: Literal["stop", "continue", "rollback_and_lower_rate"]
     checkpoint: str | None
     count: int
+    """Steps that were not finite so far, each left out: 1 where the first stops the job; of a job that goes back one
+    each time."""
 
 
 class GoneReply(Reply):
@@ -201,6 +203,8 @@ class GoneReply(Reply):
 
 
 class ChangeReply(Reply):
+    """Of the best epoch of each, whose weights are the artifacts."""
+
     name: Literal["validation_skill", "skill"]
     before: float | None
     after: float | None
@@ -218,8 +222,8 @@ class CureReply(Reply):
     """Those of its parent."""
     metric: ChangeReply | None = None
     cured: bool | None = None
-    """Whether its parent's first fault (or first warning, where it had no fault) is gone, no fault is new, and it is
-    healthy or the metric is better."""
+    """Whether it succeeded without any fault, the finding that the remedy is for is gone, not even a warning, and the
+    metric has not fallen by more than 0.02."""
 
 
 class DiagnosisReply(Reply):

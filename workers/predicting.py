@@ -19,7 +19,7 @@ from models.ingest.options import Options
 from models.ingest.parquet_file import read_parquet
 from models.ingest.reading import format_of
 from models.ingest.refusal import refused
-from models.ingest.table import as_doubles, as_words, chunked, kind_of
+from models.ingest.values import as_doubles, as_words, kind_of
 from models.inputs import INPUT, MISSING, Feeds, input_name
 from models.predictor import Predictor
 
@@ -81,8 +81,9 @@ class PredictionWriter:
 
     def add(self, batch: pa.RecordBatch) -> None:
         width = len(batch.schema) + len(self._said)
-        for part in chunked(batch.num_rows, max(1, CHUNK_VALUES // width)):
-            rows = batch.slice(part.start, part.stop - part.start)
+        at_once = max(1, CHUNK_VALUES // width)
+        for start in range(0, batch.num_rows, at_once):
+            rows = batch.slice(start, at_once)
             said = self._said_of(self._predictor.run(self._feeds(rows)))
             self._writer.write_batch(pa.RecordBatch.from_arrays([*rows.columns, *said], schema=self._writer.schema))
             self.rows += rows.num_rows

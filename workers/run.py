@@ -110,7 +110,7 @@ class Run:
             self._runner.ask(what)
 
     def _fetch(self, data: Data) -> Files:
-        """The files of uploaded data sets; the runner knows no storage, and holds no credentials."""
+        """The files of uploaded data sets: a runner knows no storage."""
         if not data.uploads:
             return {}
         try:

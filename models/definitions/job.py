@@ -58,7 +58,7 @@ class Repair(Strict):
     """Remedies that are run without being asked for."""
 
     max_jobs: Annotated[int, Field(ge=1, le=10)]
-    """At most so many jobs, each with the first remedy of the one before, until one has no fault."""
+    """At most so many jobs, each with the best remedy not known to be useless, until one has no fault."""
 
 
 class JobDefinition(Strict):

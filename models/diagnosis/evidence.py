@@ -106,6 +106,10 @@ class Evidence:
     complete: bool = False
     planned_steps: int | None = None
     """Of the run."""
+    is_abandoned: bool = False
+    """Whether a client cancelled the job."""
+    is_midway: bool = False
+    """Whether the samples begin where a policy took the run back, and not at its init."""
     is_cut_short: bool = False
     """Whether the last epoch was not validated: a policy ended the job in it."""
 
@@ -132,6 +136,7 @@ class Gathering:
     incident: Incident | None = None
     epochs: list[dict[str, float | None]] = field(default_factory=list)
     series: dict[str, Thinned] = field(default_factory=lambda: {name: Thinned(name) for name in SERIES})
+    is_midway: bool = False
 
     def see(self, report: Report) -> None:
         match report:
@@ -146,20 +151,22 @@ class Gathering:
                 chunk = Chunk.decode(data)
                 self.series[series].add(chunk.steps.tolist(), chunk.values)
 
-    def evidence(self, complete: bool) -> Evidence:
+    def evidence(self, complete: bool, is_abandoned: bool = False) -> Evidence:
         names = ("step", *METRICS)
         # None becomes NaN.
         epochs = {name: np.array([epoch.get(name) for epoch in self.epochs], float) for name in names}
         samples = {name: gathered.samples() for name, gathered in self.series.items()}
         is_cut_short = bool(self.epochs) and self.epochs[-1].get("validation_loss") is None
-        told = self.incident, complete, self.planned_steps, is_cut_short
+        told = self.incident, complete, self.planned_steps, is_abandoned, self.is_midway, is_cut_short
         return Evidence(self.definition, self.facts, epochs, samples, *told)
 
     def state(self) -> dict[str, Any]:
         series = {name: gathered.state() for name, gathered in self.series.items()}
-        return {"facts": self.facts, "incident": self.incident, "epochs": list(self.epochs), "series": series}
+        told = {"facts": self.facts, "incident": self.incident, "epochs": list(self.epochs)}
+        return told | {"series": series, "is_midway": self.is_midway}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.facts, self.incident, self.epochs = state["facts"], state["incident"], list(state["epochs"])
+        self.is_midway = state.get("is_midway", False)
         for name, gathered in state["series"].items():
             self.series[name].restore(gathered)

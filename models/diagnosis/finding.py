@@ -6,7 +6,7 @@ from typing import Any
 
 from models.states import Verdict
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Of the rules that a diagnosis was made by; rises whenever one could come to something else."""
 
 

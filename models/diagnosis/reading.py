@@ -35,11 +35,25 @@ class Reading:
         return max([*sampled, *ended[-1:].astype(int).tolist()], default=0) - first
 
     @cached_property
+    def epochs_left(self) -> float:
+        """That a running job still has, or one that was cancelled still had, by the steps of those it has done; -1 when
+        it is over."""
+        planned, done = self.evidence.planned_steps, len(self.evidence.epochs["step"])
+        if self.has_ended or planned is None or not self.steps:
+            return -1.0
+        return (planned - self.steps) * done / self.steps
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself: a job that a client cancelled had steps left."""
+        return self.evidence.complete and not self.evidence.is_abandoned
+
+    @cached_property
     def decided(self) -> bool:
         """Whether the job is far enough to say that it failed."""
         planned = self.evidence.planned_steps
         far = planned is not None and self.steps >= max(at.DECIDED_STEPS, at.DECIDED_SHARE * planned)
-        return self.evidence.complete or far
+        return self.has_ended or far
 
     @cached_property
     def diverged(self) -> bool:
@@ -65,7 +79,8 @@ class Reading:
     def learned(self) -> float | None:
         """The better of the skills on training and validation rows: dropout and noise hide what a network has learned
         from the first, over-fitting from the second."""
-        found = [skill for skill in (self.skill, self._last("validation_skill")) if skill is not None]
+        skills = (self.skill, self._last("validation_skill"), self.validation_skill)
+        found = [skill for skill in skills if skill is not None]
         return max(found) if found else None
 
     @cached_property
@@ -78,11 +93,12 @@ class Reading:
     @cached_property
     def failed(self) -> bool:
         """Whether the network has not learned what it could have."""
-        if self.diverged:
-            return True
-        if self.learned is None:
-            return False
-        return self.learned < at.FAILED_SKILL or self.is_behind
+        return self.learned_little or (self.learned is not None and self.is_behind)
+
+    @cached_property
+    def learned_little(self) -> bool:
+        """Whether it failed by itself, whatever a cheap model has learned."""
+        return self.diverged or (self.learned is not None and self.learned < at.FAILED_SKILL)
 
     @cached_property
     def is_behind(self) -> bool:
@@ -100,9 +116,28 @@ class Reading:
         return behind and validation < skill - at.GENERALISATION_GAP
 
     @cached_property
+    def falls_short(self) -> bool:
+        """Whether it learned something, and on new rows clearly less than it could: a fault if its cause is beyond
+        doubt."""
+        reached = self.skill if self.validation_skill is None else self.validation_skill
+        if self.failed or reached is None:
+            return self.failed
+        if self.reference is not None and self.reference >= self.informative:
+            return reached < self.reference - at.SHORT_OF_REFERENCE
+        return reached < at.SHORT_SKILL
+
+    @cached_property
+    def informative(self) -> float:
+        """Skill of a cheap model from which on it says what the data give."""
+        return at.INFORMATIVE if self.evidence.shape.kind == "table" else at.INFORMATIVE_OF_PARTS
+
+    @cached_property
     def validation_skill(self) -> float | None:
-        """Of the last epoch; None without validation."""
-        values = self.evidence.epochs["validation_skill"]
+        """Of the last epoch, or of the best one where training stops for its sake; None without validation."""
+        values, losses = self.evidence.epochs["validation_skill"], self.evidence.epochs["validation_loss"]
+        stop = self.evidence.definition.training.stop
+        if stop is not None and stop.patience is not None and np.isfinite(losses).any():
+            return float(values[np.nanargmin(losses)]) / self.attainable
         return float(values[-1]) / self.attainable if len(values) and math.isfinite(values[-1]) else None
 
     @cached_property
@@ -112,7 +147,7 @@ class Reading:
             return False
         return (
             self.learned < at.FAILED_SKILL
-            and self.reference >= at.INFORMATIVE
+            and self.reference >= self.informative
             and self.learned >= max(self.reference - at.NEAR_REFERENCE, at.INFORMATIVE)
         )
 
@@ -127,6 +162,11 @@ class Reading:
     def outcome_severity(self) -> Severity | None:
         """Likewise, of causes that also show in a network that fits its training rows and no others."""
         return Severity.FAULT if self.decided and self.fails_on_new_rows else self.severity
+
+    @property
+    def clear_severity(self) -> Severity | None:
+        """Likewise, of causes beyond doubt: a fault in a job that learned, too, but less than it could."""
+        return Severity.FAULT if self.decided and self.falls_short and not self.data_give_no_more else self.severity
 
     @property
     def mild_severity(self) -> Severity:
@@ -161,7 +201,7 @@ class Reading:
     @cached_property
     def first_loss(self) -> float | None:
         """Of the first step, as a multiple of the best constant's."""
-        losses = self.of_steps("loss")
+        losses = self.at_init(self.of_steps("loss"))
         if not len(losses) or self.constant_loss is None:
             return None
         return float(losses[0]) / self.constant_loss
@@ -171,6 +211,25 @@ class Reading:
         return loss_name(self.evidence.definition.training, self.evidence.shape)
 
     # Steps
+
+    def at_init(self, values: Values) -> Values:
+        """The first of some samples, if it was taken before training."""
+        return values[:0] if self.evidence.is_midway else values[:1]
+
+    @cached_property
+    def slowed(self) -> float:
+        """The rate of the last epoch over that of the definition, where no schedule says so: rollbacks lowered it."""
+        rates, training = self.evidence.epochs["learning_rate"], self.evidence.definition.training
+        if training.schedule.kind != "constant" or training.schedule.warmup_steps or not np.isfinite(rates[-1:]).any():
+            return 1.0
+        return min(float(rates[-1]) / training.optimizer.learning_rate, 1.0)
+
+    @cached_property
+    def is_held_back(self) -> bool:
+        """Whether the schedule leaves a tenth of the rate or less, in the median of the epochs."""
+        rates, training = self.evidence.epochs["learning_rate"], self.evidence.definition.training
+        is_steady = training.schedule.kind == "constant" and not training.schedule.warmup_steps
+        return not is_steady and bool(median(rates) <= at.HELD_BACK * training.optimizer.learning_rate)
 
     def of_steps(self, statistic: str) -> Numbers:
         """[samples]"""
@@ -185,6 +244,19 @@ class Reading:
         with np.errstate(invalid="ignore"):
             told = np.isfinite(rho) & (predicted < -at.ROUNDING * np.abs(loss))
         return rho[told]
+
+    @cached_property
+    def overshoots(self) -> bool:
+        """Whether steps are far too long beyond doubt."""
+        rho = self.rho
+        return len(rho) > 0 and bool(median(rho) < at.RHO_VERY_LOW or (rho < 0).mean() > at.RHO_NEGATIVE_OFTEN)
+
+    @cached_property
+    def is_thrown(self) -> bool:
+        """Whether the first steps were as long as the weights, and did not find what their gradient promised: what the
+        init was chosen for is gone."""
+        first = self.rho[: at.INIT_SAMPLES]
+        return len(first) > 0 and bool(first.min() < at.RHO_AT_ONCE) and self.first_update > at.UPDATE_WILD
 
     @cached_property
     def gradient_norms(self) -> Numbers:
@@ -251,8 +323,12 @@ class Reading:
 
     @cached_property
     def gains(self) -> Values:
-        """||dL/dz of a layer|| / ||dL/dz of the next||, [samples, hidden layers]."""
-        return self.of_layers("gain")
+        """||dL/dz of a layer|| / ||dL/dz of the next||, [samples, hidden layers]; what theory expects before the first
+        step, as one sample, where layers were not watched."""
+        gains, expected = self.of_layers("gain"), self.evidence.expectation.gains
+        if len(gains) or not self.hidden or {layer.index for layer in self.hidden} - expected.keys():
+            return gains
+        return np.array([[expected[layer.index] for layer in self.hidden]])
 
     @cached_property
     def products(self) -> Numbers:
@@ -268,8 +344,14 @@ class Reading:
     @cached_property
     def growth(self) -> float:
         """Of the signal forward before training: RMS of the last hidden layer's pre-activation over the first's."""
-        signal = self.of_layers("preactivation_rms")
+        signal = self.at_init(self.of_layers("preactivation_rms"))
         return float(signal[0, -1] / signal[0, 0]) if signal.size and signal[0, 0] > 0 else math.nan
+
+    @cached_property
+    def overflows(self) -> int | None:
+        """The hidden layer in which the signal is larger than a float can be before training; None: nowhere."""
+        beyond = ~np.isfinite(self.at_init(self.of_layers("preactivation_rms")))
+        return int(np.argmax(beyond[0])) if beyond.any() and not beyond[0, 0] else None
 
     # Time
 

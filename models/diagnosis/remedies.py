@@ -11,8 +11,10 @@ from models.definitions.job import JobDefinition
 from models.definitions.training import DEFAULT_EPOCHS
 from models.diagnosis.finding import Remedy
 
-LARGEST_RATE, SMALLEST_RATE = 10.0, 1e-7
+LARGEST_RATE, LARGEST_ADAPTIVE_RATE, SMALLEST_RATE = 10.0, 0.1, 1e-7
+"""Optimizers that divide by the gradient's size move every weight by about the rate."""
 ADAM_RATE = 0.001
+LARGEST_NORM = 100.0
 MORE_EPOCHS = "more_epochs"
 """The remedy that multiplies a budget."""
 Changes = dict[str, Any]
@@ -168,6 +170,11 @@ def raise_rate(definition: JobDefinition, factor: float) -> Remedy | None:
     return _rate(definition, "raise_rate", factor, "updates of about a thousandth of the weights")
 
 
+def steady_rate(definition: JobDefinition) -> Remedy | None:
+    changes = {"/training/schedule": {"kind": "constant", "warmup_steps": 0}}
+    return remedy(definition, "steady_rate", "the whole rate in every step", changes)
+
+
 def adam(definition: JobDefinition) -> Remedy | None:
     if definition.training.optimizer.kind in ("adam", "adamw"):
         return None
@@ -176,10 +183,10 @@ def adam(definition: JobDefinition) -> Remedy | None:
 
 
 def clip(definition: JobDefinition, norm: float) -> Remedy | None:
-    """At a usual norm of the gradient (Pascanu et al. 2013)."""
-    if not math.isfinite(norm) or norm <= 0:
+    """At a usual norm of the gradient (Pascanu et al. 2013), or at 1 where that is out of the ordinary itself."""
+    if not 0 < norm <= LARGEST_NORM:
         norm = 1.0
-    changes = {"/training/clip": {"norm": _round(min(norm, 1e6)), "value": None}}
+    changes = {"/training/clip": {"norm": _round(norm), "value": None}}
     return remedy(definition, "clip", "no step is longer than a usual one", changes)
 
 
@@ -224,8 +231,9 @@ def dropout(definition: JobDefinition, share: float) -> Remedy | None:
 
 
 def _rate(definition: JobDefinition, name: str, factor: float, expected: str) -> Remedy | None:
-    before = definition.training.optimizer.learning_rate
-    rate = _round(min(max(before * factor, SMALLEST_RATE), LARGEST_RATE))
+    optimizer = definition.training.optimizer
+    before, largest = optimizer.learning_rate, LARGEST_RATE if optimizer.kind == "sgd" else LARGEST_ADAPTIVE_RATE
+    rate = _round(min(max(before * factor, SMALLEST_RATE), max(before, largest)))
     return remedy(definition, name, expected, {"/training/optimizer/learning_rate": rate})
 
 

@@ -17,6 +17,11 @@ NEAR_REFERENCE = 0.15
 """One that is at most that much behind has learned what there is to learn."""
 INFORMATIVE = 0.1
 """Skill of a cheap model from which on it says that the data can be learned."""
+INFORMATIVE_OF_PARTS = 0.3
+"""Likewise of images, signals and sequences: what is somewhere in them a cheap model misses, and may still find a
+little."""
+SHORT_SKILL, SHORT_OF_REFERENCE = 0.75, 0.12
+"""Of a job with a cause beyond doubt: it falls short below this, or so much below an informative cheap model."""
 DECIDED_SHARE, DECIDED_STEPS = 0.5, 100
 """Of its steps a job has taken before it can have failed; until then what its skill decides is a warning."""
 
@@ -95,8 +100,10 @@ UPDATE_TINY = 2e-4
 """Update over weight of every tensor; about 1e-3 is usual (Bottou, Karpathy), healthy jobs have 2e-5 to 7e-3."""
 UPDATE_USUAL, UPDATE_EARLY = 1e-3, 0.05
 """In the course of training, and in its first steps, when gradients are largest."""
-UPDATE_LARGE, UPDATE_WILD = 1e-2, 0.25
+UPDATE_LARGE, UPDATE_WILD = 1e-2, 0.4
 """In the course of training; and in its first steps."""
+UPDATE_DRIVING = 0.03
+"""Of some tensor in some step, before units fell silent: first steps of Adam may well be of a hundredth."""
 GROWN_GRADIENT = 10.0
 """Times in a hundred steps; gradients of a loss that falls do not grow so much."""
 DEEP = 10
@@ -106,6 +113,8 @@ FALLING = 0.9
 """Share of the epochs in which the training loss falls, of one that falls evenly."""
 MOST_LONGER = 1000.0
 """Times that a rate is raised at once: further than that a straight line says nothing."""
+HELD_BACK = 0.1
+"""Of its rate, where a schedule leaves no more for half of the job."""
 UPDATE_NONE = 1e-8
 """Below float32's resolution of a weight (6e-8) nothing moves."""
 SMALL_BATCH, NOISY_BATCH = 8, 10.0
@@ -118,6 +127,8 @@ FEWEST_ROWS = 4
 
 MEMORISED = 0.3
 """Skill on training rows of a network that has begun to learn them by heart."""
+IN_VAIN = 0.1
+"""Of it, of what new rows know nothing."""
 STANDARD_ERRORS = 2.0
 """Of a slope, that is more than chance."""
 RISEN = 1.2

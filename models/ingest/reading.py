@@ -16,9 +16,11 @@ from models.ingest.npz_file import read_npz
 from models.ingest.options import Format, Options
 from models.ingest.parquet_file import read_parquet
 from models.ingest.refusal import refused
+from models.ingest.second_pass import Table
 from models.ingest.series import cut_series
-from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, Table, TableWriter, plain
+from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, TableWriter
 from models.ingest.texts import TextWriter, cut_texts
+from models.ingest.values import plain
 from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
 
 USUAL_TARGETS = ("target", "label", "class", "y")

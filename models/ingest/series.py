@@ -10,7 +10,6 @@ from models.columns import Columns
 from models.definitions.uploaded import Window
 from models.ingest.array_file import ArrayFile
 from models.ingest.refusal import refused
-from models.ingest.table import chunked
 
 CHUNK_ROWS = 2**14
 
@@ -43,8 +42,8 @@ def cut_series(folder: Path, columns: Columns, window: Window) -> int:
 
 def _reorder(folder: Path, table: NDArray[np.float32], order: NDArray[np.int64]) -> None:
     with ArrayFile(folder / "sorted.npy", table.shape[1:], np.float32) as file:
-        for part in chunked(len(order), CHUNK_ROWS):
-            file.append(table[order[part]])
+        for start in range(0, len(order), CHUNK_ROWS):
+            file.append(table[order[start : start + CHUNK_ROWS]])
     (folder / "sorted.npy").replace(folder / "table.npy")
 
 

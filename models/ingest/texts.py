@@ -12,7 +12,8 @@ from models.columns import Column
 from models.definitions.uploaded import Task, Uploaded
 from models.ingest.array_file import ArrayFile
 from models.ingest.refusal import refused
-from models.ingest.table import TableWriter, as_words
+from models.ingest.table import TableWriter
+from models.ingest.values import as_words
 from models.words import Words, words_of
 
 MOST_WORDS = 20_000

@@ -21,7 +21,7 @@ from service.api.jobs import Text
 from service.bodies import json_bytes
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.datasets import read_options, show_builtin, show_upload
+from service.datasets import read_options, refuse_nul, show_builtin, show_upload
 from service.disk import require_room
 from service.errors import problem
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request, upload_request
@@ -34,6 +34,17 @@ api = blueprint("datasets", "Data to train on: those that are built in, and your
 class DatasetPath(Parts):
     name: str
     """Name of a built-in one, or id of an uploaded one."""
+
+    @property
+    def id(self) -> str:
+        """Of an uploaded one.
+
+        Raises:
+            NotFound
+        """
+        if not is_id(self.name):
+            raise NotFound(f"There is no uploaded data set {self.name[:100]!r}.")
+        return self.name
 
 
 class ListQuery(Page):
@@ -71,6 +82,7 @@ def upload_dataset() -> Response:
     is_registered = False
     try:
         name = fields.pop("name", filename)
+        refuse_nul(fields | {"name": name})
         options, name = read_options(fields), _name(name)
         with shared.database.write() as connection:
             known, is_new = datasets.register(connection, dataset_id, g.owner, name, options, stored)
@@ -154,7 +166,7 @@ def get_dataset(path: DatasetPath, query: Query) -> Response:
     categories how many rows have each. `missing` values are taken for `fill`, the median; those of a category are one
     more category."""
     if is_upload(path.name):
-        return _answer(path.name, 200)
+        return _answer(path.id, 200)
     found = [dataset for dataset in catalogue.datasets() if dataset.name == path.name]
     if not found:
         raise NotFound(f"There is no data set {path.name[:100]!r}.")
@@ -165,7 +177,7 @@ def get_dataset(path: DatasetPath, query: Query) -> Response:
 def preview_dataset(path: DatasetPath, query: Query) -> Response:
     """As they were uploaded; at most 20, fewer of wide ones. Of an NPZ or of images the first values of `x` and `y`."""
     with context().database.read() as connection:
-        row = datasets.find(connection, path.name, g.owner)
+        row = datasets.find(connection, path.id, g.owner)
     if row.status != datasets.READY:
         return problem(409, "dataset_not_ready", f"The data set is {row.status}; its rows are not known.")
     return jsonify(row.summary["preview"])
@@ -185,7 +197,7 @@ def correct_dataset(path: DatasetPath, query: Query) -> Response:
     except ValidationError as error:
         raise InvalidDefinition(problems_of(error, body)) from error
     with context().database.write() as connection:
-        row = datasets.find(connection, path.name, g.owner)
+        row = datasets.find(connection, path.id, g.owner)
         if row.status != datasets.READY:
             return problem(
                 409, "dataset_not_ready", f"The data set is {row.status}; it can be corrected once it is ready."
@@ -194,7 +206,7 @@ def correct_dataset(path: DatasetPath, query: Query) -> Response:
         uploaded, options = corrected(known, options, wanted)
         name = wanted.name if "name" in wanted.model_fields_set else row.name
         datasets.correct(connection, row, name, options, uploaded)
-    return _answer(path.name, 200)
+    return _answer(path.id, 200)
 
 
 @api.delete("/v1/datasets/<name>", summary="Delete a data set", responses=answers(204, None, 404, 409, 422))
@@ -202,9 +214,8 @@ def delete_dataset(path: DatasetPath, query: Query) -> Response:
     """With all its bytes. One that a job uses stays as long as the job does: 409."""
     shared = context()
     with shared.database.write() as connection:
-        datasets.remove(connection, path.name, g.owner)
-    shared.storage.delete(f"uploads/{path.name}")
-    shared.storage.delete_all(f"datasets/{path.name}/")
+        datasets.remove(connection, path.id, g.owner)
+    shared.ingests.remove_bytes(path.id)
     return Response(status=204)
 
 

@@ -129,9 +129,9 @@ class ListQuery(Page):
     created_before: Time | None = None
     """RFC 3339; earlier than that."""
     metric: Annotated[str, Field(max_length=200), AfterValidator(_metric)] | None = None
-    """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. A job without it, or whose number was not
-    finite, is not listed."""
-
+    """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. In a URL that is
+    `validation_loss%3C0.1`, as clients write it that are given parameters; a bare `<` or `>` is no URL, and is refused
+    with an empty 400. A job without the metric, or whose number was not finite, is not listed."""
     sort: Literal["-created_at", "created_at"] = "-created_at"
     """The newest first, or the oldest."""
 

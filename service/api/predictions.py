@@ -8,7 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import artifacts
 from models.errors import InvalidDefinition, NotJson, Problem
-from models.json_body import escape
+from models.json_body import escape, parse
 from service.api.jobs import JobPath
 from service.api.prediction_files import PARQUET, TYPES, VERDICT, PredictionQuery, api, predict_file
 from service.context import context
@@ -83,6 +83,8 @@ def _inputs(body: bytes) -> Any:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise NotJson(f"The body is not JSON: {error}.") from error
+    if body.count(b'"inputs"') > 1:
+        parse(body)  # which refuses a key that comes twice
     if not isinstance(value, dict):
         detail = "The body is an object with `inputs`."
         raise InvalidDefinition([Problem("", "model_type", detail, 'Write {"inputs": [ ... ]}.')])

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from models import lifecycle
 from models.claims import Claim
 from models.database import Database
-from models.diagnosis.finding import Code, Diagnosis, Finding, Measured, Remedy, Severity
+from models.diagnosis.finding import RULES_VERSION, Code, Diagnosis, Finding, Measured, Remedy, Severity
 from models.findings import findings_of
 from models.lifecycle import LeaseLost
 from models.recording import record
@@ -66,7 +66,7 @@ def test_a_diagnosis_is_read_as_it_was_said(database: Database) -> None:
     assert found["remedies"][0]["id"] == "slower"
     row = row_of(database, job)
     assert row.verdict == "unhealthy"
-    names = {"complete": False, "verdict": "unhealthy", "skill": None, "rules_version": "1", "judged": True}
+    names = {"complete": False, "verdict": "unhealthy", "skill": None, "rules_version": RULES_VERSION, "judged": True}
     assert row.diagnosis == names | {"margins": {"nonfinite": 2.0}}
 
 
@@ -104,6 +104,32 @@ def test_a_finding_is_told_once_when_it_first_appears(database: Database) -> Non
         {"code": "saturated", "severity": "fault", "first_step": 3, "layers": [0, 2]},
         {"code": "slow", "severity": "warning", "first_step": None, "layers": []},
     ]
+
+
+RISES = {
+    "apart": ([Severity.WARNING], [Severity.FAULT]),
+    "in one batch": ([Severity.WARNING, Severity.FAULT],),
+    "after it was gone": ([Severity.WARNING], [None], [Severity.FAULT]),
+    "and falls, and rises again": ([Severity.WARNING], [Severity.FAULT, Severity.WARNING], [None], [Severity.FAULT]),
+}
+
+
+@pytest.mark.parametrize("name", RISES)
+def test_a_warning_that_becomes_a_fault_is_told_once_more(database: Database, name: str) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    for batch in RISES[name]:
+        said = [[a_finding(Code.SATURATED, severity)] if severity else [] for severity in batch]
+        tell(database, mine, *(a_diagnosis(*findings) for findings in said))
+    assert [event["severity"] for event in found_events(database, job)] == ["warning", "fault"]
+
+
+def test_a_fault_that_becomes_a_warning_is_not_told(database: Database) -> None:
+    job = a_queued_job(database)
+    mine = a_claim(database)
+    for severity in (Severity.FAULT, Severity.WARNING):
+        tell(database, mine, a_diagnosis(a_finding(Code.SATURATED, severity)))
+    assert [event["severity"] for event in found_events(database, job)] == ["fault"]
 
 
 def test_one_finding_is_kept_of_each_code(database: Database) -> None:

@@ -1,11 +1,13 @@
 """Each rule fires on a synthetic record of its fault, and not on one just under its threshold."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.diagnosis.diagnose import REMAINING, RULES, diagnose
+from models.diagnosis.evidence import Gathering
 from models.diagnosis.finding import Code, Severity
 from models.diagnosis.reading import Reading
 from models.patches import patched
@@ -199,9 +201,39 @@ def test_a_cause_explains_what_follows_from_it() -> None:
     assert set(finding.consequences) == {"dying_units", "nonfinite"}
 
 
+def test_weights_that_lie_still_after_long_steps_are_no_sign_of_short_ones() -> None:
+    long = from_sample(2, 0.05, 1e-5)
+    record = a_record(
+        epochs=FAILING, steps__rho=0.999, tensors__update_ratio=long, layers__dead=from_sample(3, 0.1, 1.0)
+    )
+    assert faults(record)[0] == "learning_rate_too_high"
+
+
+@pytest.mark.parametrize(("second", "found"), [(0.67, "learning_rate_too_low"), (0.69, "plateau")])
+def test_two_epochs_are_enough_for_a_loss_that_is_straight_along_every_step(second: float, found: str) -> None:
+    record = a_record(epochs=FAILING, steps__rho=0.995)
+    two = {name: values[:2] for name, values in record.epochs.items()} | {"train_loss": np.array([0.68, second])}
+    assert faults(replace(record, epochs=two)) == [found]
+
+
+def test_a_plateau_says_whether_the_loss_still_falls() -> None:
+    for pace, said in ((0.002, "falls too slowly"), (0.0, "does not fall any more")):
+        epochs = FAILING | {"train_loss": 0.69 * np.exp(-pace * np.arange(EPOCHS))}
+        assert said in diagnose(a_record(epochs=epochs)).findings[0].explanation
+
+
 def test_tiny_steps_come_before_a_gradient_that_other_jobs_learn_with() -> None:
     record = a_record(epochs=FAILING, layers__gain=0.4, steps__rho=1.0, tensors__update_ratio=1e-6)
     assert faults(record)[0] == "learning_rate_too_low"
+
+
+def test_an_explosion_over_time_before_the_first_step_is_one_though_training_tames_it() -> None:
+    """Beyond doubt, so that a job that learned half of it has a fault too."""
+    tamed = np.where(np.arange(SAMPLES)[:, None] < 4, 1 / over_time(1 / 1.2), 1 / over_time(1 / 1.01))
+    record = {"network": PLAIN_RNN, "data": ADDING, "facts": BLIND, "time__norm": tamed}
+    assert faults(a_record(epochs=FAILING, **record))[0] == "exploding_time"
+    assert faults(a_record(epochs=HALF_WAY, **record)) == ["exploding_time"]
+    assert faults(a_record(epochs=FAILING, **record | {"time__norm": tamed[::-1]}))[0] != "exploding_time"
 
 
 def test_an_average_over_time_steps_is_not_taken_for_an_explosion() -> None:
@@ -225,6 +257,153 @@ def test_rates_alone_decide_nothing() -> None:
         assert diagnose(record).findings == ()
 
 
+THROWN = {"steps__rho": from_sample(1, -0.1, 0.85), "tensors__update_ratio": from_sample(3, 0.6, 2e-3)}
+FITS_ITS_ROWS = RISING | {"skill": 0.95, "validation_skill": 0.2}
+HALF_WAY = {"skill": 0.7, "validation_skill": 0.6}
+BLIND = {"reference": {"nearest": {"train_skill": 0.02, "validation_skill": 0.03}}}
+
+
+def test_a_network_thrown_by_its_first_steps_fits_only_its_rows_for_that() -> None:
+    assert faults(a_record(epochs=FITS_ITS_ROWS, **THROWN))[0] == "learning_rate_too_high"
+    assert faults(a_record(epochs=FITS_ITS_ROWS)) == ["overfit"]
+
+
+def test_steps_a_little_too_long_do_not_explain_rows_learned_by_heart() -> None:
+    """Some of them raise the loss, and it fell all the same."""
+    a_little = alternating([0.6, 0.5, 0.7, 0.6, 0.7, 0.6, 0.7, 0.7, 0.6, -0.5])
+    assert faults(a_record(epochs=FITS_ITS_ROWS, steps__rho=a_little)) == ["overfit"]
+
+
+@pytest.mark.parametrize(("reached", "found"), [(0.6, ["exploding_depth"]), (0.8, [])])
+def test_a_cause_beyond_doubt_is_a_fault_of_a_job_that_falls_short(reached: float, found: list[str]) -> None:
+    """Where no cheap model says what could be reached."""
+    record = a_record(epochs=HALF_WAY | {"validation_skill": reached}, facts=BLIND, layers__gain=1.7, steps__loss=2.2)
+    assert (faults(record), codes(diagnose(record))) == (found, ["exploding_depth"])
+
+
+@pytest.mark.parametrize(("best", "found"), [(0.75, ["learning_rate_too_high"]), (0.7, [])])
+def test_how_far_it_falls_short_is_asked_of_a_cheap_model_that_found_something(best: float, found: list[str]) -> None:
+    reference = {"reference": {"ridge": {"train_skill": best, "validation_skill": best}}}
+    assert faults(a_record(epochs=HALF_WAY, facts=reference, steps__rho=0.2)) == found
+
+
+def test_a_cheap_model_that_finds_little_in_a_sequence_excuses_no_network() -> None:
+    epochs = {"skill": 0.3, "validation_skill": 0.3}
+    little = {"reference": {"ridge": {"train_skill": 0.25, "validation_skill": 0.25}}, "class_counts": None}
+    assert faults(a_record(PLAIN_RNN, ADDING, facts=little, epochs=epochs, steps__rho=0.2)) == [
+        "learning_rate_too_high"
+    ]
+    assert codes(diagnose(a_record(facts=little, epochs=epochs, steps__rho=0.2)))[-1] == "low_signal"
+
+
+def test_a_gradient_lost_by_long_steps_is_told_from_one_that_never_was() -> None:
+    long = {"tensors__update_ratio": from_sample(5, 0.05, 1e-3)}
+    lost = a_record(epochs=FAILING, layers__gain=from_sample(8, 1.0, 0.2), **long)
+    assert faults(lost)[0] == "learning_rate_too_high"
+    assert faults(a_record(epochs=FAILING, layers__gain=from_sample(8, 0.45, 0.2), **long))[0] == "vanishing_depth"
+
+
+def test_a_signal_too_large_for_a_float_has_exploded() -> None:
+    signal = np.where(np.arange(6) < 4, 10.0 ** (6 * np.arange(6)), np.nan)
+    nothing = {"layers__gain": np.nan, "steps__loss": np.nan, "tensors__update_ratio": 0.0}
+    record = a_record(epochs=FAILING, incident=an_incident(), layers__preactivation_rms=signal, **nothing)
+    finding = diagnose(record).findings[0]
+    assert (finding.code, "layer 5 of 6" in finding.explanation) == ("exploding_depth", True)
+    assert codes(diagnose(a_record(epochs=FAILING, incident=an_incident(), **nothing))) == ["nonfinite"]
+
+
+def test_theory_stands_in_for_layers_that_were_not_watched() -> None:
+    record = a_record(SIGMOID | {"hidden": [16] * 12}, epochs=FAILING)
+    unwatched = replace(
+        record, samples=record.samples | {"layers": Gathering(record.definition).series["layers"].samples()}
+    )
+    finding = diagnose(unwatched).findings[0]
+    assert finding.code == "vanishing_depth"
+    assert "not watched" in finding.explanation
+    assert finding.evidence[0].value == pytest.approx(record.expectation.mean_gain)
+    assert "vanishing_depth" not in codes(diagnose(replace(unwatched, definition=a_record().definition)))
+
+
+def test_what_follows_a_way_back_is_not_taken_for_the_init() -> None:
+    for code in ("dead_at_init", "saturated", "exploding_depth", "exploding_time"):
+        record = a_record(**CASES[code][0])
+        assert codes(diagnose(record))[0] == code
+        assert code not in codes(diagnose(replace(record, is_midway=True))) or code == "exploding_time"
+
+
+def test_a_job_cancelled_before_it_was_half_done_has_no_fault_of_its_outcome() -> None:
+    epochs = FAILING | {"train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
+    for planned, found in ((EPOCHS * 5, ["slow"]), (EPOCHS * 50, [])):
+        cancelled = replace(a_record(epochs=epochs, planned_steps=planned), is_abandoned=True)
+        assert faults(cancelled) == found
+
+
+def test_a_rate_so_low_that_its_promise_is_rounded_away_is_too_low() -> None:
+    record = {"epochs": FAILING, "steps__predicted": -1e-9, "tensors__update_ratio": 3e-7}
+    [finding] = diagnose(a_record(**record)).findings
+    assert (finding.code, finding.remedies[0].id) == ("learning_rate_too_low", "raise_rate")
+    assert all(item.value is not None for item in finding.evidence)
+
+
+def test_a_schedule_that_holds_the_rate_back_is_what_is_changed() -> None:
+    tiny = {"steps__rho": 0.999, "tensors__update_ratio": 1e-5}
+    cases = [
+        ({"kind": "constant"}, 1e-3, "raise_rate"),
+        ({"kind": "constant", "warmup_steps": 1000}, 1e-6, "steady_rate"),
+        ({"kind": "step", "factor": 0.1}, 1e-6, "steady_rate"),
+        ({"kind": "step", "factor": 0.1}, 5e-4, "raise_rate"),
+    ]
+    for schedule, rate, first in cases:
+        record = a_record(training={"schedule": schedule}, epochs=FAILING | {"learning_rate": rate}, **tiny)
+        [finding] = diagnose(record).findings
+        assert finding.remedies[0].id == first
+
+
+def test_a_rate_that_was_lowered_on_the_way_is_lowered_from_there() -> None:
+    """The definition has 0.001; rollbacks left a hundredth of it."""
+    record = a_record(epochs=FAILING | {"learning_rate": 1e-5}, steps__rho=-1.0, tensors__update_ratio=0.5)
+    remedy = diagnose(record).findings[0].remedies[0]
+    assert (remedy.id, remedy.patch[0]["value"]) == ("lower_rate", pytest.approx(2e-7))
+
+
+def test_where_there_is_no_gradient_nothing_explodes_over_time() -> None:
+    record = {"network": PLAIN_RNN, "data": ADDING, "epochs": FAILING}
+    assert "exploding_time" not in codes(diagnose(a_record(time__norm=0.0, **record)))
+    assert faults(a_record(time__norm=np.inf, **record))[0] == "exploding_time"
+
+
+def test_a_network_that_learned_nothing_learned_nothing_by_heart() -> None:
+    assert faults(a_record(epochs=RISING | FAILING | {"validation_loss": RISING["validation_loss"]})) == ["plateau"]
+
+
+def test_a_norm_out_of_the_ordinary_is_no_norm_to_clip_at() -> None:
+    for norm, clipped in ((0.5, 1.9), (1e6, 1.0)):
+        finding = diagnose(a_record(epochs=FAILING, steps__rho=-1.0, tensors__norm=norm)).findings[0]
+        [patch] = [remedy.patch for remedy in finding.remedies if remedy.id == "clip"]
+        assert patch[0]["value"]["norm"] == clipped
+
+
+def test_a_running_job_is_not_slow_while_its_epochs_suffice() -> None:
+    epochs = FAILING | {"train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
+    for planned, found in ((EPOCHS * 5, ["slow"]), (EPOCHS * 50, [])):
+        running = a_record(epochs=epochs, complete=False, planned_steps=planned)
+        assert [code for code in codes(diagnose(running)) if code == "slow"] == found
+
+
+def test_rows_learned_while_new_ones_stay_unknown_are_noise_and_not_slow() -> None:
+    epochs = {"skill": 0.15, "validation_skill": -0.1, "train_loss": 0.69 * np.exp(-0.02 * np.arange(EPOCHS))}
+    pictures = {"dataset": "patterns"}
+    assert faults(a_record(data=pictures, epochs=epochs, facts=BLIND)) == ["no_signal"]
+    assert faults(a_record(data=pictures, epochs=epochs | {"validation_skill": 0.09}, facts=BLIND)) == ["slow"]
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("sgd", 10.0), ("adam", 0.1)])
+def test_a_rate_is_never_raised_beyond_what_its_optimizer_can_take(kind: str, rate: float) -> None:
+    training = {"optimizer": {"kind": kind, "learning_rate": 0.05}}
+    record = a_record(epochs=FAILING, training=training, steps__rho=1.0, tensors__update_ratio=1e-7)
+    assert diagnose(record).findings[0].remedies[0].patch[0]["value"] == rate
+
+
 BY_HEART = {"skill": 0.95, "validation_skill": 0.1, "validation_loss": 0.65}
 REMEDIES: dict[str, tuple[dict[str, Any], str]] = {
     "a sigmoid cannot have a gain of 1": (FAILS | {"network": SIGMOID, "layers__gain": 0.2}, "relu_he"),
@@ -239,6 +418,11 @@ REMEDIES: dict[str, tuple[dict[str, Any], str]] = {
     "steps are short, the valley is narrow": (
         FAILS | {"network": {"family": "dnn", "hidden": [16] * 12}, "steps__rho": 0.1},
         "residual",
+    ),
+    "steps were long, and now nothing moves": (
+        FAILS | {"network": {"family": "dnn", "hidden": [16] * 12}, "steps__rho": from_sample(2, -1.0, 0.1),
+                 "tensors__update_ratio": from_sample(2, 0.3, 1e-4)},
+        "lower_rate",
     ),
     "steps are long": (FAILS | {"steps__rho": -1.0, "tensors__update_ratio": 0.5}, "lower_rate"),
     "a plain cell forgets": (
@@ -284,6 +468,14 @@ def test_a_rate_is_lowered_by_how_long_the_updates_are() -> None:
         patch = diagnose(record).findings[0].remedies[0].patch
         rates[ratio] = patch[0]["value"]
     assert rates == {0.1: pytest.approx(5e-5), 1.0: pytest.approx(2e-5)}
+
+
+def test_a_job_that_stops_for_its_best_epoch_is_judged_by_it() -> None:
+    skills = {"skill": 0.95, "validation_skill": np.r_[np.linspace(0, 0.45, 12), np.linspace(0.4, 0.2, 8)]}
+    losses = {"validation_loss": 0.69 * (1 - skills["validation_skill"])}
+    reference = {"reference": {"ridge": {"train_skill": 0.5, "validation_skill": 0.45}}}
+    assert faults(a_record(epochs=skills | losses, facts=reference)) == ["overfit"]
+    assert faults(a_record(epochs=skills | losses, facts=reference, training={"stop": {"patience": 8}})) == []
 
 
 def test_a_job_that_stopped_in_time_is_not_over_fitted() -> None:

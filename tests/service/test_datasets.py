@@ -13,6 +13,7 @@ from pyarrow import parquet
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from migrations.migrate import migrate
 from models.tables import Dataset
 from tests.service.conftest import HEADERS, SMALL, Api
 
@@ -398,3 +399,66 @@ def test_bytes_that_no_data_set_knows_are_swept(datasets: Datasets) -> None:
     shared.storage.write(f"datasets/{kept.json['id']}/7/x.npy", [b"left"])
     shared.ingests.sweep(older_than=-10_000)
     assert {path.name for path in datasets.files()} == {"table.npy"}
+
+
+def test_one_that_is_deleted_while_it_is_read_leaves_nothing(database_url: str, tmp_path: Path) -> None:
+    api = Api(database_url, tmp_path, ingest_wait_seconds=0)
+    datasets = Datasets(api)
+    reply = datasets.upload()
+    assert datasets.delete(reply.json["id"]).status_code == 204
+    await_read(datasets, datasets.upload(target="price"))
+    for _ in range(100):
+        if len(datasets.files()) == 1:
+            break
+        threading.Event().wait(0.1)
+    assert {path.name for path in datasets.files()} == {"table.npy"}
+    api.database.close()
+
+
+@pytest.mark.parametrize("path", ["dat_%00", "dat_x", "dat_" + "i" * 26, "..%2f..", "iris%00"])
+def test_a_name_that_is_none_is_not_found(datasets: Datasets, path: str) -> None:
+    calls = [datasets.get(f"/{path}"), datasets.get(f"/{path}/preview"), datasets.patch(path, name="x")]
+    assert {reply.status_code for reply in (*calls, datasets.delete(path))} == {404}
+
+
+def test_texts_with_nul_are_refused_or_kept_apart(datasets: Datasets) -> None:
+    refused = datasets.upload(name="a\0b")
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/name")
+    packed = io.BytesIO()
+    parquet.write_table(pa.table({"a": ["x\0", "y"] * 10, "y": np.arange(20) / 2}), packed)
+    reply = datasets.upload(packed.getvalue())
+    assert reply.status_code == 201, reply.json
+    assert datasets.get(f"/{reply.json['id']}/preview").json["rows"][0] == ["x\ufffd", 0.0]
+    assert datasets.api.post(data={"dataset": reply.json["id"]}).status_code == 202
+
+
+def test_storage_that_is_away_is_a_503_and_leaves_no_row(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    api = Api(database_url, tmp_path, storage_url="s3://nowhere")
+    datasets = Datasets(api)
+    for reply in (datasets.upload(), api.client.get("/readyz")):
+        assert (reply.status_code, reply.json["code"]) == (503, "storage_away")
+        assert reply.headers["Retry-After"]
+    assert datasets.get("?builtin=false").json["items"] == []
+    api.database.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code"), [("ingest_seconds", 0.05, "too_slow"), ("ingest_bytes", 200_000_000, "too_large")]
+)
+def test_a_file_that_takes_too_much_is_refused(tmp_path: Path, setting: str, value: float, code: str) -> None:
+    url = f"sqlite:///{tmp_path / 'descent.db'}"
+    migrate(url)
+    api = Api(url, tmp_path, **{setting: value})
+    datasets = Datasets(api)
+    packed = io.BytesIO()
+    np.savez(packed, x=np.zeros((4, 5_000_000)), y=np.arange(4))
+    content = packed.getvalue() if code == "too_large" else TABLE
+    reply = datasets.upload(content)
+    assert (reply.status_code, reply.json["errors"][0]["code"]) == (422, code), reply.json
+    assert datasets.files() == set()
+    assert datasets.get("?builtin=false").json["items"] == []
+    api.database.close()

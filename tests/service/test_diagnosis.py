@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from models import diagnosed
 from models.diagnosis.evidence import Evidence
-from models.diagnosis.finding import Code, Diagnosis, Severity
+from models.diagnosis.finding import RULES_VERSION, Code, Diagnosis, Severity
 from models.lifecycle import error
 from models.recording import record
 from models.reports import Ended, EpochEnded, Report, Sampled
@@ -43,7 +43,7 @@ def test_a_running_job_shows_what_is_known_so_far(api: Api) -> None:
     DiagnosisReply.model_validate(reply.json)
     found = reply.json
     assert (found["job"], found["complete"], found["verdict"], found["skill"]) == (job, False, "unhealthy", None)
-    assert (found["rules_version"], found["margins"]) == ("1", {"nonfinite": 2.0})
+    assert (found["rules_version"], found["margins"]) == (RULES_VERSION, {"nonfinite": 2.0})
     assert [(finding["code"], finding["severity"]) for finding in found["findings"]] == [
         ("saturated", "fault"),
         ("slow", "warning"),
@@ -99,7 +99,7 @@ def by_skill(evidence: Evidence) -> Diagnosis:
     return Diagnosis((), float(evidence.epochs["skill"][-1]), evidence.complete)
 
 
-@pytest.mark.parametrize("stored", [None, OLD, OLD | {"complete": False, "rules_version": "1"}])
+@pytest.mark.parametrize("stored", [None, OLD, OLD | {"complete": False, "rules_version": RULES_VERSION}])
 def test_stored_numbers_are_judged_where_no_verdict_by_these_rules_is_stored(
     api: Api, monkeypatch: pytest.MonkeyPatch, stored: Any
 ) -> None:
@@ -108,7 +108,7 @@ def test_stored_numbers_are_judged_where_no_verdict_by_these_rules_is_stored(
     with api.database.write() as connection:
         connection.execute(update(Job).where(Job.id == job).values(diagnosis=stored))
     found = api.get(f"/{job}/diagnosis").json
-    assert (found["complete"], found["rules_version"], found["skill"]) == (True, "1", 0.9)
+    assert (found["complete"], found["rules_version"], found["skill"]) == (True, RULES_VERSION, 0.9)
     assert (found["verdict"], found["findings"]) == ("healthy", [])
 
 

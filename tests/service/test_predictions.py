@@ -148,6 +148,11 @@ def test_what_is_not_json_is_400(ask: Ask, body: bytes) -> None:
     assert ask("classes", None, data=body, content_type="application/json").status_code == 400
 
 
+def test_inputs_that_come_twice_are_refused(ask: Ask) -> None:
+    body = b'{"inputs": [[0, 1]], "inputs": [[1, 1]]}'
+    assert ask("classes", None, data=body, content_type="application/json").status_code == 422
+
+
 def test_other_bodies_and_too_large_ones_are_refused(api: Api, ask: Ask) -> None:
     assert ask("classes", None, data=b"1,2", content_type="text/html").status_code == 415
     large = b'{"inputs": [' + b" " * 16_000_000 + b"]}"

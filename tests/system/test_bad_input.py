@@ -38,6 +38,9 @@ WRONG: dict[str, tuple[bytes, int, str]] = {
     "NaN": (raw("NaN"), 400, ""),
     "Infinity": (raw("-Infinity"), 400, ""),
     "an array": (b"[]", 422, ""),
+    "a key twice": (a_body().replace(b"{", b'{"data": {"dataset": "digits"}, ', 1), 422, "/data"),
+    "a key twice within": (a_body(DNN | {"hidden": "HERE"}).replace(b'"HERE"', b'[4], "hidden": [8]'), 422,
+                           "/network/hidden"),
     "JSON in a text": (json.dumps(a_body().decode()).encode(), 422, ""),
     "nothing": (b"{}", 422, "/network"),
     "unknown field": (a_body(epochs=3), 422, "/epochs"),
@@ -221,6 +224,17 @@ def test_a_wrong_url_is_refused_by_name(stack: Stack, job_id: str, url: str) -> 
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json"), reply.text
     if pointer:
         assert pointer in {error["pointer"] for error in reply.json()["errors"]}
+
+
+@pytest.mark.parametrize(("metric", "status"), [("skill%3C0.5", 200), ("skill<0.5", 400), ("skill>=0.5", 400)])
+def test_a_threshold_is_written_as_a_url_takes_it(stack: Stack, metric: str, status: int) -> None:
+    """httpx would encode it. The server refuses what is no URL before any of it is read, as the API's text says."""
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
+        key = stack.client.headers["Authorization"]
+        lines = (f"GET /v1/jobs?metric={metric} HTTP/1.1", "Host: x", f"Authorization: {key}", "Connection: close")
+        connection.sendall("\r\n".join((*lines, "", "")).encode())
+        reply = connection.makefile("rb").read()
+    assert reply.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 @pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer \xe9"])

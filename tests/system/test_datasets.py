@@ -154,6 +154,17 @@ def test_a_data_set_stays_as_long_as_a_job_uses_it(stack: Stack) -> None:
     assert stack.client.get(url).status_code == 404
 
 
+def test_a_job_on_bytes_that_were_damaged_fails_and_says_so(stack: Stack) -> None:
+    dataset = upload(stack, houses(50), target="price")
+    (path,) = (stack.data / "objects/datasets" / dataset["id"]).rglob("table.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    job = stack.train({"network": DNN, "data": {"dataset": dataset["id"]}})
+    assert (job["status"], job["error"]["class"], job["error"]["code"]) == ("failed", "data", "data_unavailable")
+    assert "damaged" in job["error"]["detail"]
+
+
 def test_what_is_read_when_the_api_dies_is_read_after_all(stack: Stack) -> None:
     content = "a,b,y\n" + "".join(f"{i},{i % 3},{i * 2}\n" for i in range(1_500_000))
 

@@ -15,6 +15,7 @@ from tests.system.test_lifecycle_calls import ask, running
 Reply = dict[str, Any]
 
 DIGITS = {"dataset": "digits"}
+STEPS_OF_EPOCH = 23
 VERDICTS = ("healthy", "warning", "unhealthy")
 DEAD_INIT = {"kind": "normal", "std": 0.8, "bias": -100}
 
@@ -91,7 +92,9 @@ def test_a_network_too_deep_for_its_gradient_is_named_repaired_and_counted(stack
     assert gain["value"] == pytest.approx(gain["expected"], rel=0.1)
     assert gain["value"] < gain["threshold"]
     assert (cause["severity"], cause["first_step"]) == ("fault", 0)
-    assert [event["code"] for event in told(stack, job["id"])].count("vanishing_depth") == 1
+    # Its first steps make it likely; half-way it is sure.
+    events = [event for event in told(stack, job["id"]) if event["code"] == "vanishing_depth"]
+    assert [event["severity"] for event in events] == ["warning", "fault"]
     assert job["id"] in listed(stack, finding="vanishing_depth", verdict="unhealthy")
 
     remedy = cause["remedies"][0]["id"]
@@ -164,7 +167,8 @@ def test_a_diverging_job_is_stopped_and_says_where_it_began(stack: Stack) -> Non
     assert "nonfinite" in codes(found)
     incident = found["incident"]
     assert (incident["action"], incident["count"]) == ("stop", 1)
-    assert incident["step"] == job["progress"]["step"] - 1
+    # At once where the host decides, with the compiled library; else at the end of the epoch: all between is masked.
+    assert job["progress"]["step"] in (incident["step"] + 1, STEPS_OF_EPOCH)
     assert incident["layer"] in (0, 1, 2)
     assert 0 < len(incident["rows"]) <= 64
     assert len(set(incident["rows"])) == len(incident["rows"])
@@ -241,8 +245,8 @@ def test_a_job_that_is_killed_on_the_way_is_diagnosed_like_one_that_was_left_alo
     assert (job["status"], job["attempt"] > 1) == ("succeeded", True)
     found = diagnosis(stack, job_id)
     assert found | {"job": whole["id"]} == diagnosis(stack, whole["id"])
-    found_codes = [event["code"] for event in told(stack, job_id)]
-    assert len(found_codes) == len(set(found_codes))
+    events = [(event["code"], event["severity"]) for event in told(stack, job_id)]
+    assert len(events) == len(set(events))
     assert judged_again(stack, job_id) == found
 
 

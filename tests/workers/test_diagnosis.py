@@ -3,17 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from models.diagnosis.finding import Diagnosis
 from models.reports import Diagnosed, Report
 from tests.factories import a_definition
+from workers.datasets.bundled import publish
 from workers.training.job import train_job
 
 DIGITS = {"dataset": "digits", "rows": 400}
 BLOBS = {"dataset": "blobs", "parameters": {"rows": 300, "classes": 4, "features": 6}}
 XOR = {"dataset": "xor", "parameters": {"rows": 200}}
+SPIRALS = {"dataset": "spirals", "parameters": {"rows": 300}}
 CIRCLES = {"dataset": "circles", "parameters": {"rows": 300}}
 WINE_RAW = {"dataset": "wine", "normalise": "none"}
 COPY = {"dataset": "copy_memory", "parameters": {"length": 40, "rows": 300}}
@@ -27,6 +30,11 @@ def sgd(rate: float, momentum: float = 0.0) -> dict[str, Any]:
 
 def adam(rate: float) -> dict[str, Any]:
     return {"kind": "adam", "learning_rate": rate}
+
+
+def one_in_twenty(noise: float) -> dict[str, Any]:
+    parameters = {"rows": 400, "classes": 2, "features": 4, "majority": 0.95, "noise": noise}
+    return {"dataset": "blobs", "parameters": parameters}
 
 
 def deep(layers: int, activation: str = "relu", width: int = 32, **more: Any) -> dict[str, Any]:
@@ -55,7 +63,19 @@ SICK: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "slow": (MLP, DIGITS, {"epochs": 2, "batch_size": 32, "optimizer": sgd(0.05)}),
     "no_signal": (MLP, BLOBS | {"label_noise": 1.0}, {"epochs": 15}),
     "plateau": ({"family": "dnn", "hidden": []}, XOR, {"epochs": 40, "optimizer": adam(0.02)}),
+    # Arms of a spiral pull a boundary to all sides: momentum adds up what single rows disagree about.
+    "batch_too_small": (MLP, SPIRALS, {"epochs": 15, "batch_size": 1, "optimizer": sgd(0.02, 0.9)}),
+    # Ended when it gives the frequent class to every row.
+    "class_imbalance": (MLP, one_in_twenty(4.0), {"epochs": 4, "optimizer": sgd(0.01)}),
+    # No step is longer than float32 can tell from none.
+    "stalled": (MLP, DIGITS, {"epochs": 10, "optimizer": sgd(0.05), "clip": {"norm": 1e-9}}),
 }  # fmt: skip
+
+CONSEQUENCES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "dying_units": (deep(3), DIGITS, {"epochs": 15, "optimizer": adam(0.3)}),
+    "nonfinite": (deep(3, "linear"), DIGITS, {"epochs": 5, "optimizer": sgd(1e4)}),
+}
+"""Of steps that are far too long, which come first."""
 
 HEALTHY: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "digits": (MLP, DIGITS, {"epochs": 25}),
@@ -63,11 +83,7 @@ HEALTHY: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "raw iris": (MLP, {"dataset": "iris", "normalise": "none"}, {"epochs": 60, "optimizer": adam(0.005)}),
     "regression": (MLP, {"dataset": "sine", "parameters": {"rows": 400, "length": 12}}, {"epochs": 30}),
     "little signal": (MLP, {"dataset": "diabetes"}, {"epochs": 10}),
-    "one class in twenty rows": (
-        MLP,
-        {"dataset": "blobs", "parameters": {"rows": 400, "classes": 2, "features": 4, "majority": 0.95, "noise": 2.0}},
-        {"epochs": 30},
-    ),
+    "one class in twenty rows": (MLP, one_in_twenty(2.0), {"epochs": 30}),
     "three sigmoid layers": (deep(3, "sigmoid", init="default"), DIGITS, {"epochs": 40, "optimizer": adam(0.01)}),
     "batch norm": (
         {"family": "cnn", "blocks": [{"filters": 8, "pool": "max"}, {"filters": 16}, {"filters": 16}], "norm": "batch"},
@@ -103,6 +119,37 @@ def diagnosis_of(network: Any, data: Any, training: Any, folder: Path, **more: A
 def test_a_sick_job_is_named_rightly(code: str, folder: Path) -> None:
     diagnosis = diagnosis_of(*SICK[code], folder)
     assert (diagnosis.verdict, diagnosis.findings[0].code) == ("unhealthy", code), diagnosis.findings
+
+
+@pytest.mark.parametrize("code", CONSEQUENCES)
+def test_what_follows_from_steps_too_long_is_named_as_their_consequence(code: str, folder: Path) -> None:
+    cause, *others = diagnosis_of(*CONSEQUENCES[code], folder).findings
+    assert (cause.code, cause.severity) == ("learning_rate_too_high", "fault")
+    assert code in cause.consequences
+    assert code in [finding.code for finding in others]
+
+
+def test_where_the_data_give_no_more_a_job_that_learned_as_much_is_warned(folder: Path) -> None:
+    diagnosis = diagnosis_of(MLP, {"dataset": "diabetes"}, {"epochs": 10}, folder)
+    assert (diagnosis.verdict, diagnosis.findings[0].code) == ("warning", "low_signal")
+
+
+def test_raw_targets_alone_are_the_cause(folder: Path, tmp_path: Path) -> None:
+    """Features that come standardised, as scikit-learn has them, and targets in their own units."""
+    x, y = (np.load(folder / "diabetes" / name) for name in ("x.npy", "y.npy"))
+    publish(tmp_path / "diabetes", (x - x.mean(axis=0)) / x.std(axis=0), y)
+    diagnosis = diagnosis_of(MLP, {"dataset": "diabetes", "normalise": "none"}, {"epochs": 20}, tmp_path)
+    assert (diagnosis.verdict, diagnosis.findings[0].code) == ("unhealthy", "unnormalised_target")
+    assert "unnormalised_input" not in [finding.code for finding in diagnosis.findings]
+
+
+def test_a_nan_in_the_data_is_the_cause_of_all_that_follows(folder: Path, tmp_path: Path) -> None:
+    x, y = (np.load(folder / "digits" / name) for name in ("x.npy", "y.npy"))
+    x[:, 0, 3, 3] = np.where(np.arange(len(x)) % 100 == 7, np.nan, x[:, 0, 3, 3])
+    publish(tmp_path / "digits", x, y)
+    diagnosis = diagnosis_of(MLP, DIGITS | {"normalise": "none"}, {"epochs": 5}, tmp_path)
+    assert (diagnosis.verdict, diagnosis.findings[0].code) == ("unhealthy", "nonfinite")
+    assert "the data have such values" in diagnosis.findings[0].explanation
 
 
 def test_raw_features_and_targets_are_both_named(folder: Path) -> None:

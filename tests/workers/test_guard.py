@@ -20,7 +20,9 @@ from workers.checkpoint_files import CheckpointFiles
 from workers.datasets.arrays import mapped
 from workers.training import native
 from workers.training.checkpoints import Checkpoints
+from workers.training.epoch import Epoch
 from workers.training.job import Trainer, train_job
+from workers.training.loop import Loop
 from workers.training.recorder import UNSAMPLED
 from workers.training.stopwatch import Stopwatch
 
@@ -233,6 +235,24 @@ def test_where_a_job_goes_on_the_steps_are_left_out_and_counted(poisoned: Path) 
     [end] = of(Ended, reports)
     assert end.outcome == "succeeded"
     assert [report.series for report in of(Sampled, reports)].count("flight") == 1
+
+
+@pytest.mark.usefixtures("guard")
+def test_where_a_job_goes_on_the_rows_of_the_first_step_alone_are_looked_for(
+    poisoned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take a permutation of all rows, which of a million takes a hundred times as long as a step."""
+    asked: list[int] = []
+    rows_of_step = Loop._rows_of_step
+
+    def counted(loop: Loop, epoch: Epoch, step: int) -> torch.Tensor:
+        asked.append(loop.taken)
+        return rows_of_step(loop, epoch, step)
+
+    monkeypatch.setattr(Loop, "_rows_of_step", counted)
+    reports = reported(a_job(policy="continue", batch_size=BATCH, epochs=3), poisoned)
+    assert of(Incident, reports)[-1].count == 3
+    assert len(set(asked)) == 1
 
 
 @pytest.mark.usefixtures("guard")

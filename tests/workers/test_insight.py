@@ -84,8 +84,7 @@ def test_it_looks_after_the_third_sample_at_ends_of_epochs_and_at_the_end(folder
     assert [evidence.complete for evidence in rules.shown] == [False] * 5 + [True] * 2
     assert ["reference" in evidence.facts for evidence in rules.shown] == [False] * 6 + [True]
     assert {evidence.planned_steps for evidence in rules.shown} == {12}
-    # Nothing was found, so what was said first and what is said last is all that is told.
-    assert [report.diagnosis.complete for report in of(Diagnosed, reports)] == [False, True]
+    assert [report.diagnosis.complete for report in of(Diagnosed, reports)] == [False] * 5 + [True]
     assert [type(report) for report in reports[-2:]] == [Diagnosed, Ended]
 
 
@@ -106,12 +105,14 @@ def test_the_same_reports_give_the_same_evidence(folder: Path) -> None:
     assert end.runs[0]["first_step"] == 0
 
 
-@pytest.mark.usefixtures("looks_often")
 def test_what_is_found_is_told_when_it_changes(folder: Path) -> None:
+    """A policy has it look after every epoch; that all is as it was is told once a second."""
+
     def finds(evidence: Evidence) -> Finding | None:
         return a_finding(Code.PLATEAU) if len(evidence.epochs["step"]) in (2, 3) else None
 
-    told = [report.diagnosis for report in of(Diagnosed, trained(a_job(epochs=5), folder, Rules(finds)))]
+    job = a_job({"stalled": "stop"}, epochs=5)
+    told = [report.diagnosis for report in of(Diagnosed, trained(job, folder, Rules(finds)))]
     assert [[found.code for found in one.findings] for one in told] == [[], ["plateau"], [], []]
 
 
@@ -194,6 +195,54 @@ def test_a_finding_from_the_start_takes_a_job_back_to_the_start(folder: Path) ->
     assert start > second
 
 
+@pytest.mark.parametrize("before", [{"restarts": 2}, {"pretraining": {"kind": "autoencoder", "epochs": 1}}])
+def test_a_run_that_is_not_the_first_of_its_job_goes_back_to_its_own_start(before: Any, folder: Path) -> None:
+    """Rules name step 0 for what stood before training."""
+    once = iter([True])
+    rules = Rules(
+        lambda evidence: (
+            a_finding(Code.UNNORMALISED_INPUT, first_step=0)
+            if len(evidence.epochs["step"]) == 2 and evidence.epochs["step"][0] > 3 and next(once, False)
+            else None
+        )
+    )
+    reports = trained(a_job({"unnormalised_input": "rollback_and_lower_rate"}, **before), folder, rules)
+    rates = [epoch.metrics["learning_rate"] for epoch in of(EpochEnded, reports)[-4:]]
+    assert rates == pytest.approx([0.001] * 2 + [0.0001] * 2)
+    assert of(Ended, reports)[0].outcome == "succeeded"
+
+
+def test_it_does_not_go_back_when_no_step_is_left(folder: Path) -> None:
+    """What is found in the last epoch stands, and so does all that was seen."""
+    rules = Rules(lambda evidence: a_finding(Code.PLATEAU, first_step=7) if len(evidence.epochs["step"]) == 4 else None)
+    reports = trained(a_job({"plateau": "rollback_and_lower_rate"}), folder, rules)
+    assert of(Ended, reports)[0].outcome == "succeeded"
+    assert [found.code for found in of(Diagnosed, reports)[-1].diagnosis.findings] == ["plateau"]
+    assert not rules.shown[-1].is_midway
+
+
+def test_what_is_seen_after_a_way_back_is_not_taken_for_the_init(folder: Path) -> None:
+    once = iter([True])
+    rules = Rules(
+        lambda evidence: (
+            a_finding(Code.OVERFIT, first_step=7) if len(evidence.epochs["step"]) == 3 and next(once, False) else None
+        )
+    )
+    trained(a_job({"overfit": "rollback_and_lower_rate"}, epochs=6), folder, rules)
+    # It looks after the third step, and at ends of epochs, for there is a policy; so also after it went back.
+    assert [evidence.is_midway for evidence in rules.shown[:4]] == [False] * 4
+    assert all(evidence.is_midway for evidence in rules.shown[4:])
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_a_running_job_is_told_of_again_at_every_look(folder: Path) -> None:
+    """Of the same findings, but with the numbers that are."""
+    told = of(Diagnosed, trained(a_job(), folder, Rules()))
+    skills = [report.diagnosis.skill for report in told]
+    assert skills[0] is None
+    assert len(set(skills[1:5])) == 4
+
+
 def test_it_goes_back_five_times_at_most(folder: Path) -> None:
     rules = Rules(lambda evidence: a_finding(Code.OVERFIT, first_step=0))
     reports = trained(a_job({"overfit": "rollback_and_lower_rate"}, epochs=20), folder, rules)
@@ -244,6 +293,9 @@ def test_a_cancelled_job_has_a_diagnosis_and_a_paused_one_has_not_yet(folder: Pa
     assert isinstance(diagnosed, Diagnosed)
     assert isinstance(end, Ended)
     assert end.outcome == "cancelled"
+    rules = Rules()
+    trained(a_job(), folder, rules, at(5, "cancel"))
+    assert [evidence.is_abandoned for evidence in rules.shown] == [False, True]
     paused = trained(a_job(), folder, Rules(), at(2, "pause"), checkpoints=Checkpoints(tmp_path, 1, 1e9))
     assert not of(Diagnosed, paused)
 

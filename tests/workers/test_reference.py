@@ -41,7 +41,7 @@ TABLE = DataShape("table", "regression", 300, (4,), 1)
 
 
 def of_rows(x: torch.Tensor, y: torch.Tensor, shape: DataShape) -> dict[str, Skills]:
-    return reference_skills(Prepared(Resident(x=x, y=y), None, target_scale(None, CPU)), shape)
+    return reference_skills(Prepared(Resident(x=x, y=y), None, target_scale(None, CPU)), shape, "mse")
 
 
 def test_the_linear_model_of_classes_is_that_of_scikit_learn() -> None:
@@ -100,6 +100,15 @@ def test_a_regression_that_half_is_noise_is_half_known(folder: Path) -> None:
     found = reference(folder, DNN, dataset="diabetes")
     assert found["linear"]["train_skill"] == pytest.approx(0.51, abs=0.03)
     assert found["neighbours"]["train_skill"] == pytest.approx(0.43, abs=0.05)
+
+
+@pytest.mark.parametrize(("loss", "skill"), [("mse", 0.51), ("mae", 0.34), ("huber", 0.45)])
+def test_a_regression_is_measured_by_the_loss_of_the_job(loss: str, skill: float, folder: Path) -> None:
+    """A mean distance falls by less than its square."""
+    plain = {"network": DNN, "data": {"dataset": "diabetes"}, "training": {"epochs": 1, "loss": loss}}
+    given = folder, CPU, lambda _: None, lambda: None, Stopwatch()
+    trainer = Trainer.prepare(JobDefinition.model_validate(plain), *given)
+    assert trainer.reference()["linear"]["train_skill"] == pytest.approx(skill, abs=0.03)
 
 
 def test_what_no_line_divides_the_neighbours_know(folder: Path) -> None:

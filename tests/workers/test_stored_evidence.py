@@ -10,9 +10,10 @@ from sqlalchemy import Connection, select
 
 from models.database import Database
 from models.definitions.job import JobDefinition
+from models.diagnosis.diagnose import diagnose
 from models.diagnosis.evidence import Evidence, Gathering
 from models.recording import record
-from models.reports import Built, EpochEnded, Facts, Incident, Report, Sampled
+from models.reports import BEGAN_ANEW, Built, Diagnosed, EpochEnded, Facts, Incident, Report, Sampled
 from models.stored_evidence import COLUMNS, evidence_of, planned_steps
 from models.tables import Job, epochs
 from tests.factories import a_claim, a_queued_job
@@ -63,7 +64,16 @@ def stored(connection: Connection, job: str) -> Evidence:
 
 
 def same(left: Evidence, right: Evidence) -> None:
-    for name in ("definition", "facts", "incident", "complete", "planned_steps", "is_cut_short"):
+    for name in (
+        "definition",
+        "facts",
+        "incident",
+        "complete",
+        "planned_steps",
+        "is_abandoned",
+        "is_midway",
+        "is_cut_short",
+    ):
         assert getattr(left, name) == getattr(right, name), name
     assert left.epochs.keys() == right.epochs.keys()
     for name in left.epochs:
@@ -94,6 +104,35 @@ def test_the_database_gives_the_evidence_that_the_runner_gathered(database: Data
     [built] = [report for report in reports if isinstance(report, Built)]
     assert found.planned_steps is not None
     assert found.planned_steps <= built.steps
+
+
+TAKEN_BACK: dict[str, dict[str, Any]] = {
+    "once": {"epochs": 30},
+    "in the second run too": {"epochs": 30, "restarts": 2},
+    "five times": {"epochs": 60, "optimizer": {"kind": "sgd", "learning_rate": 1e3}},
+}
+
+
+@pytest.mark.parametrize("name", TAKEN_BACK)
+def test_a_run_that_was_taken_back_for_a_finding_is_judged_by_what_came_after(
+    database: Database, folder: Path, name: str
+) -> None:
+    job = a_queued_job(
+        database,
+        network={"family": "dnn", "hidden": [32, 32]},
+        data={"dataset": "digits", "parameters": {}, "rows": 400},
+        training={"optimizer": {"kind": "sgd", "learning_rate": 8.0}} | TAKEN_BACK[name],
+        policies={"learning_rate_too_high": "rollback_and_lower_rate"},
+    )
+    mine = a_claim(database)
+    reports = reports_of(mine.definition, folder)
+    with database.write() as connection:
+        record(connection, mine, reports, 0.0)
+    with database.read() as connection:
+        again = diagnose(stored(connection, job))
+    *_, facts = [report.values for report in reports if isinstance(report, Facts) and BEGAN_ANEW in report.values]
+    assert facts[BEGAN_ANEW]
+    assert again == [report for report in reports if isinstance(report, Diagnosed)][-1].diagnosis
 
 
 def test_steps_that_were_not_recorded_are_counted(database: Database, folder: Path) -> None:

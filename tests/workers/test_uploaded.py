@@ -9,14 +9,17 @@ import torch
 
 from models.catalogue import shape_of_upload
 from models.definitions.data import Data
+from models.definitions.job import JobDefinition
 from models.definitions.uploaded import StoredArray, Uploaded
 from models.ingest.options import Options
 from models.ingest.reading import read_file
+from models.reports import Ended, Report
 from models.uploads import Upload, resolve
 from workers.datasets.arrays import NotIngested
 from workers.datasets.shelf import load_data, load_validation
 from workers.datasets.uploaded import Files, Windows
 from workers.training.data import Prepared, prepare
+from workers.training.job import train_job
 from workers.training.parts import Mapped, Resident
 from workers.training.split import split
 
@@ -96,6 +99,25 @@ def test_a_mapped_upload_gives_the_bits_of_a_resident_one(shelf: Shelf, chosen: 
     assert (type(resident.training), type(mapped.training)) == (Resident, Mapped)
     for one, other in zip(batches(resident), batches(mapped), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("series", [False, True], ids=["table", "series"])
+def test_a_job_whose_rows_stay_on_the_disk_has_the_weights_of_one_that_holds_them(shelf: Shelf, series: bool) -> None:
+    options = {"length": 5, "group": "who", "time": "when"} if series else {}
+    shelf.add("t", table(), target="price", **options)
+    network = {"family": "rnn", "hidden": 6} if series else {"family": "dnn", "hidden": [8]}
+    body = {"network": network, "data": {"dataset": "dat_t"}, "training": {"epochs": 2}}
+    definition = JobDefinition.model_validate(body)
+    definition = definition.model_copy(update={"data": shelf.data("t")})
+    weights = []
+    for resident_bytes in (float("inf"), 0):
+        reports: list[Report] = []
+        train_job(definition, Path(), CPU, reports.append, lambda: None, resident_bytes, files=shelf.files)
+        ended = reports[-1]
+        assert isinstance(ended, Ended)
+        assert ended.outcome == "succeeded", ended.error
+        weights.append(ended.weights_sha256)
+    assert weights[0] == weights[1]
 
 
 def test_sequences_are_those_of_a_plain_loop(shelf: Shelf) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ def first_nonfinite(
 ) -> Found | None:
     """None where it does not come again. `drawn_from`: the random state before the step, where it drew. All ranks call
     it together."""
-    order = iter(range(10**9))
+    order = count()
     seen: Seen = []
 
     def look(tensor: Any, place: str, name: str | None = None, parameter: str | None = None) -> None:

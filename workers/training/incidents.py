@@ -37,8 +37,8 @@ class Scene:
     epoch: int
     """Epochs completed before."""
     batches: Callable[[], list[Batch]]
-    rows: list[int]
-    """Where those of the batches are in the data set."""
+    rows: Callable[[], list[int]]
+    """Where those of the batches are in the data set. To find them takes a permutation of all rows."""
     drawn_from: State | None
     """The random state before it, if it is known."""
 
@@ -73,7 +73,7 @@ class Incidents:
             self._flight.tell()
             found = self._found(scene)
             self._words = found.words
-            rows, checkpoint = scene.rows[:MOST_ROWS], self._keep_checkpoint()
+            rows, checkpoint = scene.rows()[:MOST_ROWS], self._keep_checkpoint()
             where = found.place, found.layer, found.tensor, found.kind
             self._first = Incident(scene.step, scene.epoch, *where, rows, self.policy, checkpoint)
         guard.tripped = False

@@ -25,7 +25,7 @@ from models.definitions.job import JobDefinition, Policy
 from models.diagnosis.diagnose import diagnose, wants_reference
 from models.diagnosis.evidence import Evidence, Gathering
 from models.diagnosis.finding import Code, Diagnosis, Finding, Severity
-from models.reports import Diagnosed, Facts, Incident, Report, Sampled
+from models.reports import BEGAN_ANEW, Diagnosed, Facts, Incident, Report, Sampled
 from models.series import Chunk
 from models.states import Verdict
 from workers.training.state import State
@@ -73,13 +73,14 @@ class Insight:
         self._best_loss = math.inf
         self._samples = 0
         """Steps of the run under way that were sampled."""
+        self._is_abandoned = False
         self._told: Any = None
         """What the last diagnosis said that was reported."""
         self._pending: Pending = nothing_pending
         self._settle: Callable[[], None] = nothing_to_settle
         self._tell_flight: Callable[[], None] | None = None
         """Of the last run, if that may have to be told."""
-        self._started = self._looked_at = time.monotonic()
+        self._started = self._looked_at = self._told_at = time.monotonic()
         self._seconds = 0.0
         """Spent on looking, in this attempt."""
 
@@ -98,10 +99,12 @@ class Insight:
         if not goes_on or self._gathering is None:
             self._gathering, self._samples = Gathering(self._definition, planned_steps, dict(self._facts)), 0
 
-    def begin_anew(self) -> None:
-        """The run has gone back: what was seen of it before says nothing of what comes."""
+    def begin_anew(self, step: int) -> None:
+        """The run has gone back at this step of the job: what was seen of it before says nothing of what comes."""
         assert self._gathering is not None
+        self(Facts({BEGAN_ANEW: [*self._facts.get(BEGAN_ANEW, ()), step]}))
         self.begin_run(self._gathering.planned_steps or 0, self._pending, self._settle)
+        self._gathering.is_midway = True
 
     def after_sample(self) -> Finding | None:
         """A step was sampled. Gives what a policy wants acted upon."""
@@ -132,6 +135,7 @@ class Insight:
         if self._gathering is None:
             return None
         self._gathering.facts = self._gathering.facts | self._facts
+        self._is_abandoned = outcome == "cancelled"
         diagnosis = self._look(complete=True, tells=False)
         if outcome == "succeeded" and self._compare(self._gathering):
             diagnosis = self._look(complete=True, tells=False)
@@ -173,9 +177,10 @@ class Insight:
             self._looked_at = time.monotonic()
             self._seconds += self._looked_at - started
         said = diagnosis.verdict.value, [(found.code.value, found.severity.value) for found in diagnosis.findings]
-        if tells and said != self._told:
-            self._told = said
-            if diagnosis.findings:
+        is_news = said != self._told
+        if tells and (is_news or self._looked_at - self._told_at >= LEAST_SECONDS):
+            self._told, self._told_at = said, self._looked_at
+            if is_news and diagnosis.findings:
                 # Should the job be killed, what they rest on is stored, and says the same.
                 self._settle()
             self._report(Diagnosed(diagnosis))
@@ -190,7 +195,7 @@ class Insight:
             for series, chunk in pending.items():
                 first, last = int(chunk.steps[0]), int(chunk.steps[-1])
                 gathering.see(Sampled(first, last, len(chunk.steps), chunk.encode(), series))
-        return gathering.evidence(complete)
+        return gathering.evidence(complete, self._is_abandoned)
 
     def _may_look(self) -> bool:
         now = time.monotonic()

@@ -249,7 +249,7 @@ class Trainer:
 
     def reference(self) -> dict[str, Skills]:
         """What cheap models make of the same data; it takes up to a few seconds."""
-        return reference_skills(self.data, self.shape)
+        return reference_skills(self.data, self.shape, self.loss.name)
 
     @property
     def steps_per_epoch(self) -> int:

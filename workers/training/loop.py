@@ -183,33 +183,46 @@ class Loop:
         assert self.guard.first is not None
         # Where a policy goes on, only the first is looked into.
         in_epoch = max(0, self.guard.first - (self.taken - epoch.steps))
-        part, size = self.data.training, self.training.batch_size
-        order = torch.Generator()
-        order.set_state(epoch.order)
-        rows = torch.randperm(len(part), generator=order)[: self.batches * size]
-        rows = rows[in_epoch * self.training.accumulate * size :][: self.training.accumulate * size]
-        places = rows.tolist() if part.rows is None else part.rows[rows.numpy()].tolist()
-        step, epoch_before = self.first_step + self.guard.first, self.place.epoch
+        part, step, epoch_before = self.data.training, self.first_step + self.guard.first, self.place.epoch
 
         def batches() -> list[Batch]:
-            return list(self.ranks.batches(part, rows, size, self.training.accumulate))
+            rows = self._rows_of_step(epoch, in_epoch)
+            return list(self.ranks.batches(part, rows, self.training.batch_size, self.training.accumulate))
+
+        def places() -> list[int]:
+            rows = self._rows_of_step(epoch, in_epoch)
+            found: list[int] = rows.tolist() if part.rows is None else part.rows[rows.numpy()].tolist()
+            return found
 
         self.failure = self.incidents.meet(Scene(step, epoch_before, batches, places, drawn_from))
+
+    def _rows_of_step(self, epoch: Epoch, step: int) -> torch.Tensor:
+        """Of the training part, in the order that the epoch began with."""
+        order, size = torch.Generator(), self.training.batch_size
+        order.set_state(epoch.order)
+        rows = torch.randperm(len(self.data.training), generator=order)[: self.batches * size]
+        return rows[step * self.training.accumulate * size :][: self.training.accumulate * size]
 
     def act_upon(self, finding: Finding | None) -> None:
         """What a diagnosis has found, as the policy for it says."""
         if not self.insight.policies:
             return
         finding = self.ranks.agreed(finding)
-        if finding is None:
-            return
-        if self.insight.policies[finding.code] == "rollback_and_lower_rate" and self.rescue.is_left:
+        goes_back = finding is not None and self.insight.policies[finding.code] == "rollback_and_lower_rate"
+        if finding is None or (goes_back and self._is_over):
+            return  # with no step left to go another way, what was found stands
+        if goes_back and self.rescue.is_left:
             self.recorder.finish()
-            self.rescue.go_back(self.first_step if finding.first_step is None else finding.first_step)
+            # What was there before the job's first step was there before the first of this run.
+            self.rescue.go_back(max(finding.first_step or 0, self.first_step))
             self.guard.clear()
-            self.insight.begin_anew()
+            self.insight.begin_anew(self.place.step)
         else:
             self.failure = Failure(finding.code.value, finding.explanation)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.ended >= self.epochs or self.taken >= self.steps
 
     def _judge_epoch(self) -> None:
         """After it is reported: its diagnosis, and what that asks for; where nothing is wrong, its end is kept."""

@@ -1,12 +1,12 @@
 """How well cheap models do on the same data: what a network fails at that they can do is the network's own failure.
 
-    reference_skills(prepared, shape)
+    reference_skills(prepared, shape, "mse")
     # {"linear": {"train_skill": 0.95, "validation_skill": 0.91}, "neighbours": {...}}
 
 `linear` is ridge regression, or a softmax regression with an L2 penalty; `neighbours` are the 10 nearest rows. In
 double on the CPU: 0.1 s on the digits, 3 to 4 s on long rows, of which it takes 2 000 of 1 024 features. The skill is
-1 - loss / loss of the best constant, with the mean squared error or the cross entropy in nats, whatever loss the job
-has. Draws from no global generator.
+1 - loss / loss of the best constant, with the job's loss of a regression, or the cross entropy in nats. Draws from no
+global generator.
 
 With about as many features as rows a softmax regression learns noise by heart, as a network could: its skill in
 training says what can be fitted, the one in validation what can be known. Neighbours never see the row itself.
@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from models.catalogue import DataShape
 from models.definitions.uploaded import Task
+from models.losses import LossName
 from workers.training.cheap_models import Model, neighbours_mean, neighbours_shares, ridge, softmax_regression
 from workers.training.data import Prepared
 from workers.training.losses import Loss, constant_loss
@@ -52,21 +53,22 @@ class Sample:
     """As in a part: classes int64, else float64."""
 
 
-def reference_skills(data: Prepared, shape: DataShape) -> dict[str, Skills]:
+def reference_skills(data: Prepared, shape: DataShape, loss_name: LossName) -> dict[str, Skills]:
     """By model its `train_skill` and `validation_skill`; that of the neighbours in training is of rows left out. None
     where there is no validation part, or where a constant is perfect; no model at all where a row has many targets."""
     if data.training.y[0].numel() * max(1, len(shape.classes)) > MOST_OUTPUTS:
         return {}
     training = _sample(data.training, shape, TRAINING_ROWS)
     validation = _sample(data.validation, shape, VALIDATION_ROWS) if data.validation is not None else None
-    return {name: _skills(model, training, validation, shape) for name, model in MODELS[shape.task].items()}
+    # Classes are judged one way, for their weights, smoothing and number of logits are none of these models'.
+    loss = Loss("cross_entropy", len(shape.classes)) if shape.task == "classification" else Loss(loss_name)
+    return {name: _skills(model, training, validation, loss) for name, model in MODELS[shape.task].items()}
 
 
-def _skills(model: Model, training: Sample, validation: Sample | None, shape: DataShape) -> Skills:
+def _skills(model: Model, training: Sample, validation: Sample | None, loss: Loss) -> Skills:
     others = training if validation is None else validation
     x, x_of_others = _standardised(training.x, others.x)
-    outputs, of_others = model(x, training.y.view(len(x), -1), x_of_others, len(shape.classes))
-    loss = Loss("cross_entropy" if shape.task == "classification" else "mse", len(shape.classes))
+    outputs, of_others = model(x, training.y.view(len(x), -1), x_of_others, loss.classes)
     validated = None if validation is None else _skill(of_others, validation.y, loss)
     return {"train_skill": _skill(outputs, training.y, loss), "validation_skill": validated}
 

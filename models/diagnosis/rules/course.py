@@ -6,28 +6,38 @@ import numpy as np
 
 from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
-from models.diagnosis.finding import Code, Finding, Remedy, Severity
+from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Numbers, Reading, median, single
+from models.diagnosis.words import percent
 from models.expectation import activations_of
 
 FEWEST_EPOCHS = 4
 
 
 def stalled(reading: Reading) -> Finding | None:
-    """No weight of any tensor moves by more than float32 can tell."""
-    severity = reading.severity
+    """No weight of any tensor moves by more than float32 can tell. Updates that are left out because they were not
+    finite move nothing either, and say nothing of the rate."""
+    severity = None if reading.diverged else reading.severity
     ratios = reading.median_updates[np.isfinite(reading.median_updates)]
     if severity is None or not len(ratios) or ratios.max() > at.UPDATE_NONE:
         return None
     definition = reading.evidence.definition
-    explanation = f"No weights move by more than {ratios.max():.1g} of their length in a step: they stay as they are."
+    explanation = (
+        f"In {len(reading.update_ratios)} sampled steps no weights move by more than {ratios.max():.1g} of their "
+    )
+    explanation += "length: they stay as they are."
+    if reading.is_held_back:
+        explanation += " The schedule leaves no more than a tenth of the rate."
     return Finding(
         Code.STALLED,
         severity,
         explanation,
         (single("update_ratio", float(ratios.max()), at.UPDATE_NONE),),
         remedies=remedies.offered(
-            remedies.init_auto(definition), remedies.adam(definition), remedies.raise_rate(definition, 100)
+            remedies.steady_rate(definition) if reading.is_held_back else None,
+            remedies.init_auto(definition),
+            remedies.adam(definition),
+            remedies.raise_rate(definition, reading.slowed * 100),
         ),
     )
 
@@ -39,13 +49,11 @@ def slow(reading: Reading) -> Finding | None:
     slope, error = _slope(reading)
     if severity is None or math.isnan(slope) or not slope < -at.STANDARD_ERRORS * error:
         return None
-    if (reading.learned or 0.0) >= at.FAILED_SKILL:
-        severity = Severity.WARNING  # it learns, and is only not there yet
     needed = _epochs_needed(reading, slope)
     epochs = len(reading.evidence.epochs["train_loss"])
-    if not needed <= at.MORE_BUDGET * epochs:
+    if not reading.epochs_left < needed <= at.MORE_BUDGET * epochs:
         return None
-    explanation = f"The training loss still falls, by {100 * -slope:.2g} % an epoch; at this pace it would be learned "
+    explanation = f"The training loss still falls, by {percent(-slope)} an epoch; at this pace it would be learned "
     explanation += f"in {math.ceil(needed)} epochs more, and {epochs} were allowed."
     return Finding(
         Code.SLOW,
@@ -67,12 +75,23 @@ def plateau(reading: Reading) -> Finding | None:
         explanation += "straight boundary or plane that does better."
         found = remedies.offered(remedies.nonlinear(definition), remedies.adam(definition))
     else:
-        explanation = f"The skill stays at {reading.learned:.2f}, and the loss does not fall any more; no gradient, "
-        explanation += "unit or step is out of the ordinary."
-        found = remedies.offered(_other_side(reading), *_quicker(reading, 3))
+        is_short = reading.steps < at.DECIDED_STEPS
+        explanation = f"{_stays(reading, is_short)}; no gradient, unit or step is out of the ordinary."
+        longer = remedies.more_epochs(definition, 10) if is_short else None
+        found = remedies.offered(_other_side(reading), longer, *_quicker(reading, 3))
     return Finding(
         Code.PLATEAU, severity, explanation, (single("skill", reading.learned, at.FAILED_SKILL),), remedies=found
     )
+
+
+def _stays(reading: Reading, is_short: bool) -> str:
+    skill = f"{reading.learned or 0.0:.2f}"
+    if is_short:
+        return f"The skill is {skill} after {reading.steps} steps, which are few to learn in"
+    slope, error = _slope(reading)
+    falls = slope < -at.STANDARD_ERRORS * error
+    course = "the loss falls too slowly to get anywhere" if falls else "the loss does not fall any more"
+    return f"The skill stays at {skill}, and {course}"
 
 
 def _other_side(reading: Reading) -> Remedy | None:
@@ -86,7 +105,7 @@ def _quicker(reading: Reading, budget: float) -> tuple[Remedy, ...]:
     straight = len(reading.rho) > 0 and median(reading.rho) > 0.85
     factor = min(max(0.3 / max(1 - median(reading.rho), 0.03), 2.0), 10.0) if straight else 1.0
     return remedies.offered(
-        remedies.raise_rate(definition, factor) if straight else None,
+        remedies.raise_rate(definition, reading.slowed * factor) if straight else None,
         remedies.adam(definition),
         remedies.more_epochs(definition, max(2, math.ceil(1.5 * budget))),
     )

@@ -4,6 +4,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Severity
 from models.diagnosis.reading import Reading, single
+from models.diagnosis.words import percent
 
 
 def class_imbalance(reading: Reading) -> Finding | None:
@@ -16,8 +17,8 @@ def class_imbalance(reading: Reading) -> Finding | None:
     accuracy = reading.evidence.epochs["train_accuracy"]
     if share < at.MAJORITY or not len(accuracy) or accuracy[-1] > share + at.ABOVE_MAJORITY:
         return None
-    explanation = f"{100 * share:.0f} % of the training rows are of one class, and the network is right on "
-    explanation += f"{100 * accuracy[-1]:.0f} % of them: it gives that class, and little else."
+    explanation = f"{percent(share)} of the training rows are of one class, and the network is right on "
+    explanation += f"{percent(accuracy[-1])} of them: it gives that class, and little else."
     return Finding(
         Code.CLASS_IMBALANCE,
         severity,
@@ -37,9 +38,11 @@ def no_signal(reading: Reading) -> Finding | None:
 
 
 def noise_by_heart(reading: Reading) -> Finding | None:
-    """Of images and signals cheap models may be blind: there the network itself has to have learned its rows, in
-    vain."""
-    return nothing_to_learn(reading) if (reading.skill or 0.0) > at.MEMORISED else None
+    """Of images and signals cheap models may be blind: there the network itself has to have learned something of its
+    rows, and nothing of others by it."""
+    skill, validation = reading.skill or 0.0, reading.validation_skill
+    in_vain = validation is not None and validation < at.INFORMATIVE / 2 and skill - validation > at.IN_VAIN
+    return nothing_to_learn(reading) if in_vain or skill > at.MEMORISED else None
 
 
 def nothing_to_learn(reading: Reading) -> Finding | None:

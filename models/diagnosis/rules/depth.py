@@ -13,21 +13,31 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Measured, Remedy
 from models.diagnosis.reading import Reading, measured, median, single
+from models.diagnosis.words import counted, left_of, percent
 from models.expectation import activations_of
 from models.mean_field import depth_budget
 
 
 def exploding_depth(reading: Reading) -> Finding | None:
     """Gain far above 1 before training, and a first loss far above that of guessing."""
-    severity = reading.mild_severity
+    severity = reading.clear_severity or reading.mild_severity
     gain, product = _at_init(reading)
     loss = reading.first_loss
-    grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH or reading.growth > at.GROWN_SIGNAL
+    beyond = reading.overflows
+    grows = gain > at.GAIN_HIGH or product > at.GROWN_DEPTH or reading.growth > at.GROWN_SIGNAL or beyond is not None
     bad = loss is None or not math.isfinite(loss) or loss > at.LARGE_LOSS
     if not (grows and bad):
         return None
-    explanation = f"Before training each of {len(reading.hidden)} layers multiplies the gradient by {gain:.2g}, "
-    explanation += f"all together by {product:.1e}. {_expected(reading)}"
+    if beyond is None:
+        explanation = f"Before training each of {counted(len(reading.hidden), 'layer')} multiplies the gradient by "
+        explanation += f"{gain:.2g}, all together by {product:.2g}. {_expected(reading)}"
+        if reading.growth > at.GROWN_SIGNAL:
+            explanation += f" From the first layer to the last the signal grows {reading.growth:.2g} times."
+    else:
+        explanation = (
+            f"Before training the signal grows until it is larger than a float can be in layer {beyond + 1} of "
+        )
+        explanation += f"{len(reading.hidden)}. {_expected(reading)}"
     if loss is not None and math.isfinite(loss):
         explanation += f" The first loss is {loss:.3g} times that of guessing."
     definition = reading.evidence.definition
@@ -38,6 +48,7 @@ def exploding_depth(reading: Reading) -> Finding | None:
         (
             _gain(reading, at.GAIN_HIGH, 1),
             single("gain_of_all_layers", product, at.GROWN_DEPTH),
+            single("growth_of_signal", reading.growth, at.GROWN_SIGNAL),
             single("first_loss", loss, at.LARGE_LOSS),
         ),
         layers=tuple(layer.index for layer in reading.hidden),
@@ -46,7 +57,7 @@ def exploding_depth(reading: Reading) -> Finding | None:
             remedies.init_auto(definition),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
-            remedies.lower_rate(definition, 1 / 3),
+            remedies.lower_rate(definition, reading.slowed / 3),
         ),
     )
 
@@ -70,11 +81,11 @@ def _vanishing(reading: Reading, lost: float) -> Finding | None:
     # It need not stay so: a network that begins to learn in spite of it gets its gradient back, but late.
     if not (low and product < lost):
         return None
-    percent = f"{100 * gain:.2g} %"
     budget = depth_budget(gain)
-    explanation = f"Each {_kind(reading)} layer passes on {percent} of the gradient; after {len(reading.hidden)} "
-    explanation += f"layers {product:.0e} of it is left, so the first ones hardly move. {_expected(reading)}"
-    if budget is not None:
+    depth = counted(len(reading.hidden), "layer")
+    explanation = f"Each {_kind(reading)} layer passes on {percent(gain)} of the gradient; after {depth} "
+    explanation += f"{left_of(product)} of it is left, so the first ones hardly move. {_expected(reading)}"
+    if budget:
         explanation += f" With this gain {budget:.2g} layers lose a factor of 1000."
     return Finding(
         Code.VANISHING_DEPTH,
@@ -105,7 +116,7 @@ def _against_vanishing(reading: Reading, gain: float) -> tuple[Remedy, ...]:
 
 def _at_init(reading: Reading) -> tuple[float, float]:
     """Mean gain a layer and product of all, before training; NaN where there are no hidden layers."""
-    return median(reading.mean_gains[:1]), median(reading.products[:1])
+    return median(reading.at_init(reading.mean_gains)), median(reading.at_init(reading.products))
 
 
 def _gain(reading: Reading, threshold: float, samples: int | None = None) -> Measured:
@@ -116,6 +127,8 @@ def _expected(reading: Reading) -> str:
     mean = reading.evidence.expectation.mean_gain
     if mean is None:
         return "Theory has no expectation for these layers."
+    if not len(reading.hidden_steps):
+        return "That is what theory expects of this init; the layers were not watched (`gradients.activations`)."
     return f"Theory expects {mean:.2g} a layer of this init."
 
 

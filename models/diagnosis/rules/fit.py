@@ -13,7 +13,8 @@ METRIC = {"classification": "validation_accuracy", "regression": "validation_r2"
 
 
 def overfit(reading: Reading) -> Finding | None:
-    """The validation loss has been lower and rises, while the training loss falls (Prechelt 1998, Early stopping)."""
+    """The validation loss has been lower and rises, while the training loss falls (Prechelt 1998, Early stopping) and
+    something is learned."""
     losses = reading.evidence.epochs["validation_loss"]
     constant = reading.evidence.facts.get("validation_constant_loss")
     if len(losses) < at.FEWEST_EPOCHS or not constant or not np.isfinite(losses).all():
@@ -40,7 +41,7 @@ def overfit(reading: Reading) -> Finding | None:
         explanation,
         (
             single("validation_loss_ratio", last / lowest if lowest > 0 else math.inf, at.RISEN),
-            single("validation_loss_rise", rise / constant, at.RISEN_CONSTANT),
+            single("validation_loss_rise", lost, at.SKILL_LOST if _metric_fell(reading) else at.SKILL_LOST_MUCH),
         ),
         first_step=int(reading.evidence.epochs["step"][best]),
         remedies=_against_heart(reading),
@@ -88,7 +89,7 @@ def _stays_up(losses: Numbers, lowest: float) -> bool:
 
 def _training_fell(reading: Reading, best: int) -> bool:
     losses = reading.evidence.epochs["train_loss"]
-    return bool(np.median(losses[-3:]) < losses[best])
+    return bool(np.median(losses[-3:]) < losses[best]) and (reading.skill or 0.0) > at.INFORMATIVE
 
 
 def _metric_fell(reading: Reading) -> bool:

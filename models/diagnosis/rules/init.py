@@ -8,6 +8,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Severity
 from models.diagnosis.reading import Reading, single
+from models.diagnosis.words import percent
 from models.shapes import Layer
 
 
@@ -36,7 +37,7 @@ def constant_init(reading: Reading) -> Finding | None:
 def dead_at_init(reading: Reading) -> Finding | None:
     """A unit whose slope is 0 on every row gets no gradient, and passes none on: if nearly all of a layer are so before
     the first step, nothing below it can learn (Lu et al. 2020, Dying ReLU and initialization)."""
-    dead = reading.of_layers("dead")
+    dead = reading.at_init(reading.of_layers("dead"))
     if not len(dead):
         return None
     silent = [index for index, share in enumerate(dead[0]) if share >= at.DEAD]
@@ -45,7 +46,7 @@ def dead_at_init(reading: Reading) -> Finding | None:
     worst = max(silent, key=lambda index: float(dead[0][index]))
     definition = reading.evidence.definition
     layer = reading.hidden[silent[0]]
-    explanation = f"Before the first step {100 * dead[0][silent[0]]:.0f} % of the units of {layer.name} are silent on "
+    explanation = f"Before the first step {percent(dead[0][silent[0]])} of the units of {layer.name} are silent on "
     explanation += f"every row of the probe batch: no gradient passes them. Silent layers: {len(silent)} of "
     explanation += f"{len(reading.hidden)}."
     return Finding(

@@ -14,36 +14,31 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Measured, Severity
 from models.diagnosis.reading import Reading, for_good, measured, median, single
+from models.diagnosis.words import percent
 
 
 def overshooting(reading: Reading) -> Finding | None:
     """Steps far too long, beyond doubt."""
-    rho = reading.rho
-    beyond = len(rho) > 0 and (median(rho) < at.RHO_VERY_LOW or (rho < 0).mean() > at.RHO_NEGATIVE_OFTEN)
-    return (learning_rate_too_high(reading) if beyond else None) or _drove_away(reading) or _blown_up(reading)
+    found = learning_rate_too_high(reading) if reading.overshoots else None
+    return found or _drove_away(reading) or _blown_up(reading)
 
 
 def learning_rate_too_high(reading: Reading) -> Finding | None:
-    severity = reading.outcome_severity
-    if severity is None and _oscillates(reading):
-        severity = Severity.WARNING
-    rho = reading.rho
+    severity, rho = _severity(reading), reading.rho
     if severity is None or not len(rho):
         return None
     negative = float((rho < 0).mean())
     low = median(rho) < at.RHO_LOW
     often = negative > at.RHO_NEGATIVE_SHARE and ((rho < 0).sum() > 1 or reading.diverged)
     first = float(rho[: at.INIT_SAMPLES].min())
-    at_once = reading.failed and first < at.RHO_AT_ONCE
-    large = reading.failed and reading.largest_update > at.UPDATE_LARGE
+    at_once = reading.learned_little and first < at.RHO_AT_ONCE
+    large = reading.learned_little and reading.largest_update > at.UPDATE_LARGE
     mediocre = median(rho) < at.RHO_MEDIOCRE or reading.diverged
-    uphill = reading.failed and first < 0 and reading.first_update > at.UPDATE_WILD
-    if not (low or negative > at.RHO_NEGATIVE_OFTEN or uphill or (mediocre and (often or at_once or large))):
+    thrown = reading.falls_short and reading.is_thrown
+    if not (low or negative > at.RHO_NEGATIVE_OFTEN or thrown or (mediocre and (often or at_once or large))):
         return None
     explanation = f"A step changes the loss by {median(rho):.2g} of what its gradient promises (median of {len(rho)} "
-    explanation += (
-        f"samples; healthy: 0.6 to 1), {first:.2g} at worst in the first ones, and {100 * negative:.0f} % of "
-    )
+    explanation += f"samples; healthy: 0.6 to 1), {first:.2g} at worst in the first ones, and {percent(negative)} of "
     explanation += "the steps raise it: they overshoot."
     evidence = (
         measured("rho", rho, at.RHO_LOW),
@@ -53,24 +48,37 @@ def learning_rate_too_high(reading: Reading) -> Finding | None:
     return _too_high(reading, severity, explanation, evidence)
 
 
+def _severity(reading: Reading) -> Severity | None:
+    """One that fits its training rows may well have steps that are only a little too long; what it lacks is another
+    thing."""
+    severity = reading.clear_severity if reading.overshoots or reading.is_thrown else reading.severity
+    return Severity.WARNING if severity is None and _oscillates(reading) else severity
+
+
 def _drove_away(reading: Reading) -> Finding | None:
-    """Units that were responsive at first, and fell silent or saturated while updates were long: from then on there is
-    no gradient that could overshoot."""
+    """Units that were responsive at first, and fell silent or saturated while updates were long, or layers that do not
+    pass the gradient on any more: from then on there is none that could overshoot."""
     silent = _runs_away(reading.of_layers("dead") >= at.DEAD)
     flat = _runs_away(reading.of_layers("saturation") < at.SATURATED)
-    samples = [sample for sample in (silent, flat) if sample is not None]
+    lost = _runs_away(reading.products[:, None] < at.LOST_ALTOGETHER) if _passes_at_first(reading) else None
+    samples = [sample for sample in (silent, flat, lost) if sample is not None]
     if not samples or not reading.failed or reading.severity is None:
         return None
     since = min(samples)
     step = int(reading.hidden_steps[since])
     ratios = reading.update_ratios[reading.evidence.samples["tensors"].steps < max(step, 1)]
     largest = float(np.nanmax(np.where(np.isfinite(ratios), ratios, np.nan))) if ratios.size else math.nan
-    if not largest > at.UPDATE_LARGE:
+    if not largest > at.UPDATE_DRIVING:
         return None
-    explanation = f"Updates of up to {100 * largest:.2g} % of the weights in a step (usual: 0.1 %) drove units to "
+    explanation = f"Updates of up to {percent(largest)} of the weights in a step (usual: 0.1 %) drove units to "
     explanation += f"where they do not respond any more, by step {step}."
-    evidence = (single("update_ratio", largest, at.UPDATE_LARGE),)
+    evidence = (single("update_ratio", largest, at.UPDATE_DRIVING),)
     return _too_high(reading, reading.severity, explanation, evidence, since)
+
+
+def _passes_at_first(reading: Reading) -> bool:
+    """Whether the gradient reaches the first layer before training."""
+    return len(reading.products) > 0 and bool(reading.products[0] >= at.LOST_DEPTH)
 
 
 def _runs_away(holds: NDArray[np.bool_]) -> int | None:
@@ -110,7 +118,7 @@ def _too_high(
             remedies.larger_batch(definition, 32) if reading.rows_of_step <= at.FEWEST_ROWS else None,
             remedies.residual(definition) if is_steep else None,
             remedies.batch_norm(definition) if is_steep else None,
-            remedies.lower_rate(definition, shorter(reading)),
+            remedies.lower_rate(definition, reading.slowed * shorter(reading)),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
         ),
@@ -120,7 +128,8 @@ def _too_high(
 def _is_steep(reading: Reading) -> bool:
     """Whether it is not the steps that are long: updates are as usual, in a network so deep that its loss bends
     sharply."""
-    return len(reading.hidden) >= at.DEEP and reading.largest_update < 3 * at.UPDATE_USUAL
+    usual = reading.largest_update < 3 * at.UPDATE_USUAL and reading.first_update < at.UPDATE_EARLY
+    return not reading.diverged and len(reading.hidden) >= at.DEEP and usual
 
 
 def shorter(reading: Reading) -> float:

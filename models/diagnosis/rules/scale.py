@@ -14,7 +14,8 @@ def unnormalised_input(reading: Reading) -> Finding | None:
     if rms is None:
         return None
     uneven = largest / smallest if smallest and largest else 1.0
-    severity = reading.mild_severity
+    # What the network learned in spite of it says little for the scale where its steps overshoot.
+    severity = (reading.clear_severity if reading.overshoots or reading.is_thrown else None) or reading.mild_severity
     if not (rms > at.LARGE_INPUT_RMS or uneven > at.UNEVEN_FEATURES):
         return None
     explanation = f"The features have a root mean square of {rms:.3g}"

@@ -13,6 +13,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Reading, measured, median, seen_in
+from models.diagnosis.words import left_of, percent
 
 
 def exploding_at_init(reading: Reading) -> Finding | None:
@@ -28,7 +29,7 @@ def exploding_time(reading: Reading) -> Finding | None:
 def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     """A gain above 1 sustained over the sequence. Where every time step has a loss of its own, or a share in the mean,
     the gradient grows toward the first by addition too: up to the length, which is taken off."""
-    severity = reading.severity
+    severity = reading.clear_severity if from_the_start else reading.severity
     if reading.axis is None or severity is None or not reading.kept_over_time.size:
         return None
     length = reading.axis.length
@@ -36,8 +37,9 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
     kept = reading.kept_over_time.max(axis=1) / added
     gain = _a_step(kept, length)
     early = slice(0, at.MANY_SAMPLES)
-    grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | ~np.isfinite(kept)
-    if not (seen_in(grown[early]) or seen_in(grown)) or (from_the_start and not grown[0]):
+    beyond = ~np.isfinite(reading.time_norms).all(axis=(1, 2))
+    grown = (gain > at.GROWING_TIME) & (kept > at.GROWN_TIME) | np.isposinf(kept) | beyond
+    if not (reading.at_init(grown).any() if from_the_start else seen_in(grown[early]) or seen_in(grown)):
         return None
     explanation = f"Each time step back multiplies the gradient by {median(gain[early]):.3g}; from the last of "
     explanation += (
@@ -57,7 +59,7 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
             remedies.default_recurrence(definition),
             remedies.gated(definition, "gru") if plain else None,
             remedies.clip(definition, median(reading.gradient_norms)),
-            remedies.lower_rate(definition, 1 / 3),
+            remedies.lower_rate(definition, reading.slowed / 3),
         ),
     )
 
@@ -74,8 +76,8 @@ def vanishing_time(reading: Reading) -> Finding | None:
     length = reading.axis.length
     gain = _a_step(kept, length)
     middle = median(gain)
-    explanation = f"Each time step back passes on {100 * middle:.3g} % of the gradient; from the last of {length} to "
-    explanation += f"the first {median(kept):.0e} of it is left."
+    explanation = f"Each time step back passes on {percent(middle)} of the gradient; from the last of {length} to "
+    explanation += f"the first {left_of(median(kept))} of it is left."
     if 0 < middle < 1:
         explanation += f" What is more than {1 / abs(math.log(middle)):.2g} time steps back is hardly learned from."
     return Finding(

@@ -9,12 +9,13 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding
 from models.diagnosis.reading import Reading, for_good, measured, medians, seen_in
+from models.diagnosis.words import percent
 
 
 def saturated_at_init(reading: Reading) -> Finding | None:
     """phi'(z) / phi'(0) is 1 in the middle of a sigmoid or tanh and 0 at its flat ends; the gradient is multiplied by
     it (Glorot and Bengio 2010)."""
-    saturation = reading.of_layers("saturation")[:1]
+    saturation = reading.at_init(reading.of_layers("saturation"))
     slopes = medians(saturation)
     flat = _layers(slopes < at.SATURATED)
     widely = _layers(slopes < at.SATURATED_ALL)
@@ -27,7 +28,7 @@ def saturated_at_init(reading: Reading) -> Finding | None:
     definition = reading.evidence.definition
     explanation = f"Before training the units of {reading.hidden[first].name} are at the flat ends of their "
     explanation += (
-        f"activation: their slope is {100 * saturation[0, first]:.2g} % of the steepest. Weights, biases or inputs "
+        f"activation: their slope is {percent(saturation[0, first])} of the steepest. Weights, biases or inputs "
     )
     explanation += "are too large."
     return Finding(
@@ -59,7 +60,7 @@ def saturated_later(reading: Reading) -> Finding | None:
     since = _since(reading, saturation[:, first] < at.SATURATED)
     late = _late(saturation)
     explanation = f"The units of {reading.hidden[first].name} have run into the flat ends of their activation since "
-    explanation += f"step {since}: their slope is {100 * np.median(late[:, first]):.2g} % of the steepest."
+    explanation += f"step {since}: their slope is {percent(np.median(late[:, first]))} of the steepest."
     definition = reading.evidence.definition
     return Finding(
         Code.SATURATED,
@@ -69,7 +70,9 @@ def saturated_later(reading: Reading) -> Finding | None:
         layers=_indices(reading, flat),
         first_step=since,
         remedies=remedies.offered(
-            remedies.lower_rate(definition, 0.1), remedies.batch_norm(definition), remedies.relu_he(definition)
+            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.batch_norm(definition),
+            remedies.relu_he(definition),
         ),
     )
 
@@ -87,7 +90,7 @@ def dying_units(reading: Reading) -> Finding | None:
     since = _since(reading, dead[:, first] >= at.DEAD)
     late = _late(dead)
     definition = reading.evidence.definition
-    explanation = f"Since step {since} {100 * np.median(late[:, first]):.0f} % of the units of "
+    explanation = f"Since step {since} {percent(np.median(late[:, first]))} of the units of "
     explanation += f"{reading.hidden[first].name} are silent on every row of the probe batch."
     return Finding(
         Code.DYING_UNITS,
@@ -97,7 +100,9 @@ def dying_units(reading: Reading) -> Finding | None:
         layers=_indices(reading, silent),
         first_step=since,
         remedies=remedies.offered(
-            remedies.lower_rate(definition, 0.1), remedies.leaky_relu(definition), remedies.batch_norm(definition)
+            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.leaky_relu(definition),
+            remedies.batch_norm(definition),
         ),
     )
 
