@@ -1,11 +1,14 @@
 """Whatever is sent as a definition is accepted or refused with its place; `make fuzz` sends more, to a real process."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from migrations.migrate import migrate
+from models.errors import InvalidDefinition
+from models.json_body import parse
 from tests.fuzzing import SMALL, Body, bodies, judge, written
 from tests.service.conftest import HEADERS, Api
 
@@ -16,6 +19,18 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Api:
     url = f"sqlite:///{folder / 'descent.db'}"
     migrate(url)
     return Api(url, folder)
+
+
+def test_a_huge_name_over_many_values_takes_no_memory() -> None:
+    """A pointer for each of the values would take 40 GB."""
+    body = written(SMALL | {"a" * 400_000: [0] * 100_000 + ["\0"] * 1000})
+    tracemalloc.start()
+    with pytest.raises(InvalidDefinition) as refused:
+        parse(body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused.value.problems[0].code == "nul_character"
+    assert peak < 100e6
 
 
 def test_the_answer_to_a_huge_name_is_small(api: Api) -> None:
