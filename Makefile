@@ -34,6 +34,8 @@ chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; pri
 	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000
 schemathesis: $(INSTALLED) ## The whole contract fuzzed for ten minutes, as two owners who must not see each other
 	@$(BIN)/python -m tests.contract.fuzz --seconds 600
+fuzz: $(INSTALLED) ## Ten thousand wrong definitions: each answered, the API's memory flat; some minutes
+	@$(BIN)/python -m pytest tests/system/test_fuzz.py -m long -s
 check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,4 +56,4 @@ zoo: $(INSTALLED) ## How well sick jobs are diagnosed and repaired: an hour or t
 soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
 	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test test-system chaos schemathesis audit check reference bench bench-quick zoo soak-queue
+.PHONY: help install demo textbook serve test test-system chaos fuzz schemathesis audit check reference bench bench-quick zoo soak-queue

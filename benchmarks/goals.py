@@ -30,6 +30,8 @@ GOALS: dict[str, str] = {
     "memory/predictions": "160",
     # Seconds beside pandas, and megabytes at most.
     "table/descent": "faster than pandas, < 300 MB",
+    # Milliseconds of the 99th percentile beside 200 long-polls and 50 event streams.
+    "waiting/p99": "250",
     # The exponent of seconds over steps, layers and jobs.
     "growth": "about 1",
 }

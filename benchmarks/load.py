@@ -6,6 +6,7 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 KEY = "a-key-for-the-benchmarks-0123456789"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -47,6 +48,30 @@ def requests_per_second(port: int, requests: Sequence[bytes], status: int, conne
         for each in sockets:
             each.close()
     return done / (now - started)
+
+
+def latencies(port: int, requests: Sequence[bytes], status: int, connections: int, seconds: float) -> list[float]:
+    """Seconds that each request took, on connections that send one after another.
+
+    Raises:
+        AssertionError: an answer has another status.
+    """
+    expected = b"HTTP/1.1 %d" % status
+    waiting = itertools.cycle(requests)
+    ends_at = time.perf_counter() + seconds
+
+    def one_after_another(_: int) -> list[float]:
+        found = []
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while (sent_at := time.perf_counter()) < ends_at:
+                connection.sendall(next(waiting))
+                _read_answer(connection, expected)
+                found.append(time.perf_counter() - sent_at)
+        return found
+
+    with ThreadPoolExecutor(connections) as clients:
+        return [taken for each in clients.map(one_after_another, range(connections)) for taken in each]
 
 
 def _read_answer(connection: socket.socket, expected: bytes) -> None:

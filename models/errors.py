@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_OF_A_POINTER, MOST_OF_A_TEXT = 300, 1000
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -16,7 +18,15 @@ class Problem:
     hint: str
 
     def plain(self) -> dict[str, Any]:
-        return {"pointer": self.pointer, "code": self.code, "detail": self.detail, "hint": self.hint}
+        """In JSON types. A pointer may go through a name of a megabyte, and stand in a hundred problems: it is cut."""
+        texts = {"pointer": self.pointer, "code": self.code, "detail": self.detail, "hint": self.hint}
+        return {
+            name: _cut(text, MOST_OF_A_POINTER if name == "pointer" else MOST_OF_A_TEXT) for name, text in texts.items()
+        }
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class DescentError(Exception):
@@ -51,6 +61,18 @@ class NotFound(DescentError):
 
 class IllegalMove(DescentError):
     """The job's state does not allow this."""
+
+
+class OtherVersion(DescentError):
+    """It was changed since you read it: `If-Match` says another version. Read it again."""
+
+
+class KeyReused(DescentError):
+    """This Idempotency-Key was sent with another call or another body; a new request needs a new key."""
+
+
+class InFlight(DescentError):
+    """A request with this Idempotency-Key is being answered; ask again when it is."""
 
 
 class InUse(DescentError):

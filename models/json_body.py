@@ -2,9 +2,9 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
-from models.errors import InvalidDefinition, NotJson, Problem
+from models.errors import MOST_OF_A_POINTER, InvalidDefinition, NotJson, Problem
 
 DEEPEST = 32
 """Levels of nesting a body may have."""
@@ -15,6 +15,8 @@ MOST_DIGITS = 400
 BYTE_ORDER_MARK = "\ufeff"
 TWICE = object()
 """In the place of a value whose key came more than once."""
+Place: TypeAlias = "tuple[Place, str] | None"
+"""The last key on the way to a value, behind the place that it is in; None is the whole body."""
 
 
 def parse(body: bytes) -> Any:
@@ -64,30 +66,43 @@ DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_con
 
 def _check(value: Any) -> list[Problem]:
     """What no text may hold (NUL, lone surrogates), keys that came twice, and nesting that is too deep; without
-    recursion."""
+    recursion. At most about MOST_PROBLEMS."""
     problems: list[Problem] = []
-    waiting: list[tuple[Any, str, int]] = [(value, "", 1)]
-    while waiting:
-        node, pointer, depth = waiting.pop()
+    waiting: list[tuple[Any, Place, int]] = [(value, None, 1)]
+    while waiting and len(problems) < MOST_PROBLEMS:
+        node, place, depth = waiting.pop()
         if isinstance(node, str):
-            problems += _text_problems(node, pointer)
+            problems += _text_problems(node, place)
         elif isinstance(node, dict | list) and depth > DEEPEST:
-            return [_too_deep(pointer)]
+            return [_too_deep(_pointer(place))]
         elif isinstance(node, dict):
-            problems += [problem for key in node for problem in _text_problems(key, pointer)]
-            waiting += [(item, f"{pointer}/{escape(key)}", depth + 1) for key, item in node.items()]
+            for key in node:
+                problems += _text_problems(key, place)
+            waiting += [(item, (place, key), depth + 1) for key, item in node.items()]
         elif isinstance(node, list):
-            waiting += [(item, f"{pointer}/{index}", depth + 1) for index, item in enumerate(node)]
+            waiting += [(item, (place, str(index)), depth + 1) for index, item in enumerate(node)]
         elif node is TWICE:
-            problems.append(Problem(pointer, "duplicate_key", "This key came more than once.", "Keep one of them."))
+            told = "This key came more than once."
+            problems.append(Problem(_pointer(place), "duplicate_key", told, "Keep one of them."))
     return problems
 
 
-def _text_problems(text: str, pointer: str) -> list[Problem]:
+def _pointer(place: Place) -> str:
+    """Written only for what is wrong: under a name of a megabyte may be a hundred thousand values."""
+    keys = []
+    while place is not None:
+        place, key = place
+        keys.append(escape(key[:MOST_OF_A_POINTER]))
+    return "".join(f"/{key}" for key in reversed(keys))
+
+
+def _text_problems(text: str, place: Place) -> list[Problem]:
     if "\0" in text:
-        return [Problem(pointer, "nul_character", "A text holds the character NUL.", "Leave it out.")]
+        return [Problem(_pointer(place), "nul_character", "A text holds the character NUL.", "Leave it out.")]
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return [Problem(pointer, "lone_surrogate", "A text holds half of a surrogate pair.", "Send valid Unicode.")]
+        return [
+            Problem(_pointer(place), "lone_surrogate", "A text holds half of a surrogate pair.", "Send valid Unicode.")
+        ]
     return []
 
 

@@ -3,7 +3,7 @@
 Each is one UPDATE whose WHERE clause guards it: no row moved means 'not yours any more', or 'not from this state'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, CursorResult, Table, Update, bindparam, delete, or_, select, update
@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Connection, CursorResult, Table, Update, b
 from models.claims import charge
 from models.cures import settle, touch
 from models.database import database_now, lease_clock, lease_now
-from models.errors import IllegalMove, NotFound
+from models.errors import IllegalMove, NotFound, OtherVersion
 from models.history import emit
 from models.owners import seen
 from models.questions import Question
 from models.states import HELD, TERMINAL, Status, sources
-from models.submission import REPAIR
+from models.submission import AGEING_SECONDS, REPAIR
 from models.tables import OF_REPAIRS, Job
 
 _jobs: Table = Job.__table__  # type: ignore[assignment]
@@ -96,6 +96,33 @@ def resume(connection: Connection, job_id: str, owner: str) -> None:
             raise IllegalMove(f"The job is {found.status}; only one that is paused can be resumed.")
 
 
+def rename(
+    connection: Connection,
+    job_id: str,
+    owner: str,
+    changes: dict[str, Any],
+    is_known: Callable[[int], bool] = lambda version: True,
+) -> None:
+    """Gives a job another `name`, `tags` or `priority`; the definition stays what was submitted. `is_known` says
+    whether the caller knows this version.
+
+    Raises:
+        NotFound: there is no such job of this owner.
+        OtherVersion: it was changed since the caller read it.
+        IllegalMove: a priority for a job that has ended.
+    """
+    found = _locked(connection, job_id, owner)
+    if not is_known(found.version):
+        raise OtherVersion
+    values: dict[str, Any] = {name: value for name, value in changes.items() if value != getattr(found, name)}
+    if "priority" in values:
+        if found.status in TERMINAL:
+            raise IllegalMove(f"The job is {found.status}; a priority says nothing of a job that has ended.")
+        values["rank"] = round(found.rank + AGEING_SECONDS * (found.priority - values["priority"]), 5)
+    if values:
+        connection.execute(update(Job).where(Job.id == job_id).values(values | {"version": Job.version + 1}))
+
+
 def remove(connection: Connection, job_id: str, owner: str) -> None:
     """Deletes a job that has ended, with all its rows.
 
@@ -112,8 +139,19 @@ def remove(connection: Connection, job_id: str, owner: str) -> None:
 
 
 def _locked(connection: Connection, job_id: str, owner: str) -> Any:
-    """The row's `id status attempt origin parent`, which nobody changes before this transaction ends."""
-    columns = Job.id, Job.status, Job.attempt, Job.origin, Job.parent
+    """The row's columns that moves ask for, which nobody changes before this transaction ends."""
+    columns = (
+        Job.id,
+        Job.status,
+        Job.attempt,
+        Job.origin,
+        Job.parent,
+        Job.version,
+        Job.name,
+        Job.tags,
+        Job.priority,
+        Job.rank,
+    )
     mine = select(*columns).where(Job.id == job_id, seen(Job.owner, owner))
     found = connection.execute(mine.with_for_update()).one_or_none()
     if found is None:

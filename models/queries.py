@@ -1,7 +1,7 @@
 """Reading: jobs, their history and their numbers. Nothing here changes anything."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     JSON,
@@ -29,6 +29,15 @@ from models.questions import Question
 from models.series import HEAD_BYTES, Layout, Piece
 from models.states import HELD, Status
 from models.tables import OF_HISTORY, QUEUED, Event, Finding, Job, Layer, Share, Statistics, epochs, layer_summaries
+
+
+class Mark(NamedTuple):
+    """How far a job has come."""
+
+    version: int
+    event: int
+    """Id of its last event."""
+
 
 STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued", "resumed"))
 """The events that changed a job's status, as SQL literals."""
@@ -85,7 +94,10 @@ _mine = (_jobs.id == bindparam("job_id"), seen_by_asker(_jobs.owner))
 FIND_JOB = Question(JOB.where(*_mine))
 NEW = {column.name: column.default.arg if column.default else None for column in _jobs if column.name not in NOT_SHOWN}
 FIND_VERSION = Question(select(_jobs.id, _jobs.version, _jobs.status).where(*_mine))
-VERSIONS = select(_jobs.id, _jobs.version).where(_jobs.id.in_(bindparam("job_ids", expanding=True)))
+_newest = select(func.max(_events.id)).where(_events.job_id == _jobs.id).scalar_subquery()
+MARKS = select(_jobs.id, _jobs.version, _newest.label("event")).where(
+    _jobs.id.in_(bindparam("job_ids", expanding=True))
+)
 _others = Job.__table__.alias("others").c
 _is_held = _others.status.in_([literal_column(f"'{status}'") for status in sorted(HELD)])
 _holds = select(func.coalesce(func.sum(_others.wanted_slots), 0)).where(_others.owner == _jobs.owner, _is_held)
@@ -171,36 +183,46 @@ def _found(connection: Connection, question: Question, job_id: str, owner: str) 
     return row
 
 
-def list_jobs(connection: Connection, owner: str, before: str | None, limit: int, **wanted: Any) -> Sequence[Row[Any]]:
-    """Jobs, newest first, those before an id only, that are as `wanted`: by the names of `models.filters.FILTERS`, and
-    a Threshold as `metric`; rows as `find_job` gives them."""
-    given = values_of({"owner": owner, "limit": limit, "before": before} | wanted)
+def list_jobs(
+    connection: Connection, owner: str, place: str | None, limit: int, oldest_first: bool = False, **wanted: Any
+) -> Sequence[Row[Any]]:
+    """Jobs, newest or oldest first, those behind an id only, that are as `wanted`: by the names of
+    `models.filters.FILTERS`, and a Threshold as `metric`; rows as `find_job` gives them."""
+    given = values_of({"owner": owner, "limit": limit, "place": place} | wanted)
     names = (name for name in given if name in FILTERS)
-    query = select_jobs(before, *names, metric=wanted.get("metric"), of_all=owner == EVERYBODY)
-    return connection.execute(query, given).all()
+    of_all = owner == EVERYBODY
+    statement = select_jobs(place, *names, metric=wanted.get("metric"), oldest_first=oldest_first, of_all=of_all)
+    return connection.execute(statement, given).all()
 
 
-def select_jobs(before: str | None, *wanted: str, metric: Threshold | None = None, of_all: bool = False) -> Select[Any]:
+def select_jobs(
+    place: str | None,
+    *wanted: str,
+    metric: Threshold | None = None,
+    oldest_first: bool = False,
+    of_all: bool = False,
+) -> Select[Any]:
     """The statement of a list: with the conditions that are asked for, so that each has its index."""
-    query, place, owner = JOB, _jobs.id, _jobs.owner
+    query, column, owner = JOB, _jobs.id, _jobs.owner
     if "finding" in wanted:
         # From the index of findings, in its order: a job has each finding once, and its owner is that of its findings.
         query = query.join(Finding.__table__, _findings.job_id == _jobs.id)
-        place, owner = _findings.job_id, _findings.owner
+        column, owner = _findings.job_id, _findings.owner
     if not of_all:
         query = query.where(owner == bindparam("owner"))
     for name in wanted:
         query = query.where(*FILTERS[name])
     if metric is not None:
         query = query.where(metric.condition)
-    if before is not None:
-        query = query.where(place < bindparam("before"))
-    return query.order_by(place.desc()).limit(bindparam("limit", type_=Integer))
+    if place is not None:
+        query = query.where(column > bindparam("place") if oldest_first else column < bindparam("place"))
+    return query.order_by(column.asc() if oldest_first else column.desc()).limit(bindparam("limit", type_=Integer))
 
 
-def versions(connection: Connection, job_ids: Iterable[str]) -> dict[str, int]:
-    """The version of each job."""
-    return {row.id: row.version for row in connection.execute(VERSIONS, {"job_ids": list(job_ids)})}
+def marks(connection: Connection, job_ids: Iterable[str]) -> dict[str, Mark]:
+    """Of each job how far it has come."""
+    rows = connection.execute(MARKS, {"job_ids": list(job_ids)})
+    return {row.id: Mark(row.version, row.event or 0) for row in rows}
 
 
 def lines(connection: Connection) -> dict[str, Line]:

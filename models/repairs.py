@@ -19,6 +19,7 @@ from models.diagnosis.remedies import MORE_EPOCHS
 from models.errors import IllegalMove, InvalidDefinition, NoRemedy, NotFound, Problem, QueueFull
 from models.findings import findings_of
 from models.history import emit
+from models.idempotency import Key, keep_one
 from models.owners import seen
 from models.patches import patched
 from models.states import TERMINAL
@@ -93,7 +94,13 @@ def admit_repair(
 
 
 def queue_repair(
-    connection: Connection, found: Diagnosed, owner: str, choice: Choice, admitted: Admitted, most_queued: int
+    connection: Connection,
+    found: Diagnosed,
+    owner: str,
+    choice: Choice,
+    admitted: Admitted,
+    most_queued: int,
+    key: Key | None = None,
 ) -> str:
     """Queues a repair of a job that has ended, and gives its id. While one by this remedy has not ended, it is that
     one's.
@@ -101,6 +108,7 @@ def queue_repair(
     Raises:
         NotFound: the job was deleted meanwhile.
         QueueFull
+        KeyTaken
     """
     # The parent's row is locked, so that two calls at once come to one child.
     mine = select(Job.id, Job.owner, Job.best).where(Job.id == found.job.id, seen(Job.owner, owner))
@@ -113,6 +121,7 @@ def queue_repair(
         repair = repair_of(parent, found.said["findings"], choice.finding, choice.remedy)
         child = _queue(connection, parent.owner, admitted, repair, most_queued)
         touch(connection, parent.id)
+    keep_one(connection, key, child)
     return child
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from models.masking import HIDDEN
 
@@ -103,10 +103,17 @@ class Settings(BaseModel):
     device_seconds: Annotated[float, Field(ge=0)] = 0.0
     """Seconds of devices that the jobs of an owner may take in a day (UTC); above it no job is accepted. 0: no
     limit."""
-    waiters: Count = 64
-    """Most long-polls a process of the API holds at once."""
-    threads: Count = 96
-    """Requests a process of the API serves at once, waiting ones included."""
+    waiters: Count = 256
+    """Most long-polls and event streams a process of the API holds at once."""
+    threads: Annotated[int, Field(ge=1, validate_default=True)] = 320
+    """Requests a process of the API serves at once, waiting ones included; more than DESCENT_WAITERS."""
+
+    @field_validator("threads")
+    @classmethod
+    def _leave_some_to_others(cls, threads: int, info: ValidationInfo) -> int:
+        if threads <= info.data.get("waiters", 0):
+            raise ValueError("those who wait (DESCENT_WAITERS) would leave no thread to others")
+        return threads
 
     @property
     def database(self) -> str:

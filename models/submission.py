@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, Integer, Table, bindparam, func, insert, select
 
-from models import datasets
+from models import datasets, idempotency
 from models.admission import problems_of
 from models.database import database_now
 from models.definitions.job import JobDefinition
 from models.errors import DescentError, IllegalMove, InvalidDefinition, NotFound, Problem, QueueFull
 from models.history import event_row
+from models.idempotency import Key, KeyTaken
 from models.ids import new_id
 from models.owners import seen
 from models.states import TERMINAL, Status, Verdict
@@ -36,6 +37,8 @@ class Submission:
     """How it came of its parent: RETRY, CLONE or REPAIR."""
     repair: dict[str, Any] | None = None
     """Of a REPAIR, what `models.cures.repair_of` says."""
+    key: Key | None = None
+    """That its client gave to the request."""
 
 
 # Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
@@ -64,6 +67,7 @@ def submit_one(connection: Connection, submission: Submission, most_queued: int)
     Raises:
         QueueFull
         InvalidDefinition: its data set is gone.
+        KeyTaken
     """
     [answer] = submit_all(connection, [submission], most_queued)
     if isinstance(answer, DescentError):
@@ -101,6 +105,12 @@ def submit_all(
         rows.append(_new_row(submission, now))
         uses += [{"job_id": rows[-1]["id"], "dataset_id": dataset} for dataset in used]
         answers.append(rows[-1])
+    made = zip(submissions, answers, strict=True)
+    keyed = [(wanted.key, row["id"]) for wanted, row in made if wanted.key and not isinstance(row, DescentError)]
+    if late := idempotency.keep(connection, keyed):
+        answers = [KeyTaken() if not isinstance(row, DescentError) and row["id"] in late else row for row in answers]
+        rows = [row for row in rows if row["id"] not in late]
+        uses = [use for use in uses if use["job_id"] not in late]
     if rows:
         connection.execute(INSERT_JOB, rows)
         if uses:
@@ -116,7 +126,7 @@ def _gone(dataset: str) -> InvalidDefinition:
     )
 
 
-def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> str:
+def retry(connection: Connection, job_id: str, owner: str, most_queued: int, key: Key | None = None) -> str:
     """Queues a new job of the same definition, child of one that failed or was cancelled, and gives its id. While such
     a child has not ended, it is that child's.
 
@@ -125,6 +135,7 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
         IllegalMove: it has not failed, nor was it cancelled.
         InvalidDefinition: this version does not understand it any more.
         QueueFull
+        KeyTaken
     """
     # The parent's row is locked, so that two retries at once come to one child.
     mine = select(Job.owner, Job.status, Job.definition, Job.wanted_memory).where(
@@ -138,12 +149,13 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int) -> 
     children = select(Job.id).where(Job.parent == job_id, Job.origin == RETRY, Job.status.not_in(TERMINAL))
     child: str | None = connection.scalar(children.limit(1))
     if child is not None:
+        idempotency.keep_one(connection, key, child)
         return child
     try:
         definition = JobDefinition.model_validate(parent.definition)
     except ValidationError as problem:
         raise InvalidDefinition(problems_of(problem, parent.definition)) from problem
-    again = Submission(definition, parent.owner, parent.wanted_memory, job_id, RETRY)
+    again = Submission(definition, parent.owner, parent.wanted_memory, job_id, RETRY, key=key)
     return str(submit_one(connection, again, most_queued)["id"])
 
 

@@ -377,6 +377,23 @@ class DeviceDay(Base):
     """A job that holds two devices counts twice."""
 
 
+class IdempotencyKey(Base):
+    """What a request made to which its client had given a key."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    """Id of the API key that sent it: the same key of two owners is two."""
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request: Mapped[str]
+    """Fingerprint of the call and its body."""
+    made: Mapped[str]
+    """Id of the job or task. No foreign key: when that is deleted, a late repetition must not make another."""
+    created_at: Mapped[float]
+
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+
+
 class Artifact(Base):
     """One file of a job that succeeded."""
 

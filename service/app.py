@@ -18,12 +18,14 @@ from service.api import (
     diagnosis,
     estimates,
     evaluations,
+    events,
     health,
     keys,
     moves,
     predictions,
     queue,
     repairs,
+    schema,
     series,
     textbook,
     usage,
@@ -34,12 +36,14 @@ from service.context import Context
 from service.doors import Doors
 from service.ended import EndedJobs
 from service.errors import answer_errors
+from service.flights import Flights
 from service.ingests import Ingests
 from service.known_keys import KnownKeys
 from service.known_queue import KnownQueue
 from service.known_usage import KnownUsage
 from service.limits import limit_requests, show_standing
 from service.openapi import create_openapi_app
+from service.pages import add_pages
 from service.predictors import Predictors
 from service.rates import Rates
 from service.submissions import Submissions
@@ -71,6 +75,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
         predictors=Predictors(storage, settings),
+        flights=Flights(),
         schema=newest_revision(),
     )
     app.before_request(name_request)
@@ -79,8 +84,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(limit_requests)
     app.after_request(show_standing)
     answer_errors(app)
-    of_jobs = moves, series, diagnosis, repairs, artifacts, predictions, evaluations
-    for resource in (*of_jobs, queue, estimates, textbook, datasets, keys, usage, health):
+    add_pages(app)
+    of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
+    for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, keys, usage, health):
         app.register_api(resource.api)
     return app
 

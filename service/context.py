@@ -12,6 +12,7 @@ from models.storage import Storage
 from models.uploads import Upload, Uploads
 from service.capacity import KnownCapacity
 from service.ended import EndedJobs
+from service.flights import Flights
 from service.ingests import Ingests
 from service.known_keys import KnownKeys
 from service.known_queue import KnownQueue
@@ -38,6 +39,7 @@ class Context:
     submissions: Submissions
     ended: EndedJobs
     predictors: Predictors
+    flights: Flights
     schema: str
     """Revision of the migrations that this code needs."""
 

@@ -16,14 +16,17 @@ from models.errors import (
     DescentError,
     DiskFull,
     IllegalMove,
+    InFlight,
     InUse,
     InvalidDataset,
     InvalidDefinition,
+    KeyReused,
     ModelPending,
     NoModel,
     NoRemedy,
     NotFound,
     NotJson,
+    OtherVersion,
     OverBudget,
     Problem,
     QueueFull,
@@ -33,15 +36,17 @@ from models.storage import Damaged, NotStored, StorageAway
 from service.auth import Forbidden, Unauthorised
 from service.doors import CrossOrigin, WrongHost
 from service.predictors import ModelTooLarge
+from service.problems import page_of
 from service.rates import TooManyRequests
 from service.watcher import TooManyWaiters
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2
-EXPORT_SECONDS = 1
-"""After which to ask for a model again that is being made."""
-RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
+SOON: tuple[type[Exception], ...] = (ModelPending, InFlight)
+SOON_SECONDS = 1
+"""After which to ask again for what is being made."""
+RENAMED = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 """By RFC 9110; the names that Python gives them depend on its version."""
 
 KNOWN: dict[type[Exception], tuple[int, str]] = {
@@ -52,11 +57,14 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
     InUse: (409, "in_use"),
+    InFlight: (409, "in_flight"),
+    KeyReused: (409, "key_reused"),
     NoRemedy: (409, "no_remedy"),
     ModelPending: (409, "model_pending"),
     NoModel: (409, "no_model"),
     UnhealthyModel: (409, "unhealthy"),
     ModelTooLarge: (409, "model_too_large"),
+    OtherVersion: (412, "other_version"),
     InvalidDataset: (422, "invalid_dataset"),
     InvalidDefinition: (422, "invalid_definition"),
     WrongHost: (421, "wrong_host"),
@@ -90,8 +98,8 @@ def answer(error: Exception) -> Response:
         log.warning("%s: %s", g.request_id, error)
         return problem(status, code, str(error) if isinstance(error, DescentError) else DATABASE_AWAY)
     reply = problem(status, code, str(error), problems)
-    if isinstance(error, ModelPending):
-        reply.headers["Retry-After"] = str(EXPORT_SECONDS)
+    if isinstance(error, SOON):
+        reply.headers["Retry-After"] = str(SOON_SECONDS)
     if isinstance(error, TooManyRequests):
         reply.headers["Retry-After"] = str(g.standing.reset_seconds)
     if isinstance(error, OverBudget):
@@ -136,7 +144,7 @@ def title_of(status: int) -> str:
 def problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
     """A problem as a response."""
     body = {
-        "type": "about:blank",
+        "type": page_of(code),
         "title": title_of(status),
         "status": status,
         "code": code,

@@ -1,9 +1,9 @@
 """The one module that knows the OpenAPI library: the app, its blueprints, and what they say of themselves."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from flask import Response, abort, redirect, request
 from flask.json.provider import DefaultJSONProvider
@@ -11,12 +11,13 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.models.tag import Tag
 from flask_openapi.openapi import OpenAPI
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from models.definitions.job import JobDefinition
 from models.keys import Scope
 from service.auth import require_scope
+from service.contract import completed
 from service.errors import answer_query
 from service.replies import ProblemReply
 
@@ -33,6 +34,7 @@ PROBLEMS = {
     404: "There is no such thing",
     406: "Not available in the form that Accept asks for",
     409: "The job's state does not allow it",
+    412: "It is another version than `If-Match` says",
     413: "The body is too large",
     415: "The body is not of a type that is taken",
     416: "The range lies beyond the end",
@@ -53,10 +55,31 @@ class Json(DefaultJSONProvider):
         return Response(text + b"\n", mimetype=self.mimetype)
 
 
+class Header(BaseModel):
+    """Base of all models of headers; others than those it has are for other readers."""
+
+    model_config = {"use_attribute_docstrings": True}
+
+
 class Query(BaseModel):
     """Base of all query models: an unknown parameter is refused by name."""
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
+
+
+class Page(Query):
+    """Which part of a collection."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    """Items of a page at most."""
+    after: Annotated[str, Field(max_length=200)] | None = None
+    """`next` of the page before."""
+
+
+class Parts(BaseModel):
+    """Base of all models of the parts of a path."""
+
+    model_config = {"use_attribute_docstrings": True}
 
 
 def create_openapi_app(import_name: str, version: str) -> OpenAPI:
@@ -73,7 +96,7 @@ def create_openapi_app(import_name: str, version: str) -> OpenAPI:
     )
     app.openapi_version = "3.1.0"
     app.json = Json(app)
-    app.add_url_rule("/openapi.json", "contract", lambda: app.api_doc)
+    app.add_url_rule("/openapi.json", "contract", cache(lambda: completed(app.api_doc)))
     app.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"))
     # The library's page has a script inside, which the policy of pages (`service/doors.py`) forbids.
     app.config["SWAGGER_HTML_STRING"] = (PAGE / "page.html").read_text()
@@ -112,10 +135,11 @@ class Blueprint(APIBlueprint):
 
 
 def checked(view: Callable[..., Any], scope: Scope | None) -> Callable[..., Any]:
-    """A view for callers with this scope, whose `path` and `query` are what it says they are, or the answer is 403 or
-    422. The OpenAPI library would look each field up in the model's schema at every request."""
+    """A view for callers with this scope, whose `path`, `query` and `header` are what it says they are, or the answer
+    is 403 or 422. The OpenAPI library would look each field up in the model's schema at every request."""
     models = get_type_hints(view)
-    path, query = models.get("path"), models.get("query")
+    path, query, header = models.get("path"), models.get("query"), models.get("header")
+    names = [field.alias for field in header.model_fields.values()] if header else []
 
     @wraps(view)
     def check(**parts: str) -> Any:
@@ -127,6 +151,9 @@ def checked(view: Callable[..., Any], scope: Scope | None) -> Callable[..., Any]
                 given["path"] = path.model_validate(parts)
             if query is not None:
                 given["query"] = query.model_validate(request.args.to_dict())
+            if header is not None:
+                sent = {name: request.headers[name] for name in names if name in request.headers}
+                given["header"] = header.model_validate(sent)
         except ValidationError as error:
             abort(answer_query(error))
         return view(**given)
@@ -168,8 +195,9 @@ def upload_request(options: type[BaseModel]) -> dict[str, Any]:
     form = schema | {"properties": {"file": file, "name": name} | schema["properties"], "required": ["file"]}
     url = {"type": "string", "description": "Of an object in S3 that the service may read (DESCENT_URL_SOURCES)."}
     source = schema | {"properties": {"url": url, "name": name} | schema["properties"], "required": ["url"]}
+    by_url = {"from S3": {"summary": "from S3", "value": {"url": "s3://bucket/rows.csv", "target": "price"}}}
     content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}
-    return {"required": True, "content": content | {"application/json": {"schema": source}}}
+    return {"required": True, "content": content | {"application/json": {"schema": source, "examples": by_url}}}
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -199,6 +227,9 @@ def definition_body() -> dict[str, Any]:
 
 
 __all__ = [
+    "Header",
+    "Page",
+    "Parts",
     "Query",
     "ValidationError",
     "answers",

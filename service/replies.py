@@ -28,7 +28,7 @@ class ProblemItem(Reply):
 
 
 class ProblemReply(Reply):
-    """RFC 9457."""
+    """RFC 9457. `type` leads to a page about `code`, which is stable; `detail` is for people."""
 
     type: str
     title: str
@@ -105,6 +105,8 @@ class JobReply(Reply):
     id: str
     name: str
     tags: list[str]
+    priority: int
+    """As it is now; so are name and tags, while `definition` shows what was submitted."""
     status: StatusName
     """Whether the process worked."""
     terminal: bool

@@ -11,7 +11,17 @@ from service.times import rfc3339
 LINKS = {"self": "", "gradients_time": "/gradients/time", "flight": "/gradients/flight"} | {
     name: f"/{name}"
     for name in (
-        *("events", "metrics", "layers", "gradients", "diagnosis", "artifacts", "predictions", "evaluations"),
+        *(
+            "events",
+            "metrics",
+            "layers",
+            "gradients",
+            "diagnosis",
+            "summary",
+            "artifacts",
+            "predictions",
+            "evaluations",
+        ),
         *("cancel", "pause", "resume", "retry", "clones", "repairs"),
     )
 }
@@ -29,6 +39,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None, max_attempts: int) -> 
         "id": row.id,
         "name": row.name,
         "tags": row.tags,
+        "priority": row.priority,
         "status": row.status,
         "terminal": row.status in TERMINAL,
         "status_reason": row.status_reason,

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 
 from flask import Flask
 
@@ -10,6 +11,7 @@ from models.masking import mask_logs
 from models.parent import leave_with_parent
 from models.settings import InvalidSettings, Settings, read_settings
 from service.app import create_app
+from service.watcher import Watcher
 
 
 def command(settings: Settings) -> list[str]:
@@ -29,7 +31,23 @@ def create_served_app() -> Flask:
     mask_logs(settings.api_key)
     app = create_app(settings)
     app.extensions["descent"].ingests.watch()
+    close_at_signal(app.extensions["descent"].watcher)
     return app
+
+
+def close_at_signal(watcher: Watcher) -> None:
+    """TERM and Ctrl-C send home all who wait, so that the process has ended within a moment. Granian puts handlers of
+    its own in the place of any of ours; whichever is there, Python writes each signal to this pipe."""
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+    signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while os.read(ear, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        watcher.close()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def main() -> None:

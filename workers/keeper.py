@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import claims, lifecycle, tasks, workers
+from models import claims, idempotency, lifecycle, tasks, workers
 from models.database import Database
 from models.settings import Settings
 from models.states import Status
@@ -128,6 +128,7 @@ class Keeper:
             dead = workers.bury(connection)
             swept = lifecycle.sweep(connection, self._settings.max_attempts, dead)
             tasks.release(connection, dead)
+            idempotency.sweep(connection)
         if Status.QUEUED in swept:
             self._scheduler.ring()
         self._give_back_astray()

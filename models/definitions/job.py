@@ -12,6 +12,7 @@ from models.diagnosis.finding import Code
 
 Name = Annotated[str, Field(max_length=200)]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
 
 
 class Gradients(Strict):
@@ -84,5 +85,5 @@ class JobDefinition(Strict):
     out. All others are `continue`."""
     repair: Repair | None = None
     """`null`: remedies are run when they are asked for."""
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    priority: Priority = 0
     """Higher is claimed first; equals in order of arrival."""

@@ -1,9 +1,9 @@
 """`/v1/datasets`: what there is to train on, and uploading more."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from flask import Response, g, jsonify, request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
 from models import catalogue, datasets
@@ -17,12 +17,13 @@ from models.json_body import parse
 from models.sources import allowed
 from models.storage import Stored
 from models.uploads import is_upload
-from service.api.jobs import Text, json_bytes
+from service.api.jobs import Text
+from service.bodies import json_bytes
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
 from service.errors import problem
-from service.openapi import Query, answers, blueprint, json_request, upload_request
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request, upload_request
 from service.receiving import Receiver, fetch
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 from service.room import require_room
@@ -30,7 +31,7 @@ from service.room import require_room
 api = blueprint("datasets", "Data to train on: those that are built in, and your own.")
 
 
-class DatasetPath(BaseModel):
+class DatasetPath(Parts):
     name: str
     """Name of a built-in one, or id of an uploaded one."""
 
@@ -46,18 +47,19 @@ class DatasetPath(BaseModel):
         return self.name
 
 
-class ListQuery(Query):
+class ListQuery(Page):
     """All conditions hold at once."""
 
     builtin: Literal["true", "false"] | None = None
+    """Only those that are built in, or only your own."""
     status: Literal["ingesting", "ready", "failed"] | None = None
+    """Whether it can be trained on."""
     kind: Kind | None = None
+    """Of its rows."""
     task: Task | None = None
+    """What its target is for."""
     name: Text | None = None
     """Just this one."""
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
-    """`next` of the page before."""
 
 
 @api.post(
@@ -132,6 +134,7 @@ def _name(text: Any) -> str:
 
 @api.get("/v1/datasets", summary="All data sets, your own first", responses=answers(200, DatasetsReply, 422))
 def list_datasets(query: ListQuery) -> Response:
+    """Newest first; those that are built in come last."""
     place = decode_cursor(query.after) or ""
     builtin_from = int(place) if place.isdecimal() and len(place) < 6 else 0
     if place and not is_id(place) and not place.isdecimal():

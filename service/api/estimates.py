@@ -4,7 +4,8 @@ from flask import Response, g, jsonify
 
 from models.estimate import estimate
 from models.keys import Scope
-from service.api.jobs import JSON_BODY, json_bytes
+from service.api.jobs import JSON_BODY
+from service.bodies import json_bytes
 from service.context import context, uploads
 from service.openapi import answers, blueprint
 from service.replies import EstimateReply

@@ -4,21 +4,24 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from flask import Response, g, jsonify
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from sqlalchemy import Row
 
 from models import artifacts, queries, tasks
 from models.artifacts import CHECKPOINT, State
 from models.errors import NoModel, NotFound
 from models.evaluations import EvaluationBody, admit_evaluation
+from models.idempotency import Key, keep_one
 from models.ids import is_id
 from models.json_body import parse
 from models.states import Status
 from models.tasks import Kind
-from service.api.jobs import JobPath, json_bytes
+from service.api.jobs import JobPath
+from service.bodies import json_bytes
 from service.context import context, uploads
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.openapi import Query, answers, blueprint, json_request
+from service.once import KeyHeader, once
+from service.openapi import Page, Query, answers, blueprint, json_request
 from service.replies import EvaluationReply, EvaluationsReply
 from service.times import rfc3339
 
@@ -41,11 +44,6 @@ class TaskPath(JobPath):
     """As in the list."""
 
 
-class PageQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
-
-
 EXAMPLES = {
     "an uploaded set": {"dataset": "dat_01jz8k3v9q4r5s6t7v8w9x0y1z"},
     "other noise": {"dataset": "circles", "parameters": {"noise": 0.3, "seed": 1}},
@@ -56,29 +54,42 @@ EXAMPLES = {
     "/v1/jobs/<job_id>/evaluations",
     summary="Evaluate the model on another data set",
     request_body=json_request(EvaluationBody, EXAMPLES),
-    responses=answers(202, EvaluationReply, 400, 404, 409, 413, 415, 422, 429),
+    responses=answers(202, EvaluationReply, 400, 404, 409, 413, 415, 422, 429) | {200: EvaluationReply},
 )
-def create_evaluation(path: JobPath, query: Query) -> Response:
+def create_evaluation(path: JobPath, query: Query, header: KeyHeader) -> Response:
     """A worker does it, beside the jobs: follow `Location` until `status` is `succeeded` or `failed`."""
+    return once(
+        header,
+        lambda key: _create(path.job_id, key),
+        lambda task_id: _answer_made(path.job_id, task_id, 200),
+    )
+
+
+def _create(job_id: str, key: Key | None) -> Response:
     shared = context()
     value = parse(json_bytes())
     with shared.database.read() as connection:
-        row = artifacts.find_file(connection, path.job_id, g.sees, CHECKPOINT)
+        row = artifacts.find_file(connection, job_id, g.sees, CHECKPOINT)
     require_model(row)
     request = admit_evaluation(row.definition, value, uploads(row.owner))
     with shared.database.write() as connection:
-        task_id = tasks.create(connection, path.job_id, Kind.EVALUATION, request)
+        task_id = tasks.create(connection, job_id, Kind.EVALUATION, request)
+        keep_one(connection, key, task_id)
     shared.doorbell.ring()
-    with shared.database.read() as connection:
-        task = tasks.find(connection, path.job_id, g.sees, Kind.EVALUATION, task_id)
+    return _answer_made(job_id, task_id, 202)
+
+
+def _answer_made(job_id: str, task_id: str, status: int) -> Response:
+    with context().database.read() as connection:
+        task = tasks.find(connection, job_id, g.sees, Kind.EVALUATION, task_id)
     reply = jsonify(show_task(task))
-    reply.status_code = 202
-    reply.headers["Location"] = f"/v1/jobs/{path.job_id}/evaluations/{task_id}"
+    reply.status_code = status
+    reply.headers["Location"] = f"/v1/jobs/{job_id}/evaluations/{task_id}"
     return reply
 
 
 @api.get("/v1/jobs/<job_id>/evaluations", summary="All evaluations", responses=answers(200, EvaluationsReply, 404, 422))
-def list_evaluations(path: JobPath, query: PageQuery) -> Response:
+def list_evaluations(path: JobPath, query: Page) -> Response:
     """Newest first; the last one is the job's own, on its validation part with the weights of the best epoch."""
     return list_tasks(path.job_id, query, Kind.EVALUATION, show_task)
 
@@ -104,7 +115,7 @@ def require_model(row: Any) -> None:
         raise NoModel(row.reason or "The job ended before models were kept; train it again with POST .../clones.")
 
 
-def list_tasks(job_id: str, query: PageQuery, kind: Kind, show: Show) -> Response:
+def list_tasks(job_id: str, query: Page, kind: Kind, show: Show) -> Response:
     """A page of the tasks of a job."""
     before = decode_cursor(query.after)
     if before is not None and not is_id(before):

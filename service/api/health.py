@@ -15,6 +15,7 @@ api = blueprint("health", "For load balancers and health checks; needs no key.",
 
 @api.get("/healthz", summary="The process is alive", responses={200: HealthReply})
 def healthz() -> Response:
+    """Asks nothing of database or broker: a process that answers need not be started again."""
     return jsonify(status="ok")
 
 

@@ -4,32 +4,57 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify, request
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import Connection, Row
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from models import queries
 from models.admission import admit
 from models.diagnosis.finding import Code
 from models.errors import NotFound
 from models.filters import Threshold
+from models.idempotency import Key
 from models.ids import is_id
 from models.states import TERMINAL, Status, Verdict
 from models.submission import Submission
+from service.bodies import json_bytes
 from service.context import context, uploads
+from service.contract import NOT_MODIFIED
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.openapi import Query, answers, blueprint
-from service.replies import EventsReply, JobReply, JobsReply
+from service.once import KeyHeader, once
+from service.openapi import Page, Parts, Query, answers, blueprint
+from service.replies import JobReply, JobsReply
 from service.resource import show_job
 from service.room import require_room
-from service.times import rfc3339, seconds_of
+from service.times import seconds_of
 
 api = blueprint("jobs", "One definition on its way to a result.")
 
 POLL_AFTER_SECONDS = 1
+OLDEST_FIRST = "created_at"
+NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429) | {200: JobReply}
+"""200: the job that a request with the same Idempotency-Key made."""
+EXAMPLES: dict[str, Any] = {
+    "all defaults": {"network": {"family": "dnn", "hidden": [16]}, "data": {"dataset": "iris"}},
+    "digits cnn": {
+        "name": "digits cnn",
+        "tags": ["example"],
+        "network": {
+            "family": "cnn",
+            "blocks": [{"filters": 32, "pool": "max"}, {"filters": 64, "pool": "max"}],
+            "hidden": [64],
+        },
+        "data": {"dataset": "digits", "validation": 0.2},
+        "training": {"epochs": 20, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
+    },
+}
 JSON_BODY = {
     "required": True,
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDefinition"}}},
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/JobDefinition"},
+            "examples": {name: {"summary": name, "value": value} for name, value in EXAMPLES.items()},
+        }
+    },
 }
 
 
@@ -39,7 +64,7 @@ def _job_id(text: str) -> str:
     return text
 
 
-class JobPath(BaseModel):
+class JobPath(Parts):
     job_id: Annotated[str, AfterValidator(_job_id)]
     """`job_` and 26 characters."""
 
@@ -71,16 +96,19 @@ Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain
 Time = Annotated[str, Field(max_length=40), AfterValidator(_timestamp)]
 
 
-class ListQuery(Query):
+class ListQuery(Page):
     """All conditions hold at once."""
 
     status: Status | None = None
+    """How far they are."""
     verdict: Verdict | None = None
+    """Of their last diagnosis."""
     finding: Code | None = None
     """Jobs whose last diagnosis has it, as a fault or as a warning."""
     parent: Annotated[str, AfterValidator(_parameter_id)] | None = None
     """Its retries, clones and repairs."""
     family: Literal["dnn", "cnn", "rnn", "sequential"] | None = None
+    """Of the network."""
     dataset: Text | None = None
     """Its name or id."""
     tag: Text | None = None
@@ -95,9 +123,8 @@ class ListQuery(Query):
     """Of the best epoch, with `<`, `<=`, `>` or `>=`: `validation_loss<0.1`. In a URL that is
     `validation_loss%3C0.1`, as clients write it that are given parameters; a bare `<` or `>` is no URL, and is refused
     with an empty 400. A job without the metric, or whose number was not finite, is not listed."""
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
-    """`next` of the page before."""
+    sort: Literal["-created_at", "created_at"] = "-created_at"
+    """The newest first, or the oldest."""
 
 
 class WaitQuery(Query):
@@ -105,28 +132,27 @@ class WaitQuery(Query):
     """Seconds to wait for a change: against the ETag in `If-None-Match`, else against the job as it is now."""
 
 
-class EventsQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=200)] = 100
-    after: Annotated[str, Field(max_length=200)] | None = None
-
-
 @api.post(
     "/v1/jobs",
     summary="Submit a job",
     request_body=JSON_BODY,
-    responses=answers(202, JobReply, 400, 413, 415, 422, 429),
+    responses=NEW_JOB,
 )
-def submit_job() -> Response:
+def submit_job(header: KeyHeader) -> Response:
     """Accepts a definition that can be trained, or says everything that is wrong with it."""
+    return once(header, _submit, answer_again)
+
+
+def _submit(key: Key | None) -> Response:
     admitted = admit(json_bytes(), context().capacity.now(), uploads(g.owner))
-    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes))
+    return queue_job(Submission(admitted.definition, g.owner, admitted.memory_bytes, key=key))
 
 
 def queue_job(wanted: Submission) -> Response:
     """The answer to a new job, once it is stored.
 
     Raises:
-        DiskFull, OverBudget, QueueFull
+        DiskFull, OverBudget, QueueFull, KeyTaken
     """
     shared = context()
     require_room(wanted.owner)
@@ -138,9 +164,26 @@ def queue_job(wanted: Submission) -> Response:
     return reply
 
 
+def answer_made(job_id: str, status: int = 202) -> Response:
+    """The answer to a POST that made this job.
+
+    Raises:
+        NotFound
+    """
+    with context().database.read() as connection:
+        reply = answer_job(connection, job_id, status)
+    reply.headers["Location"] = f"/v1/jobs/{job_id}"
+    return reply
+
+
+def answer_again(job_id: str) -> Response:
+    """The answer to the repetition of a POST that made this job."""
+    return answer_made(job_id, 200)
+
+
 def _wanted(query: ListQuery) -> dict[str, Any]:
     """What `models.queries.list_jobs` takes."""
-    wanted = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
+    wanted = query.model_dump(exclude={"limit", "after", "sort"}, exclude_none=True)
     readers: dict[str, Callable[[str], Any]] = {
         "created_after": seconds_of,
         "created_before": seconds_of,
@@ -149,15 +192,16 @@ def _wanted(query: ListQuery) -> dict[str, Any]:
     return wanted | {name: read(wanted[name]) for name, read in readers.items() if name in wanted}
 
 
-@api.get("/v1/jobs", summary="List jobs, newest first", responses=answers(200, JobsReply, 422))
+@api.get("/v1/jobs", summary="List jobs", responses=answers(200, JobsReply, 422))
 def list_jobs(query: ListQuery) -> Response:
+    """Yours, those that every condition holds for; `next` goes on behind the last one, whatever was submitted since."""
     shared = context()
-    before = decode_cursor(query.after)
-    if before is not None and not is_id(before):
+    place = decode_cursor(query.after)
+    if place is not None and not is_id(place):
         raise wrong_cursor()
     with shared.database.read() as connection:
         wanted = _wanted(query)
-        rows = queries.list_jobs(connection, g.sees, before, query.limit + 1, **wanted)
+        rows = queries.list_jobs(connection, g.sees, place, query.limit + 1, query.sort == OLDEST_FIRST, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
     items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]
@@ -168,7 +212,7 @@ def list_jobs(query: ListQuery) -> Response:
 @api.get(
     "/v1/jobs/<job_id>",
     summary="One job; waits for a change with `wait`",
-    responses=answers(200, JobReply, 404, 422, 429),
+    responses=answers(200, JobReply, 404, 422, 429) | NOT_MODIFIED,
 )
 def get_job(path: JobPath, query: WaitQuery) -> Response:
     """Carries an `ETag`, and `Retry-After` while the job is not terminal; 304 to `If-None-Match` of the same."""
@@ -183,22 +227,6 @@ def get_job(path: JobPath, query: WaitQuery) -> Response:
             if body := ended.find(path.job_id, row.version):
                 return labelled(Response(body, mimetype="application/json"), row)
         return answer_job(connection, path.job_id, 200)
-
-
-@api.get("/v1/jobs/<job_id>/events", summary="The history of a job", responses=answers(200, EventsReply, 404, 422))
-def list_events(path: JobPath, query: EventsQuery) -> Response:
-    place = decode_cursor(query.after) or "0"
-    if not (place.isdecimal() and len(place) < 19):
-        raise wrong_cursor()
-    with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
-        rows = queries.list_events(connection, path.job_id, int(place), query.limit + 1)
-    items = [
-        {"id": row.id, "type": row.type, "at": rfc3339(row.at), "attempt": row.attempt, "data": row.data}
-        for row in rows[: query.limit]
-    ]
-    more = len(rows) > query.limit
-    return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if more else None)
 
 
 def answer_job(connection: Connection, job_id: str, status: int) -> Response:
@@ -240,15 +268,5 @@ def _await_change(job_id: str, seconds: float) -> None:
         row = queries.find_version(connection, job_id, g.sees)
     changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
-        shared.watcher.wait(job_id, row.version, seconds)
-
-
-def json_bytes() -> bytes:
-    """The body of this request, which has to be JSON and not too large."""
-    if not request.is_json:
-        raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
-    most = context().settings.body_bytes
-    # A chunked body has no length to refuse it by; Flask stops reading it one byte after the limit.
-    if (request.content_length or 0) > most or len(body := request.get_data()) > most:
-        raise RequestEntityTooLarge(f"The body has more than {most:,} bytes, the most allowed (DESCENT_BODY_BYTES).")
-    return body
+        with shared.watcher.place() as place:
+            place.wait(job_id, lambda mark: mark.version > row.version, seconds)

@@ -3,29 +3,32 @@
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from flask import Response, g, request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from models import artifacts, lifecycle, queries
 from models.admission import admit, problems_of
-from models.definitions.base import Strict
+from models.definitions.base import Several, Strict
+from models.definitions.job import Name, Priority, Tag
 from models.errors import InvalidDefinition
+from models.idempotency import Key
 from models.json_body import parse
 from models.patches import PatchBody, patched, read_patch
 from models.storage import StorageAway
 from models.submission import CLONE, Submission, retry
-from service.api.jobs import JobPath, answer_job, api, json_bytes, queue_job
+from service.api.jobs import NEW_JOB, JobPath, answer_again, answer_job, answer_made, api, queue_job
+from service.bodies import has_body, json_bytes
 from service.context import context, uploads
-from service.openapi import Query, ValidationError, answers, json_request
+from service.once import KeyHeader, once
+from service.openapi import Header, Query, ValidationError, answers, json_request
 from service.replies import JobReply
 from service.room import require_room
 
 Body = TypeVar("Body", bound=BaseModel)
 REPLIES = answers(202, JobReply, 400, 404, 409, 413, 415, 422)
-NEW_JOB = answers(202, JobReply, 400, 404, 409, 413, 415, 422, 429)
 
 
 class CancelBody(Strict):
@@ -37,6 +40,23 @@ class CancelBody(Strict):
 
 class NoBody(Strict):
     """Nothing, or `{}`."""
+
+
+class Changes(Strict):
+    """What may change of a job. What is left out stays as it is."""
+
+    name: Name = ""
+    """For people."""
+    tags: Annotated[Several[Tag], Field(max_length=50)] = ()
+    """All of them: they take the place of those there are."""
+    priority: Priority = 0
+    """Higher is claimed first."""
+
+
+class MatchHeader(Header):
+    if_match: Annotated[str | None, Field(alias="If-Match")] = None
+    """ETag of the job as it was read: if it was changed since, the answer is 412 and nothing is done. Versions are
+    compared as they are, though the ETag is weak."""
 
 
 NOTHING = json_request(NoBody, {"nothing": {}}, required=False)
@@ -73,19 +93,20 @@ def resume_job(path: JobPath, query: Query) -> Response:
 
 
 @api.post("/v1/jobs/<job_id>/retry", summary="Run a failed job again", request_body=NOTHING, responses=NEW_JOB)
-def retry_job(path: JobPath, query: Query) -> Response:
+def retry_job(path: JobPath, query: Query, header: KeyHeader) -> Response:
     """A new job of the same definition, child of one that failed or was cancelled; as long as that child has not ended,
     the answer is the same child."""
+    return once(header, lambda key: _retry(path.job_id, key), answer_again)
+
+
+def _retry(job_id: str, key: Key | None) -> Response:
     optional_body(NoBody)
     shared = context()
     require_room(g.owner)
     with shared.database.write() as connection:
-        child = retry(connection, path.job_id, g.sees, shared.settings.queued_jobs)
+        child = retry(connection, job_id, g.sees, shared.settings.queued_jobs, key)
     shared.doorbell.ring()
-    with shared.database.read() as connection:
-        reply = answer_job(connection, child, 202)
-    reply.headers["Location"] = f"/v1/jobs/{child}"
-    return reply
+    return answer_made(child)
 
 
 CLONES = json_request(
@@ -103,17 +124,44 @@ CLONES = json_request(
     request_body=CLONES,
     responses=NEW_JOB,
 )
-def clone_job(path: JobPath, query: Query) -> Response:
+def clone_job(path: JobPath, query: Query, header: KeyHeader) -> Response:
     """Applies a patch (RFC 6902) to the job's definition as GET shows it, and submits what comes of it. A patch that
     does not apply is refused with the place of its operation, `/patch/i`; problems of the patched definition have their
     places in that. The new job has this one for its `parent`."""
+    return once(header, lambda key: _clone(path.job_id, key), answer_again)
+
+
+def _clone(job_id: str, key: Key | None) -> Response:
     shared = context()
     operations = read_patch(parse(json_bytes()))
     with shared.database.read() as connection:
-        parent = queries.find_job(connection, path.job_id, g.sees)
+        parent = queries.find_job(connection, job_id, g.sees)
     body = patched(parent.definition, operations, shared.settings.body_bytes)
     admitted = admit(body, shared.capacity.now(), uploads(parent.owner))
-    return queue_job(Submission(admitted.definition, parent.owner, admitted.memory_bytes, parent.id, CLONE))
+    return queue_job(Submission(admitted.definition, parent.owner, admitted.memory_bytes, parent.id, CLONE, key=key))
+
+
+@api.patch(
+    "/v1/jobs/<job_id>",
+    summary="Change name, tags or priority",
+    request_body=json_request(
+        Changes, {"a name and tags": {"name": "digits", "tags": ["best"]}, "sooner": {"priority": 5}}
+    ),
+    responses=answers(200, JobReply, 400, 404, 409, 412, 413, 415, 422),
+)
+def change_job(path: JobPath, query: Query, header: MatchHeader) -> Response:
+    """A JSON Merge Patch of these three; nothing else of a job can be changed. Of a job that waits, a new priority
+    decides from now on; of one that has ended it is 409. Clones and retries begin with the name, tags and priority of
+    the definition."""
+    changes = read_body(Changes).model_dump(exclude_unset=True, mode="json")
+    with context().database.write() as connection:
+        lifecycle.rename(connection, path.job_id, g.sees, changes, lambda version: _matches(header, version))
+    with context().database.read() as connection:
+        return answer_job(connection, path.job_id, 200)
+
+
+def _matches(header: MatchHeader, version: int) -> bool:
+    return header.if_match is None or request.if_match.contains_weak(str(version))
 
 
 @api.delete(
@@ -145,9 +193,7 @@ def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
 
 
 def optional_body(model: type[Body]) -> Body:
-    if not request.content_length and "Transfer-Encoding" not in request.headers:
-        return model()
-    return read_body(model)
+    return read_body(model) if has_body() else model()
 
 
 def read_body(model: type[Body]) -> Body:

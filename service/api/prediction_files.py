@@ -13,12 +13,12 @@ from models.keys import Scope
 from models.storage import Stored
 from models.tasks import Kind
 from service.api.artifacts import FILE
-from service.api.evaluations import PageQuery, TaskPath, answer_task, list_tasks, show_task
+from service.api.evaluations import TaskPath, answer_task, list_tasks, show_task
 from service.api.jobs import JobPath
 from service.auth import require_scope
 from service.context import context
 from service.datasets import read_options
-from service.openapi import Query, answers, blueprint
+from service.openapi import Page, Query, answers, blueprint
 from service.ranges import answer_stored
 from service.receiving import Receiver
 from service.replies import PredictionListReply, PredictionReply
@@ -91,7 +91,7 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
     summary="Predictions for files",
     responses=answers(200, PredictionListReply, 404, 422),
 )
-def list_predictions(path: JobPath, query: PageQuery) -> Response:
+def list_predictions(path: JobPath, query: Page) -> Response:
     """Newest first."""
     return list_tasks(path.job_id, query, Kind.PREDICTION, _shown)
 

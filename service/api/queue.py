@@ -1,10 +1,9 @@
 """`/v1/queue`: what waits, in which order, and for what."""
 
 import math
-from typing import Annotated, Any
+from typing import Any
 
 from flask import Response, g, jsonify
-from pydantic import Field
 from sqlalchemy import Row
 
 from models import queries
@@ -12,19 +11,13 @@ from models.ids import is_id
 from service.api.workers import api
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.openapi import Query, answers
+from service.openapi import Page, answers
 from service.replies import QueueReply
 from service.times import rfc3339
 
 
-class QueueQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
-    """`next` of the page before."""
-
-
 @api.get("/v1/queue", summary="Jobs that wait, next one first", responses=answers(200, QueueReply, 422))
-def list_queue(query: QueueQuery) -> Response:
+def list_queue(query: Page) -> Response:
     """Your waiting jobs in the order in which they will be claimed. The totals count those of all owners."""
     shared = context()
     with shared.database.read() as connection:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from flask import Response, g, jsonify, request
+from flask import Response, g, jsonify
 from pydantic import Field
 from sqlalchemy import Row
-from werkzeug.exceptions import NotAcceptable
 
 from models import queries
 from models.architecture import architecture_of
@@ -30,6 +29,7 @@ from models.shapes import HIDDEN_KINDS
 from models.time_axis import time_axis
 from service.api.jobs import JobPath
 from service.context import context
+from service.forms import accepted
 from service.openapi import Query, answers, blueprint
 from service.replies import FlightReply, GradientsReply, LayersReply, MetricsReply, TimeGradientsReply
 
@@ -44,6 +44,7 @@ class MetricsQuery(Query):
     names: Names | None = None
     """Comma-separated; default: all that the job has."""
     after_epoch: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Epochs that are known already."""
     points: Points | None = None
     """At most so many epochs; thinning keeps extremes."""
 
@@ -52,7 +53,9 @@ class StepsQuery(Query):
     layers: Names | None = None
     """Names or indices of layers, comma-separated; default: all."""
     from_step: Step = 0
+    """The first one."""
     to_step: Step | None = None
+    """The last one."""
     points: Points | None = None
     """At most so many steps; thinning keeps extremes."""
 
@@ -68,6 +71,7 @@ class GradientsQuery(StepsQuery):
     "/v1/jobs/<job_id>/metrics", summary="Loss and metrics by epoch", responses=answers(200, MetricsReply, 404, 422)
 )
 def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
+    """Columns of one length, as far as the job has come; null where a number was not finite, told in `nonfinite`."""
     wanted = _chosen(query.names, METRICS, "names", "metric")
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.sees)
@@ -104,7 +108,7 @@ def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
     or hidden layer, or one of the step as a whole, which no choice of layers leaves out."""
     _chosen(query.statistic, list(COLUMNS), "statistic", "statistic")
     series, columns_of = COLUMNS[query.statistic]
-    form = _accepted()
+    form = accepted("application/json", "text/csv")
     with context().database.read() as connection:
         queries.find_job(connection, path.job_id, g.sees)
         layers = queries.layer_rows(connection, path.job_id)
@@ -245,15 +249,6 @@ COLUMNS: dict[str, tuple[str, Callable[[Sequence[Row[Any]]], list[dict[str, Any]
     **dict.fromkeys(STEP_STATISTICS, ("steps", _step)),
 }
 """Of each statistic the series that has it, and what its columns are."""
-
-
-def _accepted() -> str:
-    if not request.headers.get("Accept"):
-        return "application/json"
-    form = request.accept_mimetypes.best_match(["application/json", "text/csv"])
-    if form is None:
-        raise NotAcceptable("This is served as application/json or text/csv.")
-    return form
 
 
 def _csv(columns: list[dict[str, Any]], series: Series) -> str:

@@ -30,6 +30,7 @@ PLANS = {
     "its history": (queries.FIND_JOB.statement, "ix_events_history"),
     "all jobs of an owner": (queries.select_jobs(None), "ix_jobs_owner"),
     "a later page": (queries.select_jobs("job_1"), "ix_jobs_owner"),
+    "a later page, oldest first": (queries.select_jobs("job_1", oldest_first=True), "ix_jobs_owner"),
     # Of no rows PostgreSQL takes those of an owner and those of all alike.
     "those of a status": (queries.select_jobs("job_1", "status"), "ix_jobs_(owner_)?status"),
     "those of a verdict": (queries.select_jobs("job_1", "verdict"), "ix_jobs_(owner_)?verdict"),

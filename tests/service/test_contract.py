@@ -1,5 +1,6 @@
 """The contract at /openapi.json is valid, and the documentation names what the code offers."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,8 +9,11 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
 from migrations.migrate import migrate
+from models.admission import admit
+from models.capacity import capacity_of
 from models.catalogue import names
 from models.settings import PREFIX, Settings
+from service.api.jobs import EXAMPLES
 from service.app import create_app
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +40,9 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
     assert calls == {
         "POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "POST /v1/jobs/{job_id}/cancel",
         "POST /v1/jobs/{job_id}/pause", "POST /v1/jobs/{job_id}/resume", "POST /v1/jobs/{job_id}/retry",
-        "POST /v1/jobs/{job_id}/clones", "DELETE /v1/jobs/{job_id}", "GET /v1/workers", "GET /v1/queue",
+        "POST /v1/jobs/{job_id}/clones", "PATCH /v1/jobs/{job_id}",
+        "GET /v1/jobs/{job_id}/summary", "GET /v1/schema/job",
+        "DELETE /v1/jobs/{job_id}", "GET /v1/workers", "GET /v1/queue",
         "GET /v1/jobs/{job_id}/events", "GET /v1/jobs/{job_id}/metrics", "GET /v1/jobs/{job_id}/layers",
         "GET /v1/jobs/{job_id}/gradients", "GET /v1/jobs/{job_id}/gradients/time",
         "GET /v1/jobs/{job_id}/gradients/flight", "GET /v1/datasets", "GET /v1/datasets/{name}",
@@ -53,6 +59,48 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
         "GET /v1/jobs/{job_id}/evaluations", "GET /v1/jobs/{job_id}/evaluations/{task_id}",
     }  # fmt: skip
     assert {"JobDefinition", "Dnn", "Cnn", "Rnn", "ProblemReply"} <= contract["components"]["schemas"].keys()
+
+
+def test_every_call_says_what_it_is_for_what_it_takes_and_what_it_answers(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    operations = {f"{m} {path}": one for path, item in contract["paths"].items() for m, one in item.items()}
+    assert len({one["operationId"] for one in operations.values()}) == len(operations)
+    for name, one in operations.items():
+        assert one["summary"], name
+        assert one["description"], name
+        assert any(status.startswith("2") for status in one["responses"]), name
+        assert bool(one.get("security")) == ("/v1/" in name), name
+        for parameter in one["parameters"]:
+            assert "$ref" in parameter or parameter["description"], (name, parameter["name"])
+        for status, answer in one["responses"].items():
+            assert answer["description"], (name, status)
+            assert "X-Request-Id" in answer["headers"], (name, status)
+            assert status < "400" or list(answer["content"]) == ["application/problem+json"], (name, status)
+            assert status not in ("429", "503") or "Retry-After" in answer["headers"], (name, status)
+        for media_type, body in one.get("requestBody", {"content": {}})["content"].items():
+            assert "json" not in media_type or body["examples"], name
+
+
+def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
+    """Generated clients call their functions by them."""
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    ids = {one["operationId"] for item in contract["paths"].values() for one in item.values()}
+    assert {
+        "submit_job", "list_jobs", "get_job", "change_job", "delete_job", "cancel_job", "pause_job", "resume_job",
+        "retry_job", "clone_job", "repair_job", "list_events", "get_metrics", "get_layers", "get_gradients",
+        "get_time_gradients", "get_flight", "get_diagnosis", "get_summary", "list_remedies", "list_artifacts",
+        "get_artifact", "predict", "list_predictions", "get_prediction", "get_result", "delete_prediction",
+        "create_evaluation", "list_evaluations", "get_evaluation", "post_estimate", "get_job_schema", "list_textbook",
+        "get_chapter", "upload_dataset", "list_datasets", "get_dataset", "preview_dataset", "correct_dataset",
+        "delete_dataset", "list_workers", "list_queue", "healthz", "readyz",
+    } <= ids  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_contract_can_be_posted(name: str) -> None:
+    assert admit(json.dumps(EXAMPLES[name]).encode(), capacity_of([]))
 
 
 def test_every_field_that_a_post_may_have_is_described(client: FlaskClient) -> None:

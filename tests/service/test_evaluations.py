@@ -7,7 +7,7 @@ import pytest
 from models import tasks
 from models.database import Database
 from models.tasks import MOST_OPEN, Kind
-from tests.service.conftest import Api
+from tests.service.conftest import HEADERS, Api
 from tests.service.models import a_succeeded_job
 
 CNN: dict[str, Any] = {
@@ -94,3 +94,14 @@ def test_the_tasks_of_a_job_are_bounded(api: Api, job: str) -> None:
     for _ in range(MOST_OPEN - 1):
         assert api.ask(job, "evaluations", {"dataset": "xor"}).status_code == 202
     assert api.ask(job, "evaluations", {"dataset": "xor"}).status_code == 429
+
+
+def test_an_evaluation_with_a_key_is_made_once(api: Api, job: str) -> None:
+    body = {"dataset": "xor", "parameters": {"noise": 0.3}}
+    headers = HEADERS | {"Idempotency-Key": "a"}
+    path = f"/v1/jobs/{job}/evaluations"
+    replies = [api.client.post(path, json=body, headers=headers) for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [202, 200]
+    assert replies[0].json["id"] == replies[1].json["id"]
+    assert replies[0].headers["Location"] == replies[1].headers["Location"]
+    assert api.client.post(path, json={"dataset": "xor"}, headers=headers).json["code"] == "key_reused"

@@ -7,7 +7,7 @@ from models.ids import bound, new_id
 from models.recording import record
 from models.tables import Event, Job
 from tests.models.test_repairs import ended
-from tests.service.conftest import Api
+from tests.service.conftest import HEADERS, Api
 from tests.service.test_moves import run
 
 
@@ -134,3 +134,25 @@ def test_a_wrong_value_is_refused_with_its_name(api: Api) -> None:
 
 def test_a_threshold_is_read() -> None:
     assert Threshold.read("validation_loss<=-1.5e-3") == Threshold("validation_loss", "<=", -0.0015)
+
+
+def test_jobs_are_listed_newest_or_oldest_first_page_by_page(api: Api) -> None:
+    for name in "abcde":
+        api.post(name=name)
+    assert listed(api) == listed(api, sort="-created_at") == list("edcba")
+    seen, after = [], {}
+    while True:
+        page = api.client.get(
+            "/v1/jobs", query_string={"sort": "created_at", "limit": "2"} | after, headers=HEADERS
+        ).json
+        assert page is not None
+        seen += [item["name"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+        # What is submitted meanwhile neither shifts nor repeats anything.
+        if len(seen) == 2:
+            api.post(name="f")
+    assert seen == list("abcdef")
+    refused = api.client.get("/v1/jobs?sort=name", headers=HEADERS)
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/sort")

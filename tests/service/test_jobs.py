@@ -155,3 +155,14 @@ def test_answers_are_kept_up_to_a_number_of_bytes_those_asked_for_last() -> None
     assert ended.find("c", 2) == b"C" * 10
     ended.keep("e", 1, b"e" * 31)
     assert "e" not in ended
+
+
+@pytest.mark.parametrize("sent", ["req-1.A_b", "a" * 100, "", "a" * 101, "a b", "é", "<script>"])
+def test_every_answer_and_problem_names_its_request(api: Api, sent: str) -> None:
+    is_word = sent in ("req-1.A_b", "a" * 100)
+    for path, headers in (("/v1/jobs", HEADERS), ("/v1/nothing", HEADERS), ("/v1/jobs", {}), ("/healthz", {})):
+        reply = api.client.get(path, headers=headers | {"X-Request-Id": sent})
+        named = reply.headers["X-Request-Id"]
+        assert (named == sent) is is_word
+        assert len(named) >= 8
+        assert reply.status_code == 200 or reply.json["request_id"] == named

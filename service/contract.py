@@ -1,0 +1,77 @@
+"""What holds for every call, added to the description of each: headers, versions, answers without a body."""
+
+from collections.abc import Iterator
+from typing import Any
+
+HEADERS: dict[str, tuple[str, str]] = {
+    "X-Request-Id": ("string", "Of this request: as it was sent, or made here. The log names it."),
+    "Retry-After": ("integer", "Seconds after which to ask again."),
+    "Location": ("string", "Of what was made."),
+    "ETag": ("string", "Of this version, for `If-None-Match` and `If-Match`."),
+}
+REQUEST_ID = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "description": "A name for the request: at most 100 letters, digits, `.`, `_` and `-`. Else one is made.",
+    "schema": {"type": "string"},
+}
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "ETag of the version that is known: the answer is 304 as long as it is that one.",
+    "schema": {"type": "string"},
+}
+NOT_MODIFIED = {304: {"description": "It is the version that `If-None-Match` names"}}
+OTHER_FORMS = {
+    "list_events": (
+        "text/event-stream",
+        'id: 41\nevent: job.started\ndata: {"id": 41, "type": "job.started", ...}\n\n',
+    ),
+    "get_gradients": ("text/csv", "step,hidden.0.weight\n0,0.0123\n"),
+}
+"""What `Accept` may ask for instead of JSON, by operation, with an example."""
+SAYS_WHEN = {"429", "503"}
+
+
+def completed(contract: dict[str, Any]) -> dict[str, Any]:
+    """The contract with all of that; changed in place."""
+    components = contract["components"]
+    components["headers"] = {name: _header(*said) for name, said in HEADERS.items()}
+    components["parameters"] = {"RequestId": REQUEST_ID, "IfNoneMatch": IF_NONE_MATCH}
+    for operation in _operations(contract):
+        answers: dict[str, Any] = operation["responses"]
+        if operation["operationId"] in OTHER_FORMS:
+            form, example = OTHER_FORMS[operation["operationId"]]
+            answers["200"]["content"][form] = {"schema": {"type": "string"}, "example": example}
+        if "application/json" in answers.get("422", {}).get("content", {}):
+            del answers["422"]  # the OpenAPI library's own, of a call that takes nothing
+        parameters = operation.setdefault("parameters", [])
+        parameters.append({"$ref": "#/components/parameters/RequestId"})
+        if "304" in answers:
+            parameters.append({"$ref": "#/components/parameters/IfNoneMatch"})
+        for status, answer in answers.items():
+            headers = answer.setdefault("headers", {})
+            for name in _headers_of(status, answers):
+                headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+    return contract
+
+
+def _operations(contract: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for calls in contract["paths"].values():
+        yield from calls.values()
+
+
+def _headers_of(status: str, answers: dict[str, Any]) -> Iterator[str]:
+    yield "X-Request-Id"
+    if status in SAYS_WHEN:
+        yield "Retry-After"
+    if status in ("200", "304") and "304" in answers:
+        yield "ETag"
+        yield "Retry-After"
+    makes_something = "201" in answers or {"200", "202"} <= answers.keys()
+    if status in ("200", "201", "202") and makes_something:
+        yield "Location"
+
+
+def _header(kind: str, description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
