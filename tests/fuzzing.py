@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((Path(__file__).parents[1] / "examples").glob("*.json"))]
 SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
+MOST_BYTES = 2_500_000
+"""Of a body: beyond the limit, and what is far beyond it says no more."""
 MOST_CHARACTERS = 1_000_000
 """Of a refusal: no more than the largest body."""
 REFUSED = {400, 413, 422}
@@ -113,7 +115,7 @@ bodies = (
     | st.integers(1, 100_000).map(lambda depth: b"[" * depth + b"]" * depth)
     | st.integers(1, 300).map(lambda length: written(SMALL)[:-1] + b"," * length)
     | st.sampled_from([b"", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b'{"name": "' + b"a" * 1_100_000 + b'"}'])
-).map(Body)
+).map(lambda content: Body(content[:MOST_BYTES]))
 
 
 class Reply(Protocol):
