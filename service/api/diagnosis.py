@@ -66,7 +66,7 @@ def get_summary(path: JobPath, query: Query) -> Response:
     are; for programs that decide by them there is the diagnosis."""
     shared = context()
     with shared.database.read() as connection:
-        row = queries.find_job(connection, path.job_id, g.owner)
-        said = diagnosed(connection, path.job_id, g.owner).said
+        row = queries.find_job(connection, path.job_id, g.sees)
+        said = diagnosed(connection, path.job_id, g.sees).said
     reply = Response(summary(show_job(row, None, shared.settings.max_attempts), said), mimetype="text/plain")
     return labelled(reply, row)

@@ -47,7 +47,7 @@ def list_events(path: JobPath, query: EventsQuery, header: ResumeHeader) -> Resp
     if form == STREAM:
         return _stream(path.job_id, after)
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.owner)
+        queries.find_job(connection, path.job_id, g.sees)
         rows = queries.list_events(connection, path.job_id, after, query.limit + 1)
     items = [shown(row) for row in rows[: query.limit]]
     more = len(rows) > query.limit
@@ -68,7 +68,7 @@ def _stream(job_id: str, after: int) -> Response:
     shared = context()
     place = shared.watcher.place()
     try:
-        feed = Feed(shared.database, place, job_id, g.owner, after)
+        feed = Feed(shared.database, place, job_id, g.sees, after)
         reply = Response(status=204) if feed.is_over() else Response(iter(feed), mimetype=STREAM)
     except BaseException:
         place.leave()

@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Any
 
 from flask import Response, jsonify
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import Row
 
 from models import keys
@@ -16,7 +16,7 @@ from service.api.jobs import Text
 from service.api.moves import optional_body, read_body
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
-from service.openapi import Query, answers, blueprint, json_request
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request
 from service.replies import KeyReply, KeysReply, NewKeyReply
 from service.times import rfc3339, seconds_of
 
@@ -47,15 +47,9 @@ def _owner(text: str) -> str:
 Time = Annotated[str, Field(max_length=40), AfterValidator(_future)]
 
 
-class KeyPath(BaseModel):
+class KeyPath(Parts):
     key_id: Annotated[str, AfterValidator(_key_id)]
     """`key_` and 26 characters."""
-
-
-class PageQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Annotated[str, Field(max_length=200)] | None = None
-    """`next` of the page before."""
 
 
 class KeyBody(Strict):
@@ -106,7 +100,7 @@ def create_key(query: Query) -> Response:
 
 
 @api.get("/v1/keys", summary="All keys, newest first", responses=answers(200, KeysReply, 422))
-def list_keys(query: PageQuery) -> Response:
+def list_keys(query: Page) -> Response:
     """Those that have expired too. `DESCENT_API_KEY` is not among them: it is a setting."""
     before = decode_cursor(query.after)
     if before is not None and not is_id(before):
@@ -120,6 +114,7 @@ def list_keys(query: PageQuery) -> Response:
 
 @api.get("/v1/keys/<key_id>", summary="One key", responses=answers(200, KeyReply, 404, 422))
 def get_key(path: KeyPath, query: Query) -> Response:
+    """Never with its secret, which was shown once, when it was made."""
     with context().database.read() as connection:
         return jsonify(_shown(keys.find(connection, path.key_id)))
 

@@ -94,7 +94,8 @@ def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
         "get_artifact", "predict", "list_predictions", "get_prediction", "get_result", "delete_prediction",
         "create_evaluation", "list_evaluations", "get_evaluation", "post_estimate", "get_job_schema", "list_textbook",
         "get_chapter", "upload_dataset", "list_datasets", "get_dataset", "preview_dataset", "correct_dataset",
-        "delete_dataset", "list_workers", "list_queue", "healthz", "readyz",
+        "delete_dataset", "list_workers", "list_queue", "healthz", "readyz", "create_key", "list_keys", "get_key",
+        "rotate_key", "delete_key", "get_usage",
     } <= ids  # fmt: skip
 
 

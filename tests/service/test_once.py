@@ -10,9 +10,9 @@ from werkzeug.test import TestResponse
 from models import idempotency
 from models.database import database_now
 from models.idempotency import Key, fingerprint, keep, sweep
+from models.keys import BOOTSTRAP
 from models.tables import IdempotencyKey, Job
 from service import once
-from service.auth import BOOTSTRAP
 from tests.service.conftest import HEADERS, SMALL, Api
 
 
