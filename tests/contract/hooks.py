@@ -28,7 +28,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
     """No call waits for long: nobody trains the jobs."""
     for parameter in raw_schema["paths"]["/v1/jobs/{job_id}"]["get"]["parameters"]:
-        if parameter["name"] == "wait":
+        if parameter.get("name") == "wait":
             parameter["schema"]["maximum"] = 0.05
 
 
