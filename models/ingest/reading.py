@@ -1,6 +1,7 @@
 """From an uploaded file to arrays in a folder, and to what is known of them."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
         uploaded = cut_texts(writer, folder, target, task, options.length)
         said = [said for said in table.statistics() if said["name"] in (options.text, target.name)]
         return uploaded, {"warnings": warnings, "columns": said, "preview": preview}
-    chosen = with_parts(columns, target, options)
+    chosen = with_parts(columns, target, options, table.rows)
     rows = cut_series(folder, chosen, options.window) if options.window else table.rows
     uploaded = Uploaded(
         kind="sequence" if options.window else "table",
@@ -156,12 +157,13 @@ def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column
     return None, [{"code": "no_target", "detail": detail, "pointer": "/target"}]
 
 
-def with_parts(columns: Columns, target: Column | None, options: Options) -> Columns:
+def with_parts(columns: Columns, target: Column | None, options: Options, rows: int) -> Columns:
     """The columns with their target and features."""
     name = target.name if target else None
     excluded = {columns.group, columns.time} | (set() if options.window else {name})
     usual = tuple(c.name for c in columns.columns if c.kind in ENCODED and c.name not in excluded)
     if options.features is not None:
+        _refuse_empty(columns, options.features, rows)
         problems = list(feature_problems(columns, options.features, "/features"))
         if name in options.features and not options.window:
             place = options.features.index(name)
@@ -170,6 +172,13 @@ def with_parts(columns: Columns, target: Column | None, options: Options) -> Col
         if problems:
             raise InvalidDataset(problems)
     return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
+
+
+def _refuse_empty(columns: Columns, features: Sequence[str], rows: int) -> None:
+    for place, name in enumerate(features):
+        if columns[name].missing == rows:
+            detail = f"The column {name!r} has no values: it can be no feature."
+            raise refused("empty_column", detail, "Remove it.", f"/features/{place}")
 
 
 def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
@@ -187,7 +196,7 @@ def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
             and options.text is None
             and column.missing < table.rows
             and f"{column.name!r} is text of many values: it is no feature.",
-            "empty_column": column.missing == table.rows and f"{column.name!r} has no values.",
+            "empty_column": column.missing == table.rows and f"{column.name!r} has no values: it is no feature.",
         }
         found += [{"code": code, "detail": detail, "pointer": "/file"} for code, detail in told.items() if detail]
     return found

@@ -34,7 +34,7 @@ class TableWriter:
             detail = f"It has {len(schema.names):,} columns; at most {MOST_COLUMNS:,} go."
             raise refused("too_many_columns", detail, "Leave columns out, or send an NPZ with one array `x`.")
         self.columns = [self._column(entry, kinds, group, time) for entry in schema]
-        self._time = time
+        self._group, self._time = group, time
         self.preview: list[list[Any]] = []
         self.stored = [c for c in self.columns if c.kind in ("number", "boolean", "category")]
         self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
@@ -139,4 +139,8 @@ class TableWriter:
             raise refused("no_rows", "It has no rows.", "Send at least two rows below the names of the columns.")
         for index, place in enumerate(self._numbers):
             self.stored[place].moments = self._moments.of(index)
+        for column in self.stored:
+            # Without a value there is no median and no category.
+            if column.missing == self.rows and column.name not in (self._group, self._time):
+                column.kind, column.overflowed = "text", True
         return Table(self._table.path, self.columns, self.stored)
