@@ -1,5 +1,6 @@
 """From an uploaded file to arrays in a folder, and to what is known of them."""
 
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from models.columns import ENCODED, Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
 from models.ingest.csv_file import read_csv
+from models.ingest.gathered import MOST_EXACT, Gathered
 from models.ingest.images import read_images
 from models.ingest.npz_file import read_npz
 from models.ingest.options import Format, Options
@@ -96,6 +98,8 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
     warnings += _warnings(table, options)
     preview = {"columns": [column.name for column in table.columns], "rows": writer.preview}
     columns = Columns(columns=table.columns, features=(), group=options.group, time=options.time)
+    if options.task == "classification" and options.target is not None:
+        _refuse_large_classes(table, options.target)
     target, told = choose_target(columns, options, table.rows)
     warnings += told
     if isinstance(writer, TextWriter):
@@ -174,6 +178,25 @@ def with_parts(columns: Columns, target: Column | None, options: Options, rows: 
     return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
 
 
+def _too_fine(column: Gathered) -> str:
+    moments = column.moments
+    if moments is None or not moments.is_too_fine:
+        return ""
+    return (
+        f"{column.name!r} varies by {moments.deviation:.3g}, and numbers of its size are {moments.step:.3g} apart as "
+        f"float32: many become the same. Subtract an offset such as {moments.low:.17g}, or use another unit."
+    )
+
+
+def _refuse_large_classes(table: Table, target: str) -> None:
+    """Above 2^24 whole numbers are not told apart as they are stored."""
+    column = table.gathered[target]
+    moments = column.moments
+    if column.kind == "number" and moments and max(abs(moments.low), abs(moments.high)) > MOST_EXACT:
+        detail = f"{target!r} has numbers above {MOST_EXACT:,}: as numbers, which are float32, they are no classes."
+        raise refused("wrong_task", detail, f"Send kinds={json.dumps({target: 'category'})}.", "/kinds")
+
+
 def _refuse_empty(columns: Columns, features: Sequence[str], rows: int) -> None:
     for place, name in enumerate(features):
         if columns[name].missing == rows:
@@ -189,6 +212,7 @@ def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
         told = {
             "infinite_values": gathered.infinite
             and f"{gathered.infinite:,} values of {column.name!r} are infinite, or beyond float32: taken for missing.",
+            "too_fine": column.kind == "number" and _too_fine(gathered),
             "many_categories": column.kind == "category"
             and len(column.categories) > MANY_CATEGORIES
             and f"{column.name!r} has {len(column.categories)} categories, each a column of its own.",

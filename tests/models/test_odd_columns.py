@@ -57,3 +57,54 @@ def test_an_empty_column_that_is_to_be_a_feature_is_refused(tmp_path: Path, form
         read(tmp_path, EMPTY[form], target="y", features=("a", "e"))
     [problem] = refusal.value.problems
     assert (problem.pointer, problem.code) == ("/features/1", "empty_column")
+
+
+FINE = {
+    "nanoseconds": 1_700_000_000_000_000_000 + np.arange(60) * 10**9,
+    "2^60": 2**60 + np.arange(60) * 300,
+    "seconds": 1_700_000_000 + np.arange(60),
+    "1e-46": np.arange(60) * 1e-46,
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+@pytest.mark.parametrize("is_csv", [True, False], ids=["csv", "parquet"])
+def test_numbers_that_float32_cannot_part_are_read_with_a_warning(tmp_path: Path, name: str, is_csv: bool) -> None:
+    columns = {"a": FINE[name], "y": np.arange(60) / 4}
+    _, summary = read(tmp_path, csv(**columns) if is_csv else columns, target="y")
+    column, doubles = shown(summary, "a"), FINE[name].astype(np.float64)
+    assert codes(summary) == ["too_fine"]
+    assert (column["min"], column["max"]) == (doubles.min(), doubles.max())
+    assert column["std"] == pytest.approx(doubles.std(), rel=0.1)
+    assert column["histogram"] == {"edges": [column["min"], column["max"]], "rows": [60]}
+
+
+@pytest.mark.parametrize("low", [2**64 - 60, 10**30])
+def test_numbers_that_not_even_float64_can_part_are_read(tmp_path: Path, low: int) -> None:
+    _, summary = read(tmp_path, csv(a=[low + i for i in range(60)], y=np.arange(60) / 4), target="y")
+    assert shown(summary, "a")["histogram"] == {"edges": [float(low)] * 2, "rows": [60]}
+
+
+@pytest.mark.parametrize("values", [np.arange(60) * 1e-40, np.linspace(-3e38, 3e38, 60)], ids=["small", "large"])
+def test_the_smallest_and_the_largest_numbers_have_a_histogram(tmp_path: Path, values: Any) -> None:
+    _, summary = read(tmp_path, {"a": values, "y": np.arange(60) / 4}, target="y")
+    assert codes(summary) == []
+    assert shown(summary, "a")["histogram"]["rows"] == [3] * 20
+
+
+def test_whole_numbers_beyond_float32_are_classes_once_they_are_said_to_be_categories(tmp_path: Path) -> None:
+    content = csv(a=np.arange(40) / 4, y=[1_700_000_000 + i % 2 for i in range(40)])
+    with pytest.raises(InvalidDataset) as refusal:
+        read(tmp_path, content, target="y", task="classification")
+    [problem] = refusal.value.problems
+    assert (problem.code, problem.hint) == ("wrong_task", 'Send kinds={"y": "category"}.')
+    uploaded, _ = read(tmp_path, content, target="y", kinds={"y": "category"})
+    assert uploaded.columns
+    assert uploaded.columns["y"].categories == ("1700000000", "1700000001")
+
+
+def test_times_with_nanoseconds_are_rounded(tmp_path: Path) -> None:
+    when = pa.array(np.arange(60) * 10**9 + 123, pa.timestamp("ns"))
+    uploaded, summary = read(tmp_path, {"t": when, "a": np.arange(60) / 8, "y": np.arange(60) / 4}, time="t", length=3)
+    assert uploaded.rows == 57
+    assert codes(summary) == ["guessed_target"]
