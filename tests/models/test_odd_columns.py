@@ -108,3 +108,25 @@ def test_times_with_nanoseconds_are_rounded(tmp_path: Path) -> None:
     uploaded, summary = read(tmp_path, {"t": when, "a": np.arange(60) / 8, "y": np.arange(60) / 4}, time="t", length=3)
     assert uploaded.rows == 57
     assert codes(summary) == ["guessed_target"]
+
+
+ROWS = "".join(f"{i},{i / 4}\n" for i in range(1, 40))
+LONG = [f"{'n' * 90}{i}" for i in range(3000)]
+HEADERS = {
+    "long": (",".join(LONG) + "\n" + (",".join(["1.5"] * 3000) + "\n") * 3, LONG),
+    "line break": ('"size\nin m",y\n' + ROWS, ["size\nin m", "y"]),
+    "U+2028": ("size\u2028in m,y\n" + ROWS, ["size\u2028in m", "y"]),
+    "blank lines": ("\n \n\r\na,y\n" + ROWS, ["a", "y"]),
+    "carriage returns": (("a,y\n" + ROWS).replace("\n", "\r"), ["a", "y"]),
+    "mark": ("\ufeffa,y\r\n" + ROWS, ["a", "y"]),
+    "quote": ('5",y\n' + ROWS, ['5"', "y"]),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_is_read_as_it_is_written(tmp_path: Path, name: str, encoding: str) -> None:
+    text, names = HEADERS[name]
+    uploaded, summary = read(tmp_path, text.encode(encoding), encoding=encoding)
+    assert [column["name"] for column in summary["columns"]] == names
+    assert uploaded.rows == (3 if name == "long" else 39)
