@@ -158,7 +158,9 @@ def sniff(path: Path, options: Options) -> tuple[Dialect, list[dict[str, str]]]:
         raise refused("empty_file", "The file is empty.", "Send a CSV with the names of the columns in its first line.")
     try:
         encoding = codecs.lookup(options.encoding).name
-    except LookupError:
+        # Python has others, such as zlib, which are of bytes.
+        "".encode(encoding)
+    except (LookupError, UnicodeError):
         detail = f"There is no encoding {options.encoding!r}."
         raise refused("unknown_encoding", detail, "Write utf-8, latin-1, cp1252, utf-16, ...", "/encoding") from None
     if encoding == "utf-8" and start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

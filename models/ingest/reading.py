@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,17 @@ from models.uploads import close_to, feature_problems, target_problem, task_prob
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
-ONLY_TABLES = ("target", "features", "group", "time", "text", "length", "delimiter", "header")
+ONLY_FOR: dict[str, tuple[str, tuple[Format, ...], tuple[str, ...]]] = {
+    "only_for_tables": (
+        "tables",
+        ("csv", "parquet"),
+        ("target", "features", "kinds", "group", "time", "text", "length", "horizon", "stride"),
+    ),
+    "only_for_csv": ("a CSV", ("csv",), ("delimiter", "header", "encoding")),
+    "only_for_npz": ("an NPZ", ("npz",), ("layout", "vocabulary")),
+    "only_for_images": ("images", ("images",), ("image_size",)),
+}
+"""By the code of the problem: formats, and the options that are for nothing else."""
 Summary = dict[str, Any]
 
 
@@ -39,15 +49,22 @@ def read_file(path: Path, options: Options, folder: Path, most_bytes: int) -> tu
         InvalidDataset: with all that is wrong with it.
     """
     kind = format_of(path) if options.format == "auto" else options.format
+    if useless := list(_useless(kind, options)):
+        raise InvalidDataset(useless)
     if kind in ("csv", "parquet"):
         return kind, *read_table(kind, path, options, folder)
-    useless = [name for name in ONLY_TABLES if getattr(options, name)]
-    if useless:
-        detail = f"`{useless[0]}` is for tables, and this is {kind}."
-        raise refused("only_for_tables", detail, "Leave it out.", f"/{useless[0]}")
     reader = read_npz if kind == "npz" else read_images
     uploaded, summary = reader(path, options, folder, most_bytes)
     return kind, uploaded, summary | {"preview": preview_of(folder)}
+
+
+def _useless(kind: Format, options: Options) -> Iterator[Problem]:
+    """Options that would do nothing."""
+    for code, (what, formats, names) in ONLY_FOR.items():
+        for name in names:
+            if kind not in formats and getattr(options, name) != Options.model_fields[name].default:
+                detail = f"`{name}` is for {what}, and this is {kind}."
+                yield Problem(f"/{name}", code, detail, "Leave it out.")
 
 
 def preview_of(folder: Path) -> Summary:
