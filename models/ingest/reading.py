@@ -28,6 +28,8 @@ from models.uploads import close_to, feature_problems, target_problem, task_prob
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
+UNIQUE, LEAST_UNIQUE = 0.9, 20
+"""A guessed category of so many different values a row is likely to be something else; rows that show it."""
 ONLY_FOR: dict[str, tuple[str, tuple[Format, ...], tuple[str, ...]]] = {
     "only_for_tables": (
         "tables",
@@ -233,6 +235,12 @@ def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
             "many_categories": column.kind == "category"
             and len(column.categories) > MANY_CATEGORIES
             and f"{column.name!r} has {len(column.categories)} categories, each a column of its own.",
+            "unique_categories": column.kind == "category"
+            and column.name not in (*options.kinds, options.group)
+            and table.rows >= LEAST_UNIQUE
+            and len(column.categories) > UNIQUE * (table.rows - column.missing)
+            and f"{column.name!r} was taken for a category, and nearly all of its {len(column.categories)} values "
+            f"differ, as {column.categories[0][:50]!r}: as numbers they need a decimal point, and no words among them.",
             "text_column": column.kind == "text"
             and options.text is None
             and column.missing < table.rows

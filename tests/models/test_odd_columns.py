@@ -130,3 +130,15 @@ def test_a_header_is_read_as_it_is_written(tmp_path: Path, name: str, encoding: 
     uploaded, summary = read(tmp_path, text.encode(encoding), encoding=encoding)
     assert [column["name"] for column in summary["columns"]] == names
     assert uploaded.rows == (3 if name == "long" else 39)
+
+
+WORDS = {
+    "decimal commas": csv(a=[f'"{i},25"' for i in range(60)], y=np.arange(60) / 4),
+    "stray word": csv(a=[*range(59), "none"], y=np.arange(60) / 4),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_words_that_nearly_all_differ_have_a_warning(tmp_path: Path, name: str) -> None:
+    assert codes(read(tmp_path, WORDS[name], target="y")[1]) == ["unique_categories"]
+    assert codes(read(tmp_path, WORDS[name], target="y", kinds={"a": "category"})[1]) == []
