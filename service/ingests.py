@@ -109,6 +109,8 @@ class Ingests:
         try:
             self._storage.delete(f"uploads/{dataset_id}")
             self._storage.delete_all(f"datasets/{dataset_id}/")
+            for folder in self._scratch.glob(f"{dataset_id}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
         except StorageAway as problem:
             log.warning("the bytes of %s are removed later: %s", dataset_id, problem)
 
@@ -148,6 +150,9 @@ class Ingests:
 
     def _answer(self, row: Row[Any]) -> dict[str, Any]:
         """What the child says: `{"done": …}`, `{"problems": …}`, or `{"away": …}` if it is not the file's fault."""
+        for left in self._scratch.glob(f"{row.id}-*"):
+            # By an attempt whose process died.
+            shutil.rmtree(left, ignore_errors=True)
         folder = self._scratch / f"{row.id}-{row.attempt}"
         folder.mkdir(parents=True, exist_ok=True)
         try:

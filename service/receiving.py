@@ -6,6 +6,7 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from models.errors import InvalidDataset
 from models.ingest.refusal import refused
 from models.sources import Source
 from models.storage import Storage, Stored
@@ -38,7 +39,7 @@ class Receiver:
         """Stores the field `file` of a form; the others are kept.
 
         Raises:
-            InvalidDataset: there is no such field, or a second one.
+            InvalidDataset: there is no such field, or a second one, or an option twice.
             BadRequest: it is no proper form, or ends too early.
         """
         decoder = MultipartDecoder(boundary.encode("latin-1"), FIELD_BYTES)
@@ -54,6 +55,8 @@ class Receiver:
                     stored = storage.write(key, limited(_part(events), self._most_bytes))
                 elif isinstance(event, Field):
                     content = b"".join(_part(events))
+                    if event.name in self.fields:
+                        raise repeated(event.name)
                     self.fields[event.name] = content.decode("utf-8", "replace")
         except BaseException:
             if stored:
@@ -122,6 +125,10 @@ def limited(chunks: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
         if size > most_bytes:
             raise too_large(most_bytes)
         yield chunk
+
+
+def repeated(name: str) -> InvalidDataset:
+    return refused("repeated_option", f"`{name[:100]}` is there twice.", "Send it once.", f"/{name[:100]}")
 
 
 def too_large(most_bytes: int) -> RequestEntityTooLarge:

@@ -2,11 +2,13 @@
 
 import codecs
 import csv
+import io
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ from models.ingest.options import Options
 from models.ingest.refusal import refused
 from models.ingest.table import TableWriter
 
-SAMPLE_BYTES = 2**16
+SAMPLE_BYTES, SAMPLE_ROWS = 2**16, 20
 BLOCK_BYTES = 2**21
 MOST_BLOCK_BYTES = 2**24
 THREADS = 2
@@ -40,7 +42,8 @@ class Dialect:
     delimiter: str
     encoding: str
     names: tuple[str, ...]
-    has_header: bool
+    start: int
+    """Where the first row begins, in bytes of UTF-8 behind the byte order mark."""
 
 
 def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[TableWriter, list[dict[str, str]]]:
@@ -68,17 +71,17 @@ def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[Table
 
 def _read(path: Path, dialect: Dialect, types: dict[str, pa.DataType], new_writer: NewWriter) -> TableWriter:
     parts = blocks(path, dialect.encoding)
-    first = next(parts, b"")
+    first = next(parts, b"").removeprefix(codecs.BOM_UTF8)[dialect.start :] or next(parts, b"")
     # The first block shows what the columns hold; whole numbers may go on with parts.
-    guessed = {entry.name: wider(entry.type) for entry in parsed(first, dialect, types, dialect.has_header).schema}
+    guessed = {entry.name: wider(entry.type) for entry in parsed(first, dialect, types).schema}
     if any(pa.types.is_binary(kind) for kind in guessed.values()):
         raise wrong_encoding(path, dialect.encoding)
     types |= guessed
     writer = new_writer(pa.schema([(name, types[name]) for name in dialect.names]))
     with ThreadPoolExecutor(THREADS) as pool:
-        waiting = deque([pool.submit(parsed, first, dialect, types, dialect.has_header)])
+        waiting = deque([pool.submit(parsed, first, dialect, types)])
         for block in parts:
-            waiting.append(pool.submit(parsed, block, dialect, types, False))
+            waiting.append(pool.submit(parsed, block, dialect, types))
             if len(waiting) > THREADS:
                 _add(writer, waiting.popleft().result())
         for part in waiting:
@@ -91,14 +94,12 @@ def _add(writer: TableWriter, table: pa.Table) -> None:
         writer.add(batch)
 
 
-def parsed(block: bytes, dialect: Dialect, types: dict[str, pa.DataType], skips_names: bool) -> pa.Table:
+def parsed(block: bytes, dialect: Dialect, types: dict[str, pa.DataType]) -> pa.Table:
     """Some whole lines as columns."""
     return arrow_csv.read_csv(
         pa.BufferReader(block),
         # One block, and one thread for it: several of them are read at once.
-        arrow_csv.ReadOptions(
-            use_threads=False, block_size=len(block) + 1, column_names=dialect.names, skip_rows=int(skips_names)
-        ),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=dialect.names),
         arrow_csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=b'"' in block),
         arrow_csv.ConvertOptions(strings_can_be_null=True, column_types=types),
     )
@@ -157,7 +158,9 @@ def sniff(path: Path, options: Options) -> tuple[Dialect, list[dict[str, str]]]:
         raise refused("empty_file", "The file is empty.", "Send a CSV with the names of the columns in its first line.")
     try:
         encoding = codecs.lookup(options.encoding).name
-    except LookupError:
+        # Python has others, such as zlib, which are of bytes.
+        "".encode(encoding)
+    except (LookupError, UnicodeError):
         detail = f"There is no encoding {options.encoding!r}."
         raise refused("unknown_encoding", detail, "Write utf-8, latin-1, cp1252, utf-16, ...", "/encoding") from None
     if encoding == "utf-8" and start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -165,17 +168,34 @@ def sniff(path: Path, options: Options) -> tuple[Dialect, list[dict[str, str]]]:
     if b"\0" in start and not encoding.startswith("utf-16") and not encoding.startswith("utf-32"):
         detail = f"The file is no text: byte {start.index(0)} is NUL."
         raise refused("not_text", detail, "Send a CSV, a Parquet file, an NPZ, or a zip of images.")
-    text = decoded(start, encoding, path)
-    lines = text.splitlines()[: 20 if len(start) < SAMPLE_BYTES else -1][:20]
-    delimiter = options.delimiter or fitting_delimiter(lines)
-    first = next(csv.reader(lines[:1] or [text], delimiter=delimiter))
+    lines = first_lines(path, encoding)
+    blank = sum(1 for _ in takewhile(lambda line: not line.strip(), lines))
+    delimiter = options.delimiter or fitting_delimiter(lines[blank:])
+    reader = csv.reader(lines[blank:], delimiter=delimiter)
+    first = next(reader, [])
     has_header = options.header if options.header is not None else not all(map(is_number, first))
     names = named(first) if has_header else [f"column_{index + 1}" for index in range(len(first))]
     warnings = []
     if not has_header and options.header is None:
         detail = "Its first line is all numbers, so that it was taken for a row; send header=true if it has the names."
         warnings.append({"code": "no_header", "detail": detail, "pointer": "/file"})
-    return Dialect(delimiter, encoding, tuple(names), has_header), warnings
+    above = "".join(lines[: blank + (reader.line_num if has_header else 0)])
+    return Dialect(delimiter, encoding, tuple(names), len(above.encode())), warnings
+
+
+def first_lines(path: Path, encoding: str) -> list[str]:
+    """With their ends: as many as go into the sample, and the whole first row however long it is."""
+    csv.field_size_limit(MOST_BLOCK_BYTES)
+    size, whole = SAMPLE_BYTES, path.stat().st_size
+    while True:
+        with path.open("rb") as file:
+            text = decoded(file.read(size), encoding, path)
+        if size >= whole:
+            return list(io.StringIO(text, newline=""))
+        if size >= MOST_BLOCK_BYTES or end_of_lines(text.lstrip().encode()):
+            # The last one may be cut.
+            return list(io.StringIO(text, newline=""))[:-1] or [text]
+        size *= 4
 
 
 def decoded(start: bytes, encoding: str, path: Path) -> str:
@@ -189,7 +209,8 @@ def fitting_delimiter(lines: Sequence[str]) -> str:
     """The one that gives the first lines most columns, and the same number each; a comma where none does."""
 
     def fit(place: int) -> tuple[bool, int, int]:
-        counts = [len(row) for row in csv.reader(lines, delimiter=DELIMITERS[place]) if row]
+        rows = islice(csv.reader(lines, delimiter=DELIMITERS[place]), SAMPLE_ROWS)
+        counts = [len(row) for row in rows if row]
         most = max(counts, default=0)
         return most > 1 and len(set(counts)) == 1, most, -place
 
@@ -246,7 +267,6 @@ def wrong_encoding(path: Path, encoding: str) -> Exception:
 def broken(path: Path, dialect: Dialect, message: str) -> Exception:
     """The row of another length, with its line; else what the parser said."""
     wanted = len(dialect.names)
-    csv.field_size_limit(2**24)
     with path.open(encoding=dialect.encoding, newline="", errors="replace") as file:
         reader = csv.reader(file, delimiter=dialect.delimiter)
         try:

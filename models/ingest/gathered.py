@@ -11,6 +11,10 @@ MOST_CATEGORIES = 1_000
 """Of a column whose kind is guessed; one of more is `text`."""
 MOST_WHOLE = 100
 """Different whole numbers that are kept as what may be categories."""
+MOST_EXACT = 2**24
+"""Whole numbers up to it are float32."""
+LEAST_STEPS = 10
+"""Of float32 in a standard deviation."""
 
 
 @dataclass
@@ -27,6 +31,16 @@ class Moments:
     def deviation(self) -> float:
         return float(np.sqrt(self.squares / self.count))
 
+    @property
+    def step(self) -> float:
+        """What lies between two neighbours among the float32 of its size."""
+        return float(np.spacing(np.float32(max(abs(self.low), abs(self.high)))))
+
+    @property
+    def is_too_fine(self) -> bool:
+        """Whether values that differ become the same float32, so many of them that it matters."""
+        return 0 < self.deviation < LEAST_STEPS * self.step
+
 
 class AllMoments:
     """Of many columns at once, some rows at a time (Chan, Golub and LeVeque 1979)."""
@@ -36,9 +50,8 @@ class AllMoments:
         self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
         self._mean, self._squares = np.zeros(columns), np.zeros(columns)
 
-    def see(self, values: NDArray[np.float32]) -> None:
-        """`values`: [rows, columns], NaN where one is missing."""
-        doubles = values.astype(np.float64)
+    def see(self, doubles: NDArray[np.float64]) -> None:
+        """`doubles`: [rows, columns], NaN where one is missing; they are spoiled."""
         missing = np.isnan(doubles)
         count = len(doubles) - missing.sum(axis=0)
         is_whole = count.min(initial=len(doubles)) == len(doubles)
@@ -78,12 +91,12 @@ class Gathered:
     whole: set[int] | None = field(default_factory=set)
     overflowed: bool = False
 
-    def see_whole(self, values: NDArray[np.float32]) -> None:
+    def see_whole(self, values: NDArray[np.float64]) -> None:
         """Keeps its different values as long as they are few and whole."""
         found = self.whole or set()
         # Most columns are found out by their first values.
         for part in (values[:100], values[100:]):
-            if (part != np.rint(part)).any() or (abs(part) > 2**24).any():
+            if (part != np.rint(part)).any() or (abs(part) > MOST_EXACT).any():
                 self.whole = None
                 return
             found |= set(map(int, np.unique(part)))

@@ -1,5 +1,7 @@
 """How many values of each column lie in each of twenty bins."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,17 +18,20 @@ class Histograms:
         self._places = [place for place, _ in numbers]
         self._names = [column.name for _, column in numbers]
         known = [column.moments for _, column in numbers if column.moments]
-        self._lows = np.array([each.low for each in known], np.float32)
-        widths = np.array([each.high - each.low for each in known])
+        lows, highs = (np.array([(m.low, m.high) for m in known], np.float32).reshape(-1, 2).astype(np.float64)).T
+        widths = np.where(highs > lows, highs - lows, 1)
+        # A float32 has no room for what lies between the largest ones, nor for the inverse of the smallest.
+        self._dtype: Any = np.float32 if ((widths > 1e-30) & (widths < 1e30)).all() else np.float64
+        self._lows = lows.astype(self._dtype)
         # A little less, so that the highest value is in the last bin.
-        self._scales = (BINS * (1 - 1e-6) / np.where(widths > 0, widths, 1)).astype(np.float32)
+        self._scales = (BINS * (1 - 1e-6) / widths).astype(self._dtype)
         self._offsets = np.arange(len(known)) * (BINS + 1)
         self._rows = np.zeros(len(numbers) * (BINS + 1), np.int64)
 
     def see(self, chunk: NDArray[np.float32]) -> None:
         if not self._places:
             return
-        places = chunk[:, self._places]
+        places: NDArray[Any] = chunk[:, self._places].astype(self._dtype, copy=False)
         places -= self._lows
         places *= self._scales
         # What is missing has one bin more.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from models.ingest.refusal import refused
 
 CHUNK_BYTES = 2**22
 MOST_CLASSES = 10_000
+MOST_TOKENS = 2**31
+HEADER_ERRORS = (ValueError, TypeError, EOFError, OverflowError, RecursionError, SyntaxError, TokenError)
+"""Of a header, which NumPy reads as a literal of Python."""
 NUMBERS = "biuf"
 """Kinds of dtypes: booleans, whole numbers and floats."""
 
@@ -46,8 +50,9 @@ class ArrayMember:
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran_order, dtype = read(file)
-        except (ValueError, EOFError, OverflowError) as error:
-            detail = f"`{self.name}` has no proper header: {str(error)[:200]}."
+        except HEADER_ERRORS:
+            # NumPy's own words are about syntax trees and pickles.
+            detail = f"`{self.name}` has no proper header: an array file says its type, order and shape in it."
             raise refused("wrong_header", detail, hint) from None
         if dtype.hasobject or dtype.kind not in NUMBERS:
             detail = f"`{self.name}` is an array of {dtype}, and not of numbers."
@@ -127,6 +132,8 @@ def _write_x(x: ArrayMember, kind: str, path: Path) -> dict[str, Any]:
         for chunk in x.chunks():
             with np.errstate(over="ignore"):
                 values = chunk.reshape(len(chunk), *row_shape).astype(dtype)
+            if kind == "tokens" and int(chunk.max()) >= MOST_TOKENS:
+                raise refused("large_token", f"`x` has the token {int(chunk.max())}.", "Number tokens from 0.")
             file.append(values)
             finite = np.isfinite(values)
             strange += int(values.size - finite.sum())
@@ -153,8 +160,6 @@ def _vocabulary(kind: str, facts: dict[str, Any], options: Options) -> int:
     if options.vocabulary is not None and options.vocabulary < needed:
         detail = f"`vocabulary` is {options.vocabulary}, and `x` has the token {needed - 1}."
         raise refused("small_vocabulary", detail, f"Write at least {needed}, or leave it out.", "/vocabulary")
-    if needed > 2**31:
-        raise refused("large_token", f"`x` has the token {needed - 1}.", "Number tokens from 0.")
     return options.vocabulary or needed
 
 
@@ -215,8 +220,8 @@ def _write_classes(y: ArrayMember, per_step: bool, path: Path) -> dict[str, Any]
         raise refused("one_class", f"All rows are of one class, {names[0]}.", "There is nothing to learn from.")
     with ArrayFile(path, y.shape[1:2] if per_step else (), np.int64) as file:
         for chunk in y.chunks():
-            whole = chunk.astype(np.int64).reshape(len(chunk), *(y.shape[1:2] if per_step else ()))
-            file.append(np.searchsorted(names, whole))
+            values = chunk.reshape(len(chunk), *(y.shape[1:2] if per_step else ()))
+            file.append(np.searchsorted(np.array(names).astype(chunk.dtype), values))
     known = {"task": "classification", "outputs": len(names), "classes": tuple(map(str, names))}
     shown = [{"value": str(name), "rows": counts[name]} for name in names[:1000]]
     return {"known": known, "statistics": {"name": "y", "missing": 0, "counts": shown}}

@@ -1,6 +1,8 @@
 """From an uploaded file to arrays in a folder, and to what is known of them."""
 
+import json
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from models.columns import ENCODED, Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
 from models.ingest.csv_file import read_csv
+from models.ingest.gathered import MOST_EXACT, Gathered
 from models.ingest.images import read_images
 from models.ingest.npz_file import read_npz
 from models.ingest.options import Format, Options
@@ -25,7 +28,19 @@ from models.uploads import close_to, feature_problems, target_problem, task_prob
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
-ONLY_TABLES = ("target", "features", "group", "time", "text", "length", "delimiter", "header")
+UNIQUE, LEAST_UNIQUE = 0.9, 20
+"""A guessed category of so many different values a row is likely to be something else; rows that show it."""
+ONLY_FOR: dict[str, tuple[str, tuple[Format, ...], tuple[str, ...]]] = {
+    "only_for_tables": (
+        "tables",
+        ("csv", "parquet"),
+        ("target", "features", "kinds", "group", "time", "text", "length", "horizon", "stride"),
+    ),
+    "only_for_csv": ("a CSV", ("csv",), ("delimiter", "header", "encoding")),
+    "only_for_npz": ("an NPZ", ("npz",), ("layout", "vocabulary")),
+    "only_for_images": ("images", ("images",), ("image_size",)),
+}
+"""By the code of the problem: formats, and the options that are for nothing else."""
 Summary = dict[str, Any]
 
 
@@ -36,15 +51,22 @@ def read_file(path: Path, options: Options, folder: Path, most_bytes: int) -> tu
         InvalidDataset: with all that is wrong with it.
     """
     kind = format_of(path) if options.format == "auto" else options.format
+    if useless := list(_useless(kind, options)):
+        raise InvalidDataset(useless)
     if kind in ("csv", "parquet"):
         return kind, *read_table(kind, path, options, folder)
-    useless = [name for name in ONLY_TABLES if getattr(options, name)]
-    if useless:
-        detail = f"`{useless[0]}` is for tables, and this is {kind}."
-        raise refused("only_for_tables", detail, "Leave it out.", f"/{useless[0]}")
     reader = read_npz if kind == "npz" else read_images
     uploaded, summary = reader(path, options, folder, most_bytes)
     return kind, uploaded, summary | {"preview": preview_of(folder)}
+
+
+def _useless(kind: Format, options: Options) -> Iterator[Problem]:
+    """Options that would do nothing."""
+    for code, (what, formats, names) in ONLY_FOR.items():
+        for name in names:
+            if kind not in formats and getattr(options, name) != Options.model_fields[name].default:
+                detail = f"`{name}` is for {what}, and this is {kind}."
+                yield Problem(f"/{name}", code, detail, "Leave it out.")
 
 
 def preview_of(folder: Path) -> Summary:
@@ -95,6 +117,8 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
     warnings += _warnings(table, options)
     preview = {"columns": [column.name for column in table.columns], "rows": writer.preview}
     columns = Columns(columns=table.columns, features=(), group=options.group, time=options.time)
+    if options.task == "classification" and options.target is not None:
+        _refuse_large_classes(table, options.target)
     target, told = choose_target(columns, options, table.rows)
     warnings += told
     if isinstance(writer, TextWriter):
@@ -105,7 +129,7 @@ def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tupl
         uploaded = cut_texts(writer, folder, target, task, options.length)
         said = [said for said in table.statistics() if said["name"] in (options.text, target.name)]
         return uploaded, {"warnings": warnings, "columns": said, "preview": preview}
-    chosen = with_parts(columns, target, options)
+    chosen = with_parts(columns, target, options, table.rows)
     rows = cut_series(folder, chosen, options.window) if options.window else table.rows
     uploaded = Uploaded(
         kind="sequence" if options.window else "table",
@@ -156,12 +180,13 @@ def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column
     return None, [{"code": "no_target", "detail": detail, "pointer": "/target"}]
 
 
-def with_parts(columns: Columns, target: Column | None, options: Options) -> Columns:
+def with_parts(columns: Columns, target: Column | None, options: Options, rows: int) -> Columns:
     """The columns with their target and features."""
     name = target.name if target else None
     excluded = {columns.group, columns.time} | (set() if options.window else {name})
     usual = tuple(c.name for c in columns.columns if c.kind in ENCODED and c.name not in excluded)
     if options.features is not None:
+        _refuse_empty(columns, options.features, rows)
         problems = list(feature_problems(columns, options.features, "/features"))
         if name in options.features and not options.window:
             place = options.features.index(name)
@@ -172,6 +197,32 @@ def with_parts(columns: Columns, target: Column | None, options: Options) -> Col
     return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
 
 
+def _too_fine(column: Gathered) -> str:
+    moments = column.moments
+    if moments is None or not moments.is_too_fine:
+        return ""
+    return (
+        f"{column.name!r} varies by {moments.deviation:.3g}, and numbers of its size are {moments.step:.3g} apart as "
+        f"float32: many become the same. Subtract an offset such as {moments.low:.17g}, or use another unit."
+    )
+
+
+def _refuse_large_classes(table: Table, target: str) -> None:
+    """Above 2^24 whole numbers are not told apart as they are stored."""
+    column = table.gathered[target]
+    moments = column.moments
+    if column.kind == "number" and moments and max(abs(moments.low), abs(moments.high)) > MOST_EXACT:
+        detail = f"{target!r} has numbers above {MOST_EXACT:,}: as numbers, which are float32, they are no classes."
+        raise refused("wrong_task", detail, f"Send kinds={json.dumps({target: 'category'})}.", "/kinds")
+
+
+def _refuse_empty(columns: Columns, features: Sequence[str], rows: int) -> None:
+    for place, name in enumerate(features):
+        if columns[name].missing == rows:
+            detail = f"The column {name!r} has no values: it can be no feature."
+            raise refused("empty_column", detail, "Remove it.", f"/features/{place}")
+
+
 def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
     """What a client should look at."""
     found = []
@@ -180,14 +231,21 @@ def _warnings(table: Table, options: Options) -> list[dict[str, str]]:
         told = {
             "infinite_values": gathered.infinite
             and f"{gathered.infinite:,} values of {column.name!r} are infinite, or beyond float32: taken for missing.",
+            "too_fine": column.kind == "number" and _too_fine(gathered),
             "many_categories": column.kind == "category"
             and len(column.categories) > MANY_CATEGORIES
             and f"{column.name!r} has {len(column.categories)} categories, each a column of its own.",
+            "unique_categories": column.kind == "category"
+            and column.name not in (*options.kinds, options.group)
+            and table.rows >= LEAST_UNIQUE
+            and len(column.categories) > UNIQUE * (table.rows - column.missing)
+            and f"{column.name!r} was taken for a category, and nearly all of its {len(column.categories)} values "
+            f"differ, as {column.categories[0][:50]!r}: as numbers they need a decimal point, and no words among them.",
             "text_column": column.kind == "text"
             and options.text is None
             and column.missing < table.rows
             and f"{column.name!r} is text of many values: it is no feature.",
-            "empty_column": column.missing == table.rows and f"{column.name!r} has no values.",
+            "empty_column": column.missing == table.rows and f"{column.name!r} has no values: it is no feature.",
         }
         found += [{"code": code, "detail": detail, "pointer": "/file"} for code, detail in told.items() if detail]
     return found

@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.columns import Column
-from models.ingest.gathered import Gathered
+from models.ingest.gathered import Gathered, Moments
 from models.ingest.histograms import BINS, Histograms
 
 MOST_CHOSEN_CATEGORIES = 10_000
@@ -114,6 +114,17 @@ class Table:
             return Column(**common, categories=whole, distinct=len(whole), fill=self._medians.get(column.name))
         return Column(**common)
 
+    def _histogram(self, column: Column, moments: Moments, counts: NDArray[np.int64]) -> dict[str, Any]:
+        spread = (moments.low, moments.high)
+        if column.categories:
+            counts, edges = np.histogram([int(name) for name in column.categories], BINS, spread, weights=counts)
+        elif moments.high - moments.low <= BINS * moments.step:
+            # The float32 between them are fewer than bins.
+            return {"edges": list(spread), "rows": [int(counts.sum())]}
+        else:
+            edges = np.linspace(*spread, BINS + 1)
+        return {"edges": edges.tolist(), "rows": counts.tolist()}
+
     def statistics(self) -> list[dict[str, Any]]:
         """Of each column what `GET /v1/datasets/{id}` shows."""
         return [self._statistics(column) for column in self.columns]
@@ -128,13 +139,7 @@ class Table:
         if counts is None:
             return shown
         if column.kind == "number" and moments:
-            values = [int(name) for name in column.categories] or None
-            spread = (moments.low, moments.high)
-            try:
-                rows, edges = np.histogram(values or [], BINS, spread, weights=counts if values else None)
-                shown["histogram"] = {"edges": edges.tolist(), "rows": (rows if values else counts).tolist()}
-            except ValueError:  # there are fewer numbers between them than edges
-                shown["histogram"] = {"edges": list(spread), "rows": [int(counts.sum())]}
+            shown["histogram"] = self._histogram(column, moments, counts)
         if column.categories and (column.kind != "number" or len(column.categories) <= FEW):
             most = np.argsort(-counts, kind="stable")[:MOST_COUNTS]
             shown["counts"] = [{"value": column.categories[i], "rows": int(counts[i])} for i in most]

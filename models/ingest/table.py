@@ -18,7 +18,7 @@ from models.ingest.array_file import ArrayFile
 from models.ingest.gathered import MOST_CATEGORIES, AllMoments, Gathered
 from models.ingest.refusal import refused
 from models.ingest.second_pass import MOST_CHOSEN_CATEGORIES, Table
-from models.ingest.values import as_doubles, as_seconds, as_words, kind_of, plain
+from models.ingest.values import Doubles, as_doubles, as_seconds, as_words, kind_of, shown
 
 MOST_COLUMNS = 10_000
 MOST_GROUPS = 2**24
@@ -34,7 +34,7 @@ class TableWriter:
             detail = f"It has {len(schema.names):,} columns; at most {MOST_COLUMNS:,} go."
             raise refused("too_many_columns", detail, "Leave columns out, or send an NPZ with one array `x`.")
         self.columns = [self._column(entry, kinds, group, time) for entry in schema]
-        self._time = time
+        self._group, self._time = group, time
         self.preview: list[list[Any]] = []
         self.stored = [c for c in self.columns if c.kind in ("number", "boolean", "category")]
         self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
@@ -58,29 +58,30 @@ class TableWriter:
     def add(self, batch: pa.RecordBatch) -> None:
         if not self.preview:
             few = min(PREVIEW_ROWS, max(1, PREVIEW_VALUES // max(batch.num_columns, 1)))
-            self.preview = [
-                list(map(plain, row)) for row in zip(*batch.slice(0, few).to_pydict().values(), strict=True)
-            ]
+            self.preview = list(map(list, zip(*map(shown, batch.slice(0, few).columns), strict=True)))
         matrix = np.empty((batch.num_rows, len(self.stored)), np.float32)
+        numbers = np.empty((batch.num_rows, len(self._numbers)))
+        count = 0
         place = 0
         for column, values in zip(self.columns, batch.columns, strict=True):
             if column.kind == "time":
                 self._add_time(column, values)
             elif column.kind in ("number", "boolean", "category") or column.overflowed:
-                matrix[:, place] = self._values(column, values)
+                if column.kind in ("number", "boolean"):
+                    matrix[:, place] = numbers[:, count] = self._numbers_of(column, values)
+                    count += 1
+                else:
+                    matrix[:, place] = self._codes(column, values)
                 place += 1
             else:
                 column.missing += values.null_count
         if self._numbers:
-            self._moments.see(matrix[:, self._numbers])
+            self._moments.see(numbers)
         self._table.append(matrix)
 
-    def _values(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
+    def _numbers_of(self, column: Gathered, values: pa.Array) -> Doubles:
+        """Those that a float32 can hold, not yet rounded to it; NaN for all others."""
         column.missing += values.null_count
-        if column.overflowed:
-            return np.full(len(values), np.nan, np.float32)
-        if column.kind == "category":
-            return self._codes(column, values)
         doubles = as_doubles(values)
         if column.kind == "boolean" and not np.isin(doubles[~np.isnan(doubles)], (0, 1)).all():
             detail = f"The column {column.name!r} is to be a boolean, and has other numbers than 0 and 1."
@@ -92,14 +93,18 @@ class TableWriter:
             column.infinite += int(infinite.sum())
             column.missing += int(infinite.sum())
             floats[infinite] = np.nan
+            doubles = np.where(infinite, np.nan, doubles)
         # NaN of its own, and not null: Parquet knows both.
         missing = np.isnan(floats)
         column.missing += int(missing.sum()) - values.null_count - int(infinite.sum())
         if column.whole is not None:
-            column.see_whole(floats[~missing])
-        return floats
+            column.see_whole(doubles[~missing])
+        return doubles
 
     def _codes(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
+        column.missing += values.null_count
+        if column.overflowed:
+            return np.full(len(values), np.nan, np.float32)
         if not pa.types.is_dictionary(values.type):
             values = as_words(values).dictionary_encode()
         words = as_words(values.dictionary).to_pylist()
@@ -139,4 +144,8 @@ class TableWriter:
             raise refused("no_rows", "It has no rows.", "Send at least two rows below the names of the columns.")
         for index, place in enumerate(self._numbers):
             self.stored[place].moments = self._moments.of(index)
+        for column in self.stored:
+            # Without a value there is no median and no category.
+            if column.missing == self.rows and column.name not in (self._group, self._time):
+                column.kind, column.overflowed = "text", True
         return Table(self._table.path, self.columns, self.stored)

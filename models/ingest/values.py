@@ -50,11 +50,20 @@ def as_seconds(values: pa.Array, name: str) -> Doubles:
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("s"))
     if pa.types.is_timestamp(values.type):
-        return as_doubles(values.cast(pa.timestamp("us")).cast(pa.int64())) / 1e6
+        return as_doubles(values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())) / 1e6
     if kind_of(values.type) != "number":
         detail = f"The column {name!r} holds {values.type}, and neither times nor numbers."
         raise refused("wrong_time", detail, "Write times as 2026-01-31T12:00:00, or as numbers.", "/time")
     return as_doubles(values)
+
+
+def shown(values: pa.Array) -> list[Any]:
+    """Values of a preview, for JSON."""
+    try:
+        return list(map(plain, values.to_pylist()))
+    except (ValueError, OverflowError):
+        # Times that Python's own cannot be: with nanoseconds, or beyond the year 9999.
+        return list(map(plain, values.cast(pa.string()).to_pylist()))
 
 
 def plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
 from service.errors import problem
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request, upload_request
-from service.receiving import Receiver, fetch
+from service.receiving import Receiver, fetch, repeated
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 from service.room import require_room
 
@@ -103,9 +103,15 @@ def _receive(dataset_id: str) -> tuple[Stored, dict[str, Any], str]:
         return _fetch(key)
     receiver = Receiver(request, shared.settings.upload_bytes)
     fields: dict[str, Any] = request.args.to_dict()
+    for name in request.args:
+        if len(request.args.getlist(name)) > 1:
+            raise repeated(name)
     if request.mimetype == "multipart/form-data":
         boundary = request.mimetype_params.get("boundary", "")
         stored = receiver.form(shared.storage, key, boundary)
+        if twice := fields.keys() & receiver.fields:
+            shared.storage.delete(key)
+            raise repeated(min(twice))
         return stored, fields | receiver.fields, receiver.filename
     if request.mimetype == "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("Send the file as it is (Content-Type: application/octet-stream), or a form.")

@@ -463,3 +463,12 @@ def test_a_file_that_takes_too_much_is_refused(tmp_path: Path, setting: str, val
     assert datasets.files() == set()
     assert datasets.get("?builtin=false").json["items"] == []
     api.database.close()
+
+
+def test_what_a_killed_process_left_in_scratch_goes_with_its_data_set(datasets: Datasets) -> None:
+    dataset = datasets.upload().json["id"]
+    left = datasets.api.folder / "scratch" / f"{dataset}-1"
+    left.mkdir(parents=True)
+    (left / "table.npy").touch()
+    assert datasets.delete(dataset).status_code == 204
+    assert not left.exists()

@@ -336,6 +336,37 @@ CASES: dict[str, tuple[Callable[[], bytes], dict[str, str], str, str, str]] = {
         "only_for_tables",
         "`target`",
     ),
+    "vocabulary of a csv": (lambda: b"a,y\n1,2\n", {"vocabulary": "3"}, "/vocabulary", "only_for_npz", "csv"),
+    "image size of a csv": (
+        lambda: b"a,y\n1,2\n",
+        {"image_size": "[2, 2]"},
+        "/image_size",
+        "only_for_images",
+        "csv",
+    ),
+    "kinds of an npz": (
+        lambda: npz(x=np.ones((3, 2)), y=np.arange(3)),
+        {"kinds": '{"x": "number"}'},
+        "/kinds",
+        "only_for_tables",
+        "npz",
+    ),
+    "delimiter of a parquet file": (table, {"delimiter": ";"}, "/delimiter", "only_for_csv", "parquet"),
+    "encoding of bytes": (lambda: b"a,y\n1,2\n", {"encoding": "zlib"}, "/encoding", "unknown_encoding", "zlib"),
+    "encoding that turns letters": (
+        lambda: b"a,y\n1,2\n",
+        {"encoding": "rot13"},
+        "/encoding",
+        "unknown_encoding",
+        "rot13",
+    ),
+    "token of 2^64 - 1": (
+        lambda: npz(x=np.full((3, 2), 2**64 - 1, np.uint64), y=np.arange(3)),
+        {},
+        "/file",
+        "large_token",
+        "18446744073709551615",
+    ),
     "too many columns": (
         lambda: b",".join(b"c%d" % i for i in range(10_001)) + b"\n" + b",".join([b"1"] * 10_001) + b"\n",
         {},
@@ -356,6 +387,30 @@ def test_a_bad_file_is_refused_with_its_place_and_a_hint(server: Server, name: s
     assert (problem["pointer"], problem["code"]) == (pointer, code), problem
     assert words in problem["detail"]
     assert problem["hint"]
+
+
+@pytest.mark.parametrize("query", ["?target=a&target=y", "?target=y"])
+def test_an_option_that_is_given_twice_is_refused(server: Server, query: str) -> None:
+    form = {"files": {"file": ("x", b"a,y\n1,2\n")}, "data": {"target": "y"}}
+    for body in (form, {"content": b"a,y\n1,2\n"})[: 1 + query.count("&")]:
+        reply = server.client.post(f"/v1/datasets{query}", **body)
+        [problem] = reply.json()["errors"]
+        assert (reply.status_code, problem["pointer"], problem["code"]) == (422, "/target", "repeated_option")
+
+
+def test_a_field_that_is_there_twice_is_refused(server: Server) -> None:
+    form = {"files": {"file": ("x", b"a,y\n1,2\n")}, "data": {"target": ["a", "y"]}}
+    reply = server.client.post("/v1/datasets", **form)
+    [problem] = reply.json()["errors"]
+    assert (reply.status_code, problem["pointer"], problem["code"]) == (422, "/target", "repeated_option")
+
+
+@pytest.mark.parametrize("shape", ["(-1, 2)", "__import__('os')", "[1", "(" * 60])
+def test_a_broken_header_is_refused_in_our_own_words(server: Server, shape: str) -> None:
+    content = zipped(("x.npy", npy(shape)), ("y.npy", Y))
+    [problem] = server.client.post("/v1/datasets", files={"file": ("x", content)}).json()["errors"]
+    assert problem["code"] == "wrong_header"
+    assert not any(word in problem["detail"] for word in ("ast.", "pickle", "object at", "Error"))
 
 
 def test_an_upload_that_announces_too_much_is_refused_before_it_is_sent(server: Server) -> None:
