@@ -128,8 +128,8 @@ def chosen_columns(known: Uploaded, data: Data) -> Uploaded:
         return _without_columns(known, data)
     columns = known.columns
     if data.kinds:
-        kept = {"features": columns.features}
-        columns = with_kinds(columns, data.kinds, "/data/kinds").model_copy(update=kept)
+        changed = with_kinds(columns, data.kinds, "/data/kinds")
+        columns = changed.model_copy(update={"features": columns.features})
     target = _target(columns, data)
     task = _task(known, columns, target, data)
     features = _features(columns, target, data, known.window is not None)

@@ -37,7 +37,7 @@ def do(order: Order, settings: Settings) -> Outcome:
         first = problem.problems[0]
         detail = f"{first.detail} {first.hint}"
         return Outcome(error=error(first.code, "The file does not fit the model", detail, "user", False))
-    except DescentError as problem:
+    except (DescentError, FileNotFoundError) as problem:  # a job that is deleted meanwhile takes its files along
         return Outcome(error=error("model_unavailable", "The model cannot be read", str(problem), "data", False))
     except Exception as problem:
         log.exception("%s of %s failed", order.kind, order.job_id)

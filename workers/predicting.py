@@ -62,7 +62,7 @@ def _read_csv(path: Path, options: Options, new_writer: Callable[[pa.Schema], An
         if error.problems[0].code != "wrong_kind":
             raise
         as_texts: dict[str, Kind] = dict.fromkeys(options.kinds, "text")
-        finder = Finder(options.kinds)
+        finder: Any = Finder(options.kinds)
         read_csv(path, options.model_copy(update={"kinds": as_texts}), lambda _: finder)
         raise
 

@@ -552,3 +552,8 @@ def test_an_evaluation_reads_another_set_as_the_job_read_its_own(datasets: Datas
     assert task is not None
     data = task.request["data"]
     assert meant_by(data["uploaded"]) == meant_by(data["validation"]["uploaded"]) == before
+
+
+def test_the_hint_of_a_wrong_option_does_not_lead_to_the_definition_of_a_job(datasets: Datasets) -> None:
+    [problem] = datasets.upload(length="0").json["errors"]
+    assert (problem["pointer"], problem["hint"]) == ("/length", "See what this call takes in /openapi.json.")
