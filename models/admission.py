@@ -40,6 +40,7 @@ HINTS = {
     "string_too_long": "Shorten it.",
 }
 GENERAL_HINT = "See the schema JobDefinition in /openapi.json."
+HINT_OF_OTHERS = "See what this call takes in /openapi.json."
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,13 @@ def _fill_epochs(definition: JobDefinition, shape: DataShape) -> JobDefinition:
 def problems_of(error: ValidationError, value: Any, base: str = "") -> list[Problem]:
     """Pydantic's errors as problems, one for each place in the body."""
     found: dict[str, Problem] = {}
+    general = GENERAL_HINT if error.title == JobDefinition.__name__ else HINT_OF_OTHERS
     for item in error.errors(include_url=False)[:MOST_PROBLEMS]:
         pointer = base + pointer_of(item["loc"], value)
         before = found.get(pointer)
         detail = told(item["msg"])
         detail = f"{before.detail}; or: {detail}" if before and detail != before.detail else detail
-        found[pointer] = Problem(pointer, item["type"], detail, _hint(item))
+        found[pointer] = Problem(pointer, item["type"], detail, _hint(item, general))
     # Where all items of an array are wrong, Pydantic says too that none is left.
     hollow = [p for p in found.values() if p.code == "too_short" and any(q.startswith(f"{p.pointer}/") for q in found)]
     return [problem for problem in found.values() if problem not in hollow]
@@ -147,7 +149,7 @@ def _child(node: Any, part: str | int) -> Any:
     return node.get(part)
 
 
-def _hint(item: Any) -> str:
+def _hint(item: Any, general: str) -> str:
     if item["type"] == "extra_forbidden":
         name = str(item["loc"][-1])
         # A field of another place may have just this name.
@@ -157,7 +159,7 @@ def _hint(item: Any) -> str:
         return f"It is one of {item['ctx']['expected_tags']}."
     if item["type"] == "literal_error":
         return f"It is one of {item['ctx']['expected']}."
-    return HINTS.get(item["type"], GENERAL_HINT)
+    return HINTS.get(item["type"], general)
 
 
 def _field_names() -> list[str]:

@@ -218,15 +218,22 @@ def _boolean(column: Column, value: Any, pointer: str) -> float | Problem:
     return float(value)
 
 
+def _choice(column: Column) -> str:
+    """A hint."""
+    if not column.categories:
+        return "Write null: no row of the data has a value there."
+    return f"Give one of {_named(column.categories)}."
+
+
 def _category(column: Column, value: Any, pointer: str) -> float | Problem:
     word = word_of(value)
     if word is None:
         detail = f"The column {column.name!r} holds categories, and this is {_kind_of(value)}."
-        return Problem(pointer, "not_a_category", detail, f"Give one of {_named(column.categories)}.")
+        return Problem(pointer, "not_a_category", detail, _choice(column))
     code = column.codes.get(word)
     if code is None:
         detail = f"The column {column.name!r} has no category {word[:100]!r} in the data."
-        return Problem(pointer, "unknown_category", detail, f"Give one of {_named(column.categories)}.")
+        return Problem(pointer, "unknown_category", detail, _choice(column))
     return float(word) if column.stored == "value" else float(code)
 
 

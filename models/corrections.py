@@ -1,18 +1,18 @@
 """What a client corrects of an uploaded data set: its name, and what its columns are for. No byte is read again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from models.columns import Column, Columns, Kind
+from models.columns import Columns, Kind
 from models.definitions.base import Several, Strict
 from models.definitions.data import ColumnName
 from models.definitions.job import Name
 from models.definitions.uploaded import Task, Uploaded
 from models.errors import InvalidDefinition, Problem
 from models.ingest.options import Options
-from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
+from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task, with_kinds
 
 
 class Corrections(Strict):
@@ -46,7 +46,7 @@ def corrected(uploaded: Uploaded, options: Options, wanted: Corrections) -> tupl
         ]
         raise InvalidDefinition(problems)
     options = options.model_copy(update=given | {"kinds": options.kinds | wanted.kinds})
-    columns = _with_kinds(uploaded.columns, wanted.kinds)
+    columns = with_kinds(uploaded.columns, wanted.kinds, "/kinds")
     target = options.target if "target" in given else columns.target
     is_new = bool(given.keys() & {"target", "task"}) or target in wanted.kinds
     task = options.task if is_new else uploaded.task
@@ -60,39 +60,6 @@ def corrected(uploaded: Uploaded, options: Options, wanted: Corrections) -> tupl
     if target is not None and task is None:
         task = usual_task(columns[target], uploaded.rows)
     return uploaded.model_copy(update={"columns": chosen, "task": task if target else None}), options
-
-
-def _with_kinds(columns: Columns, kinds: Mapping[str, Kind]) -> Columns:
-    problems, changed = [], []
-    for name in kinds:
-        if name not in columns:
-            detail = f"There is no column {name!r}."
-            problems.append(Problem(f"/kinds/{name}", "unknown_column", detail, close_to(name, columns)))
-    for column in columns.columns:
-        kind = kinds.get(column.name, column.kind)
-        if kind == column.kind:
-            changed.append(column)
-        elif kind in possible_kinds(column):
-            changed.append(column.model_copy(update={"kind": kind}))
-        else:
-            detail = f"{column.name!r} was read as a {column.kind}, and cannot be taken for a {kind} any more."
-            hint = "Upload the file again with these `kinds`."
-            problems.append(Problem(f"/kinds/{column.name}", "wrong_kind", detail, hint))
-    if problems:
-        raise InvalidDefinition(problems)
-    # A copy without what was cached of the other.
-    return Columns(columns=tuple(changed), features=(), target=columns.target, group=columns.group, time=columns.time)
-
-
-def possible_kinds(column: Column) -> set[Kind]:
-    """What the stored values can be taken for."""
-    if column.kind in ("text", "time"):
-        return set()
-    if column.categories == ("false", "true") and column.stored == "code":
-        return {"boolean", "category"}
-    if column.stored == "value":
-        return {"number", "category"} if column.categories else {"number"}
-    return {"category"}
 
 
 def _problems(

@@ -12,7 +12,7 @@ from models.definitions.data import Data, ValidationSet
 from models.definitions.job import JobDefinition
 from models.errors import InvalidDefinition, Problem
 from models.shapes import trace
-from models.uploads import Uploads, is_upload, resolve
+from models.uploads import Uploads, is_upload, validated_on
 
 
 class EvaluationBody(Strict):
@@ -40,12 +40,12 @@ def admit_evaluation(stored: dict[str, Any], value: Any, uploads: Uploads) -> di
 
 
 def _uploaded(trained: Data, body: EvaluationBody, uploads: Uploads) -> Data:
-    """The job's own data with the other set for validation: what fits for that, fits here."""
+    """The data as the job was accepted with them, the other set for validation: what fits for that, fits here."""
     if trained.uploaded is None:
         detail = f"The job was trained on {trained.dataset!r}, which is built in, and its rows have no names."
         raise _refused("/dataset", "other_kind", detail, "Give a built-in set of the same shape.")
     try:
-        return resolve(trained.model_copy(update={"validation": ValidationSet(dataset=body.dataset)}), uploads)
+        return validated_on(trained, ValidationSet(dataset=body.dataset), uploads)
     except InvalidDefinition as error:
         told = [Problem("/dataset", p.code, p.detail, p.hint) for p in error.problems]
         raise InvalidDefinition(told) from error

@@ -67,7 +67,8 @@ class Inputs:
             raise _refused("/inputs", "not_a_list", "`inputs` is a list of rows.", "Write [ ... ], also for one row.")
         if not 0 < len(rows) <= MOST_ROWS:
             detail = f"`inputs` has {len(rows):,} rows; from 1 to {MOST_ROWS:,} go at once."
-            raise _refused("/inputs", "too_many_rows" if rows else "no_rows", detail, "Send a file of more.")
+            code, hint = ("too_many_rows", "Send a file of them.") if rows else ("no_rows", "Send at least one row.")
+            raise _refused("/inputs", code, detail, hint)
         if self.words is not None:
             rows = [self._tokens(self.words, row) for row in rows]
         return [(places, self._feeds(rows, places, has_booleans)) for places in self._by_length(rows)]

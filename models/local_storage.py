@@ -35,7 +35,8 @@ class LocalStorage(Storage):
         finally:
             draft.unlink(missing_ok=True)
         stored = tally.stored(key)
-        self._verified.remember(self._root / key, stored)
+        with suppress(FileNotFoundError):  # it was deleted just now
+            self._verified.remember(self._root / key, stored)
         return stored
 
     def _draft(self) -> Path:
@@ -57,7 +58,8 @@ class LocalStorage(Storage):
                 # Whoever deleted the last file of the folder took it away just now.
                 if not draft.exists():
                     raise
-        flush(target.parent)
+        with suppress(FileNotFoundError):  # it was deleted just now, and its folder
+            flush(target.parent)
 
     def _read(self, key: str, start: int, end: int) -> Iterator[bytes]:
         try:
@@ -67,9 +69,10 @@ class LocalStorage(Storage):
 
     def path_of(self, stored: Stored) -> Path:
         path = self._root / stored.key
-        if not path.is_file():
-            raise NotStored(f"There are no bytes under {stored.key}.")
-        self._verified.require(path, stored)
+        try:
+            self._verified.require(path, stored)
+        except FileNotFoundError:
+            raise NotStored(f"There are no bytes under {stored.key}.") from None
         return path
 
     def delete(self, key: str) -> None:

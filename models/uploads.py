@@ -1,14 +1,15 @@
 """From an uploaded data set to what a job trains on: which columns, which target, how many classes."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from models.columns import ENCODED, Column, Columns
+from models.columns import ENCODED, Column, Columns, Kind
 from models.definitions.data import Data, ValidationSet
 from models.definitions.uploaded import Task, Uploaded
 from models.errors import InvalidDefinition, Problem
+from models.json_body import escape
 
 LEAST_ROWS = 2
 MOST_OUTPUTS = 100_000
@@ -38,7 +39,8 @@ def is_upload(dataset: str) -> bool:
 
 
 def resolve(data: Data, uploads: Uploads) -> Data:
-    """The data of a job with what is known of its uploads; those of a built-in set as they are.
+    """The data of a job with what is known of its uploads and what was chosen of them, so that they say the same
+    whatever is corrected later; those of a built-in set as they are.
 
     Raises:
         InvalidDefinition: there is no such upload, or it has not what is asked for.
@@ -51,14 +53,40 @@ def resolve(data: Data, uploads: Uploads) -> Data:
     known = _find(uploads, data.dataset, "/data/dataset")
     uploaded = chosen_columns(known, data)
     problems = list(_split_problems(data, uploaded))
-    validation = data.validation
-    if isinstance(validation, ValidationSet):
-        other = _validation(validation, uploads, data, uploaded)
-        validation = validation.model_copy(update={"uploaded": other})
-        problems += _differences(uploaded, other)
+    chosen = data.model_copy(update={"uploaded": uploaded} | _choices(known, uploaded, data))
+    if data.validation_set is not None:
+        try:
+            chosen = validated_on(chosen, data.validation_set, uploads)
+        except InvalidDefinition as error:
+            problems += error.problems
     if problems:
         raise InvalidDefinition(problems)
-    return data.model_copy(update={"uploaded": uploaded, "validation": validation})
+    return chosen
+
+
+def validated_on(data: Data, chosen: ValidationSet, uploads: Uploads) -> Data:
+    """Resolved data with another upload for validation; it is read as the one that is trained on was.
+
+    Raises:
+        InvalidDefinition: there is no such upload, or its rows are not like those that are trained on.
+    """
+    assert data.uploaded is not None
+    other = _validation(chosen, uploads, data, data.uploaded)
+    problems = list(_differences(data.uploaded, other))
+    if problems:
+        raise InvalidDefinition(problems)
+    return data.model_copy(update={"validation": chosen.model_copy(update={"uploaded": other})})
+
+
+def _choices(known: Uploaded, uploaded: Uploaded, data: Data) -> dict[str, object]:
+    """What decides how the columns are read, by the names of a definition. Of kinds those that could be others."""
+    if known.columns is None or uploaded.columns is None:
+        return {}
+    columns = with_kinds(known.columns, data.kinds, "/data/kinds")
+    used = dict.fromkeys((*uploaded.columns.features, uploaded.columns.target or ""))
+    kinds = {name: columns[name].kind for name in used if len(possible_kinds(columns[name])) > 1}
+    features = data.features if data.features == "last" else uploaded.columns.features
+    return {"target": uploaded.columns.target, "task": uploaded.task, "features": features, "kinds": kinds}
 
 
 def _only_for_uploads(data: Data) -> Iterator[Problem]:
@@ -66,6 +94,7 @@ def _only_for_uploads(data: Data) -> Iterator[Problem]:
         "target": data.target is not None,
         "task": data.task is not None,
         "features": not isinstance(data.features, str),
+        "kinds": bool(data.kinds),
         "validation": data.validation_set is not None,
     }
     for name, is_asked in asked.items():
@@ -95,9 +124,12 @@ def chosen_columns(known: Uploaded, data: Data) -> Uploaded:
     Raises:
         InvalidDefinition
     """
-    columns = known.columns
-    if columns is None:
+    if known.columns is None:
         return _without_columns(known, data)
+    columns = known.columns
+    if data.kinds:
+        changed = with_kinds(columns, data.kinds, "/data/kinds")
+        columns = changed.model_copy(update={"features": columns.features})
     target = _target(columns, data)
     task = _task(known, columns, target, data)
     features = _features(columns, target, data, known.window is not None)
@@ -127,7 +159,8 @@ def _without_choices(column: Column) -> Column:
 
 
 def _without_columns(known: Uploaded, data: Data) -> Uploaded:
-    asked = {"target": data.target, "task": data.task, "features": None if isinstance(data.features, str) else 1}
+    features = None if isinstance(data.features, str) else data.features
+    asked = {"target": data.target, "task": data.task, "features": features, "kinds": data.kinds or None}
     problems = [
         Problem(f"/data/{name}", "no_columns", "This data set has no columns to choose from.", "Leave it out.")
         for name, value in asked.items()
@@ -164,7 +197,7 @@ def target_problem(target: Column, pointer: str) -> Problem | None:
 
 
 def _task(known: Uploaded, columns: Columns, target: Column, data: Data) -> Task:
-    own = known.task if target.name == columns.target else None
+    own = known.task if target.name == columns.target and target.name not in data.kinds else None
     task = data.task or own or usual_task(target, known.rows)
     pointer = "/data/task" if data.task else "/data/target"
     problem = task_problem(target, task, pointer)
@@ -247,12 +280,23 @@ def _validation(chosen: ValidationSet, uploads: Uploads, data: Data, uploaded: U
     known = _find(uploads, chosen.dataset, "/data/validation/dataset")
     if (known.columns is None) != (uploaded.columns is None) or known.columns is None or uploaded.columns is None:
         return known
-    same = {"target": uploaded.columns.target, "task": uploaded.task, "features": tuple(uploaded.columns.features)}
+    same = {
+        "target": uploaded.columns.target,
+        "task": uploaded.task,
+        "features": tuple(uploaded.columns.features),
+        "kinds": _same_kinds(uploaded.columns, known.columns),
+    }
     try:
         return chosen_columns(known, data.model_copy(update=same))
     except InvalidDefinition as error:
         told = [Problem("/data/validation/dataset", p.code, p.detail, p.hint) for p in error.problems]
         raise InvalidDefinition(told) from error
+
+
+def _same_kinds(trained: Columns, other: Columns) -> dict[str, Kind]:
+    """Those of what is trained on, for the columns that can be taken for them."""
+    shared = [column for column in trained.columns if column.name in other]
+    return {column.name: column.kind for column in shared if column.kind in possible_kinds(other[column.name])}
 
 
 def _differences(trained: Uploaded, other: Uploaded) -> Iterator[Problem]:
@@ -293,6 +337,44 @@ def _unknown_categories(where: str, known: Sequence[str], others: Sequence[str])
     if unknown:
         detail = f"It has {', '.join(map(repr, unknown[:5]))} in {where}, which what is trained on has not."
         yield Problem("/data/validation/dataset", "unknown_category", detail, "Leave out those rows.")
+
+
+def with_kinds(columns: Columns, kinds: Mapping[str, Kind], pointer: str) -> Columns:
+    """The columns with other kinds, and without features yet. `pointer`: where the kinds are in what was sent.
+
+    Raises:
+        InvalidDefinition: there is no such column, or its stored values cannot be taken for that.
+    """
+    problems, changed = [], []
+    for name in kinds:
+        if name not in columns:
+            detail = f"There is no column {name!r}."
+            problems.append(Problem(f"{pointer}/{escape(name)}", "unknown_column", detail, close_to(name, columns)))
+    for column in columns.columns:
+        kind = kinds.get(column.name, column.kind)
+        if kind == column.kind:
+            changed.append(column)
+        elif kind in possible_kinds(column):
+            changed.append(column.model_copy(update={"kind": kind}))
+        else:
+            detail = f"{column.name!r} was read as a {column.kind}, and cannot be taken for a {kind} any more."
+            hint = "Upload the file again with these `kinds`."
+            problems.append(Problem(f"{pointer}/{escape(column.name)}", "wrong_kind", detail, hint))
+    if problems:
+        raise InvalidDefinition(problems)
+    # A copy without what was cached of the other.
+    return Columns(columns=tuple(changed), features=(), target=columns.target, group=columns.group, time=columns.time)
+
+
+def possible_kinds(column: Column) -> set[Kind]:
+    """What the stored values can be taken for."""
+    if column.kind in ("text", "time"):
+        return set()
+    if column.categories == ("false", "true") and column.stored == "code":
+        return {"boolean", "category"}
+    if column.stored == "value":
+        return {"number", "category"} if column.categories else {"number"}
+    return {"category"}
 
 
 def close_to(name: str, columns: Columns) -> str:

@@ -18,6 +18,7 @@ class Verified:
 
         Raises:
             Damaged
+            FileNotFoundError
         """
         note = self._note(path)
         if note.exists() and note.read_text() == state_of(path, stored):

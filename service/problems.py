@@ -34,7 +34,7 @@ EXPLAINED: dict[str, Explained] = {
     ),
     "unauthorised": Explained(
         HTTPStatus.UNAUTHORIZED,
-        "There was no API key, or one that is not known.",
+        "There was no API key, or one that is not known, has expired or was taken back.",
         "Send `Authorization: Bearer dsc_...`.",
     ),
     "forbidden": Explained(
@@ -44,8 +44,8 @@ EXPLAINED: dict[str, Explained] = {
     ),
     "cross_origin": Explained(
         HTTPStatus.FORBIDDEN,
-        "A page of another site asks for this in a browser (`Origin`).",
-        "Call the API from a server, or from a page of its own.",
+        "A page of another origin asks for a change in a browser (`Origin`).",
+        "Call the API from a server, or have the name of the page's host put into DESCENT_HOSTS.",
     ),
     "not_found": Explained(
         HTTPStatus.NOT_FOUND,
@@ -135,22 +135,23 @@ EXPLAINED: dict[str, Explained] = {
     ),
     "wrong_host": Explained(
         HTTPStatus.MISDIRECTED_REQUEST,
-        "The service is not known by the name in `Host`.",
-        "Call it by a name that it is told to answer to.",
+        "The service does not answer to the name in `Host`.",
+        "Call it by its address, or have the name put into DESCENT_HOSTS.",
     ),
     "too_many_requests": Explained(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "The key has sent as many requests within a minute as are allowed (DESCENT_REQUESTS_PER_MINUTE).",
+        "The key has sent as many requests in this minute as are allowed (DESCENT_REQUESTS_PER_MINUTE).",
         "Wait as many seconds as Retry-After says. `wait` and event streams need fewer requests than polling.",
     ),
     "over_budget": Explained(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "The key has used what it may use of devices or storage.",
-        "`detail` says which limit; wait as long as Retry-After says, or delete what is not needed.",
+        "The owner of the key keeps as many bytes as are allowed (DESCENT_STORED_BYTES), or the jobs have used the "
+        "seconds of devices of this day (DESCENT_DEVICE_SECONDS).",
+        "`detail` says which. Delete data sets or jobs, or wait as long as Retry-After says; days end at midnight UTC.",
     ),
     "queue_full": Explained(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "As many jobs or tasks wait as are allowed (DESCENT_QUEUED_JOBS).",
+        "As many jobs of an owner wait as are allowed (DESCENT_QUEUED_JOBS), or tasks of one job.",
         "Wait until some have ended, or cancel some.",
     ),
     "too_many_waiters": Explained(

@@ -35,8 +35,9 @@ def do(order: Order, settings: Settings) -> Outcome:
         return Outcome(error=error("storage_away", "The storage is away", str(problem), "infrastructure", True))
     except InvalidDefinition as problem:
         first = problem.problems[0]
-        return Outcome(error=error(first.code, "The file does not fit the model", first.detail, "user", False))
-    except DescentError as problem:
+        detail = f"{first.detail} {first.hint}"
+        return Outcome(error=error(first.code, "The file does not fit the model", detail, "user", False))
+    except (DescentError, FileNotFoundError) as problem:  # a job that is deleted meanwhile takes its files along
         return Outcome(error=error("model_unavailable", "The model cannot be read", str(problem), "data", False))
     except Exception as problem:
         log.exception("%s of %s failed", order.kind, order.job_id)

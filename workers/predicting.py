@@ -4,17 +4,18 @@ Beside the columns of the file `predicted_class` and `probability_<class>` for e
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
-from models.columns import LARGEST, Column
-from models.ingest.csv_file import read_csv
+from models.columns import LARGEST, Column, Kind
+from models.errors import InvalidDataset
+from models.ingest.csv_file import TYPES, read_csv
 from models.ingest.options import Options
 from models.ingest.parquet_file import read_parquet
 from models.ingest.reading import format_of
@@ -34,7 +35,7 @@ def predict_file(path: Path, options: Options, predictor: Predictor, folder: Pat
         InvalidDataset: a row does not fit, or the file is broken.
     """
     columns = predictor.inputs.columns
-    kinds = {column.name: column.kind for column in columns.inputs} if columns else {}
+    kinds: dict[str, Kind] = {column.name: column.kind for column in columns.inputs} if columns else {}
     writers: list[PredictionWriter] = []
 
     def new_writer(schema: pa.Schema) -> Any:
@@ -46,11 +47,57 @@ def predict_file(path: Path, options: Options, predictor: Predictor, folder: Pat
         if format_of(path) == "parquet":
             read_parquet(path, new_writer)
         else:
-            read_csv(path, options.model_copy(update={"kinds": kinds}), new_writer)
+            _read_csv(path, options.model_copy(update={"kinds": kinds}), new_writer)
         return writers[-1].finish(), writers.pop().rows
     finally:
         for writer in writers:
             writer.give_up()
+
+
+def _read_csv(path: Path, options: Options, new_writer: Callable[[pa.Schema], Any]) -> None:
+    """As `read_csv`; of a value that its column cannot have it says the row."""
+    try:
+        read_csv(path, options, new_writer)
+    except InvalidDataset as error:
+        if error.problems[0].code != "wrong_kind":
+            raise
+        as_texts: dict[str, Kind] = dict.fromkeys(options.kinds, "text")
+        finder: Any = Finder(options.kinds)
+        read_csv(path, options.model_copy(update={"kinds": as_texts}), lambda _: finder)
+        raise
+
+
+class Finder:
+    """Takes batches of texts, and refuses the first that is not of its column's kind."""
+
+    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+        self._types = {name: TYPES[kind] for name, kind in kinds.items() if kind in ("number", "boolean")}
+        self._rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        for name in self._types.keys() & {*batch.schema.names}:
+            converted(batch.column(name), self._types[name], name, self._rows)
+        self._rows += batch.num_rows
+
+
+def converted(texts: pa.Array, kind: pa.DataType, name: str, rows: int) -> pa.Array:
+    """Values of texts. `rows`: how many are before them in the file.
+
+    Raises:
+        InvalidDataset: names the first row whose text is none.
+    """
+    trimmed = compute.utf8_trim_whitespace(texts)
+    try:
+        return trimmed.cast(kind)
+    except pa.ArrowInvalid:
+        for place, value in enumerate(trimmed):
+            try:
+                value.cast(kind)
+            except pa.ArrowInvalid:
+                what = "true or false" if kind == pa.bool_() else "a number"
+                detail = f"Row {rows + place + 1:,}: the value {value.as_py()[:100]!r} of {name!r} is not {what}."
+                raise refused("wrong_kind", detail, "Correct the row, or leave it out.") from None
+        raise
 
 
 class PredictionWriter:
@@ -101,6 +148,8 @@ class PredictionWriter:
         return self._words(column, values) if column.kind == "category" else self._numbers(column.name, values)
 
     def _numbers(self, name: str, values: pa.Array, may_miss: bool = True) -> NDArray[np.float32]:
+        if pa.types.is_string(values.type):
+            values = converted(values, pa.float64(), name, self.rows)
         if kind_of(values.type) not in ("number", "boolean") and not pa.types.is_null(values.type):
             raise refused("not_a_number", f"The column {name!r} holds {values.type}, and no numbers.", "Correct it.")
         numbers = np.full(len(values), np.nan) if pa.types.is_null(values.type) else as_doubles(values)

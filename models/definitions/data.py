@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from models.columns import Columns
+from models.columns import Columns, Kind
 from models.definitions.base import Several, Strict
 from models.definitions.uploaded import Task, Uploaded
 
@@ -49,6 +49,9 @@ class Data(Strict):
     """Of an uploaded table: the column to predict; `null`: that of the data set."""
     task: Task | None = None
     """Of an uploaded table: whether the target is a class or a number; `null`: by its column."""
+    kinds: dict[ColumnName, Kind] = {}
+    """Of an uploaded table: what columns are taken for, where that is not what the data set says. What a job was
+    accepted with, `target`, `features` and `task` too, is filled in: a later correction does not change it."""
     validation: Validation | None = 0.2
     """Share of the rows kept for validation, or another data set for it; `null` keeps none."""
     split: Literal["auto", "random", "stratified", "time", "group"] = "auto"

@@ -225,7 +225,9 @@ WORDS: dict[str, Callable[[Schema], str]] = {
 
 
 def _keys(schema: Schema) -> str:
-    return f" by {type_of(schema['propertyNames'])}" if "propertyNames" in schema else ""
+    """Names are texts, which a schema does not say again."""
+    names = schema.get("propertyNames")
+    return "" if names is None else f" by {type_of({'type': 'string'} | names)}"
 
 
 def _short(number: float) -> str:

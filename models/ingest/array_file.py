@@ -39,4 +39,8 @@ class ArrayFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._write_header()
+        self.close()
+
+    def close(self) -> None:
+        """Also of one that comes to nothing; a second time does no harm."""
         self._file.close()

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +103,26 @@ def format_of(path: Path) -> Format:
 def read_table(kind: Format, path: Path, options: Options, folder: Path) -> tuple[Uploaded, Summary]:
     """A CSV or Parquet file."""
 
+    opened = ExitStack()
+
     def new_writer(schema: pa.Schema) -> TableWriter:
         _refuse_unknown(schema.names, options)
-        if options.text is not None:
-            return TextWriter(schema, folder, options.text)
-        return TableWriter(schema, folder, options.kinds, options.group, options.time)
+        text = options.text
+        writer = (
+            TableWriter(schema, folder, options.kinds, options.group, options.time)
+            if text is None
+            else TextWriter(schema, folder, text)
+        )
+        opened.callback(writer.close)
+        return writer
 
     warnings: list[dict[str, str]] = []
-    if kind == "csv":
-        writer, warnings = read_csv(path, options, new_writer)
-    else:
-        writer = read_parquet(path, new_writer)
-    table = writer.finish()
+    with opened:
+        if kind == "csv":
+            writer, warnings = read_csv(path, options, new_writer)
+        else:
+            writer = read_parquet(path, new_writer)
+        table = writer.finish()
     warnings += _warnings(table, options)
     preview = {"columns": [column.name for column in table.columns], "rows": writer.preview}
     columns = Columns(columns=table.columns, features=(), group=options.group, time=options.time)

@@ -136,6 +136,11 @@ class TableWriter:
         if column.name == self._time and self._times is not None:
             self._times.append(as_seconds(values, column.name))
 
+    def close(self) -> None:
+        """Also where reading came to no end."""
+        for file in filter(None, (self._table, self._times)):
+            file.close()
+
     def finish(self) -> "Table":
         for file in (self._table, self._times):
             if file is not None:

@@ -44,9 +44,12 @@ class TextWriter(TableWriter):
         if len(self._counts) > MOST_COUNTED:
             self._counts = Counter({word: count for word, count in self._counts.items() if count > 1})
 
+    def close(self) -> None:
+        super().close()
+        self._texts.close()
+
     def write_tokens(self, length: int | None) -> tuple[int, Words]:
         """Writes `x.npy` and `words.npy`; gives the length of the sequences, and the words."""
-        self._texts.close()
         if not self._counts:
             raise refused("no_words", "The column of texts has no words.", "Name another one.", "/text")
         # Equally frequent ones in the order of letters: the same data have the same tokens.

@@ -8,7 +8,8 @@ from sqlalchemy import Row
 from models import artifacts, tasks
 from models.catalogue import shape_of_data
 from models.definitions.job import JobDefinition
-from models.errors import InvalidDataset, ModelPending, NotFound, Problem
+from models.errors import ModelPending, NotFound
+from models.ingest.refusal import refused
 from models.keys import Scope
 from models.storage import Stored
 from models.tasks import Kind
@@ -59,7 +60,7 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
     shape = shape_of_data(JobDefinition.model_validate(row.definition).data)
     if shape.kind != "table":
         detail = f"A file has a row in each line; the model takes rows of kind {shape.kind}. Send them as JSON."
-        raise InvalidDataset([Problem("/file", "no_table", detail, 'POST {"inputs": [ ... ]}.')])
+        raise refused("no_table", detail, 'POST {"inputs": [ ... ]}.')
     require_room(row.owner)
     said = query.model_dump(include={"delimiter", "encoding", "header"}, exclude_none=True)
     options = read_options(said)
@@ -69,6 +70,9 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
     else:
         stored = receiver.raw(shared.storage, key)
     g.unread = False
+    if not stored.size:
+        shared.storage.delete(key)
+        raise refused("empty_file", "The file is empty.", "Send a CSV or Parquet file with at least one row.")
     asked = {"upload": stored.plain(), "model": artifacts.stored_of(row).plain(), "options": options.plain()}
     try:
         with shared.database.write() as connection:

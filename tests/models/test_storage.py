@@ -1,6 +1,7 @@
 """Storage in a folder, and in S3 as moto's server speaks it."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,3 +121,21 @@ def test_what_a_writer_that_died_has_left_is_swept(tmp_path: Path) -> None:
 
 def test_storage_that_can_be_used_passes(storage: Storage) -> None:
     storage.check()
+
+
+def test_what_is_deleted_while_it_is_written_or_checked_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(Settings(data=tmp_path))
+    link = os.link
+
+    def link_and_delete(draft: Path, target: Path) -> None:
+        link(draft, target)
+        storage.delete("a/b")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", link_and_delete)
+        stored = storage.write("a/b", [b"123"])
+    assert list(storage.list()) == []
+    with pytest.raises(NotStored):
+        storage.path_of(stored)

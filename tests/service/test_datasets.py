@@ -14,8 +14,13 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from migrations.migrate import migrate
+from models import tasks
 from models.tables import Dataset
+from models.tasks import Kind
+from tests.models.test_repairs import SICK
 from tests.service.conftest import HEADERS, SMALL, Api
+from tests.service.models import a_succeeded_job
+from tests.service.test_repairs import end
 
 TABLE = b"""age;colour;member;when;note;rooms;price
 20;red;true;2020-01-02;one two;2;1.5
@@ -472,3 +477,92 @@ def test_what_a_killed_process_left_in_scratch_goes_with_its_data_set(datasets: 
     (left / "table.npy").touch()
     assert datasets.delete(dataset).status_code == 204
     assert not left.exists()
+
+
+LINES = ["age,rooms,member,price,grade"]
+LINES += [f"{20 + i}.5,{i % 3},{'true' if i % 2 else 'false'},{i}.25,{i % 2}" for i in range(40)]
+HOMES = "\n".join(LINES).encode()
+
+
+def meant(job: TestResponse) -> tuple[Any, ...]:
+    """What a job trains on."""
+    return meant_by(job.json["definition"]["data"]["uploaded"])
+
+
+def meant_by(known: dict[str, Any]) -> tuple[Any, ...]:
+    kinds = {column["name"]: column["kind"] for column in known["columns"]["columns"]}
+    return known["columns"]["target"], known["task"], known["columns"]["features"], known["input_shape"], kinds
+
+
+CORRECTED: dict[str, dict[str, Any]] = {
+    "target": {"target": "age"},
+    "features": {"features": ["age"]},
+    "task": {"target": "grade", "task": "regression"},
+    "kinds": {"kinds": {"rooms": "category", "member": "category"}},
+}
+
+
+@pytest.mark.parametrize("changes", CORRECTED.values(), ids=CORRECTED)
+def test_a_job_is_cloned_repaired_and_posted_again_as_it_was_whatever_is_corrected(
+    datasets: Datasets, changes: dict[str, Any]
+) -> None:
+    dataset = datasets.upload(HOMES, target="grade").json["id"]
+    first = datasets.api.post(data={"dataset": dataset})
+    assert meant(first)[:2] == ("grade", "classification")
+    end(datasets.api, 0.1, SICK)
+    assert datasets.patch(dataset, **changes).status_code == 200
+    clone = datasets.api.ask(first.json["id"], "clones", {"patch": []})
+    repair = datasets.api.ask(first.json["id"], "repairs")
+    again = datasets.api.post(**first.json["definition"])
+    new = datasets.api.post(data={"dataset": dataset})
+    assert [reply.status_code for reply in (clone, repair, again, new)] == [202] * 4
+    assert meant(clone) == meant(repair) == meant(again) == meant(first) != meant(new)
+
+
+def test_a_job_may_take_a_column_for_another_kind(datasets: Datasets) -> None:
+    dataset = datasets.upload(HOMES, target="price").json["id"]
+    job = datasets.api.post(data={"dataset": dataset, "features": ["rooms"], "kinds": {"rooms": "category"}})
+    assert meant(job)[3] == [3]
+    for kinds, code in (({"age": "category"}, "wrong_kind"), ({"size": "number"}, "unknown_column")):
+        reply = datasets.api.post(data={"dataset": dataset, "kinds": kinds})
+        [problem] = reply.json["errors"]
+        assert (reply.status_code, problem["pointer"], problem["code"]) == (
+            422,
+            f"/data/kinds/{next(iter(kinds))}",
+            code,
+        )
+    reply = datasets.api.post(data={"dataset": "iris", "kinds": {"age": "number"}})
+    assert [(e["pointer"], e["code"]) for e in reply.json["errors"]] == [("/data/kinds", "only_for_uploads")]
+
+
+def test_of_arrays_nothing_is_written_into_a_definition_and_it_goes_again(datasets: Datasets) -> None:
+    packed = io.BytesIO()
+    np.savez(packed, x=np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32), y=np.arange(20) % 2)
+    dataset = datasets.upload(packed.getvalue()).json["id"]
+    first = datasets.api.post(data={"dataset": dataset}).json["definition"]
+    assert (first["data"]["target"], first["data"]["task"], first["data"]["features"]) == (None, None, "all")
+    assert datasets.api.post(**first).json["definition"] == first
+    refused = datasets.api.post(data={"dataset": dataset, "kinds": {"x": "number"}}).json["errors"]
+    assert [(e["pointer"], e["code"]) for e in refused] == [("/data/kinds", "no_columns")]
+
+
+def test_an_evaluation_reads_another_set_as_the_job_read_its_own(datasets: Datasets) -> None:
+    api = datasets.api
+    dataset = datasets.upload(HOMES, target="grade").json["id"]
+    other = datasets.upload(HOMES + b"\n70.5,1,true,3.25,1", target="grade").json["id"]
+    job = a_succeeded_job(api, api.database, api.storage, {}, data={"dataset": dataset, "kinds": {"rooms": "category"}})
+    before = meant(api.get(f"/{job}"))
+    corrections: dict[str, Any] = {"target": "age", "features": ["rooms"], "kinds": {"member": "category"}}
+    for changed in (dataset, other):
+        assert datasets.patch(changed, **corrections).status_code == 200
+    assert api.ask(job, "evaluations", {"dataset": other}).status_code == 202
+    with api.database.write() as connection:
+        task = tasks.claim(connection, "wrk_a", (Kind.EVALUATION,), 60)
+    assert task is not None
+    data = task.request["data"]
+    assert meant_by(data["uploaded"]) == meant_by(data["validation"]["uploaded"]) == before
+
+
+def test_the_hint_of_a_wrong_option_does_not_lead_to_the_definition_of_a_job(datasets: Datasets) -> None:
+    [problem] = datasets.upload(length="0").json["errors"]
+    assert (problem["pointer"], problem["hint"]) == ("/length", "See what this call takes in /openapi.json.")

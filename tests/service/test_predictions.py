@@ -258,6 +258,7 @@ def test_a_file_in_a_form_goes_too(api: Api, database: Database, files: dict[str
             422,
         ),
         ("classes", "", {"content_type": "text/plain"}, 415),
+        ("classes", "", {"data": b""}, 422),
     ],
 )
 def test_a_file_that_cannot_be_taken_leaves_nothing(

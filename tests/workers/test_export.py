@@ -11,13 +11,16 @@ from safetensors.torch import load_file
 
 from models.artifacts import CARD, DEFINITION, ONNX, WEIGHTS
 from models.catalogue import shape_of_data
+from models.columns import Column, Columns
 from models.definitions.job import JobDefinition
+from models.errors import InvalidDefinition
 from models.predictor import load as load_predictor
 from tests.factories import a_definition
 from tests.models import mixed
-from tests.workers.exported import trained
+from tests.workers.exported import FACTS, trained
 from workers.datasets.arrays import load
 from workers.export import onnx_file
+from workers.export.card import card
 from workers.training.data import prepare
 from workers.training.model import Model, read_model
 from workers.training.networks import build
@@ -198,6 +201,23 @@ def test_a_table_with_categories_has_an_input_for_each_column(name: str, tmp_pat
     found = predictor.predict(given)
     numbers = [list(one["probabilities"].values()) if "class" in one else [one["value"]] for one in found]
     assert np.abs(np.array(numbers) - expected).max() <= 1e-5
+
+
+def test_a_column_without_a_value_costs_no_file(tmp_path: Path) -> None:
+    empty = Column(name="colour", kind="category", missing=50, distinct=0, place=2, stored="code")
+    others = tuple(empty if column.name == empty.name else column for column in mixed.COLUMNS.columns)
+    columns = Columns(columns=others, features=mixed.COLUMNS.features, target="bought")
+    for length in (0, 4):
+        network = RECURRENT if length else {"family": "dnn", "hidden": [5]}
+        model = a_model(a_definition(network=network, data=mixed.data(columns=columns, length=length)))
+        (tmp_path / "model.onnx").write_bytes(onnx_file.onnx_file(model))
+        predictor = load_predictor(tmp_path / "model.onnx", model.definition.plain())
+        row = mixed.ROW | {"colour": None}
+        assert predictor.predict([[row] * 4] if length else [row])
+        assert "'colour': np.full((1, " in card(model, FACTS)
+    with pytest.raises(InvalidDefinition, match="no category 'red'") as refused:
+        predictor.predict([[row | {"colour": "red"}]])
+    assert refused.value.problems[0].hint.startswith("Write null")
 
 
 def a_model(definition: JobDefinition) -> Model:

@@ -88,7 +88,8 @@ def test_without_names_the_order_counts(predictor: Any, tmp_path: Path) -> None:
     [
         (HEADER + ROWS + "d,1,true,green,1\n", "unknown_category", "Row 4: the value 'green' of 'colour'"),
         (HEADER + ROWS + "d,1,true,,1\n", "missing_value", "Row 4"),
-        (HEADER + ROWS + "d,old,true,red,1\n", "wrong_kind", "'age'"),
+        (HEADER + ROWS + "d,old,true,red,1\n", "wrong_kind", "Row 4: the value 'old' of 'age'"),
+        (HEADER + ROWS + "d,1,perhaps,red,1\n", "wrong_kind", "Row 4: the value 'perhaps' of 'member'"),
         (HEADER + ROWS + "d,1e39,true,red,1\n", "number_too_large", "Row 4"),
         (HEADER + ROWS + "d,1\n", "ragged_row", "Line 5"),
         ("age,member\n1,true\n", "missing_column", "'colour', 'rooms'"),
@@ -113,6 +114,8 @@ def test_as_many_columns_as_the_model_takes(predictor: Any, tmp_path: Path) -> N
         with pytest.raises(InvalidDefinition) as caught:
             predicted(model, tmp_path, content)
         assert caught.value.problems[0].code == code
+    with pytest.raises(InvalidDefinition, match="Row 2: the value 'x' of 'b' is not a number"):
+        predicted(model, tmp_path, "a,b,c,d\n1,2,3,4\n1,x,3,4\n")
 
 
 def test_nothing_is_left_in_the_folder(predictor: Any, tmp_path: Path) -> None:

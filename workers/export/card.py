@@ -7,7 +7,7 @@ from typing import Any
 
 from models.columns import Column
 from models.definitions.data import Data
-from models.inputs import OUTPUTS, has_categories, input_name
+from models.inputs import MISSING, OUTPUTS, has_categories, input_name
 from models.shapes import trace
 from workers.training.model import Model
 
@@ -120,7 +120,8 @@ def _inputs(model: Model) -> str:
 
 def _value(column: Column, lead: str) -> str:
     if column.kind == "category":
-        return f"np.full(({lead}), {column.categories[0]!r}, object)"
+        word = column.categories[0] if column.categories else MISSING
+        return f"np.full(({lead}), {word!r}, object)"
     return f"np.zeros(({lead}), np.float32)"
 
 

@@ -53,6 +53,11 @@ def _category(column: Column, index: int) -> Iterator[Any]:
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
     name, at = input_name(column.name), f"columns/{index}"
+    if not column.categories:
+        # Of a column without a value in the data: whatever is given is missing.
+        yield helper.make_node("Equal", [name, name], [f"{at}/any"])
+        yield helper.make_node("Cast", [f"{at}/any"], [f"{at}/value"], to=TensorProto.FLOAT)
+        return
     words = [word.encode() for word in column.categories]
     yield helper.make_tensor(f"{at}/words", TensorProto.STRING, [len(words)], words)  # type: ignore[arg-type]
     yield helper.make_node("Equal", [name, f"{at}/words"], [f"{at}/is"])

@@ -179,6 +179,8 @@ def _value(column: Column, random: np.random.Generator) -> Any:
     """One that is in the data, or could be."""
     if column.missing and random.random() < MISSING_SHARE:
         return None
+    if column.kind == "category" and not column.categories:
+        return None
     if column.kind == "category":
         return column.categories[random.integers(len(column.categories))]
     return bool(random.integers(2)) if column.kind == "boolean" else float(random.normal(column.fill or 0.0))
