@@ -216,6 +216,12 @@ def test_two_epochs_are_enough_for_a_loss_that_is_straight_along_every_step(seco
     assert faults(replace(record, epochs=two)) == [found]
 
 
+def test_a_last_loss_of_nothing_is_not_extrapolated() -> None:
+    record = a_record(epochs=FAILING, steps__loss=np.geomspace(0.7, 0.1, SAMPLES), complete=False)
+    two = {name: values[:2] for name, values in record.epochs.items()} | {"train_loss": np.array([0.68, 0.0])}
+    assert "slow" not in codes(diagnose(replace(record, epochs=two)))
+
+
 def test_a_plateau_says_whether_the_loss_still_falls() -> None:
     for pace, said in ((0.002, "falls too slowly"), (0.0, "does not fall any more")):
         epochs = FAILING | {"train_loss": 0.69 * np.exp(-pace * np.arange(EPOCHS))}

@@ -231,7 +231,12 @@ def test_a_threshold_is_written_as_a_url_takes_it(stack: Stack, metric: str, sta
     """httpx would encode it. The server refuses what is no URL before any of it is read, as the API's text says."""
     with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
         key = stack.client.headers["Authorization"]
-        lines = (f"GET /v1/jobs?metric={metric} HTTP/1.1", "Host: x", f"Authorization: {key}", "Connection: close")
+        lines = (
+            f"GET /v1/jobs?metric={metric} HTTP/1.1",
+            f"Host: 127.0.0.1:{stack.port}",
+            f"Authorization: {key}",
+            "Connection: close",
+        )
         connection.sendall("\r\n".join((*lines, "", "")).encode())
         reply = connection.makefile("rb").read()
     assert reply.startswith(f"HTTP/1.1 {status} ".encode())

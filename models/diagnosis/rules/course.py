@@ -135,10 +135,10 @@ def regression(values: Numbers) -> tuple[float, float]:
 
 def _epochs_needed(reading: Reading, slope: float) -> float:
     """Until the skill is what it should be, if the log of the loss goes on falling like this."""
-    if reading.constant_loss is None:
+    last = float(reading.evidence.epochs["train_loss"][-1])
+    if reading.constant_loss is None or not last > 0:
         return math.inf
     aim = max(at.FAILED_SKILL, (reading.reference or 0.0) - at.NEAR_REFERENCE)
-    last = float(reading.evidence.epochs["train_loss"][-1])
     return max(math.log(last / ((1 - min(aim, 0.99) * reading.attainable) * reading.constant_loss)), 0.0) / -slope
 
 
