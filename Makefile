@@ -29,7 +29,7 @@ serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
 test: $(INSTALLED) ## All tests that need neither GPU nor Docker
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 test-system: $(INSTALLED) ## Every fault of docs/reliability.md, the long ones included: half an hour
-	$(BIN)/python -m pytest tests/system -m 'long or not long' -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/system tests/contract -m 'long or not long' -n 2 --dist loadgroup
 chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; prints what was lost (nothing)
 	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000
 schemathesis: $(INSTALLED) ## The whole contract fuzzed for ten minutes, as two owners who must not see each other

@@ -9,6 +9,9 @@ import pytest
 
 from tests.contract.fuzz import PHASES, Target
 
+pytestmark = pytest.mark.long
+"""It finds something else each time, and takes a minute."""
+
 SECONDS = 14
 
 

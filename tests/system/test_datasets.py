@@ -71,6 +71,7 @@ def test_a_csv_of_mixed_columns_is_trained_on(stack: Stack) -> None:
     assert job["best"]["validation_r2"] > 0.8
 
 
+@pytest.mark.long
 def test_a_job_may_choose_another_target_and_its_features(stack: Stack) -> None:
     dataset = upload(stack, houses(), target="price")
     job = train(stack, DNN, dataset=dataset["id"], target="sold", features=["rooms", "price"])
@@ -79,6 +80,7 @@ def test_a_job_may_choose_another_target_and_its_features(stack: Stack) -> None:
     assert job["best"]["validation_accuracy"] > 0.9
 
 
+@pytest.mark.long
 def test_another_upload_is_for_validation(stack: Stack) -> None:
     trained, other = upload(stack, houses(), target="price"), upload(stack, houses(60, seed=1), target="price")
     job = train(stack, DNN, dataset=trained["id"], validation={"dataset": other["id"]})
@@ -86,6 +88,7 @@ def test_another_upload_is_for_validation(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("split", ["time", "group", "random"])
+@pytest.mark.long
 def test_rows_are_split_as_it_is_asked(stack: Stack, split: str) -> None:
     lines = ["who,when,x,y", *(f"p{i % 10},{i},{i % 7},{(i % 7) * 2.5}" for i in range(200))]
     dataset = upload(stack, "\n".join(lines).encode(), target="y", group="who", time="when")
@@ -93,6 +96,7 @@ def test_rows_are_split_as_it_is_asked(stack: Stack, split: str) -> None:
     assert train(stack, DNN, dataset=dataset["id"], split=split)["best"]["validation_r2"] > 0.5
 
 
+@pytest.mark.long
 def test_series_are_cut_into_sequences(stack: Stack) -> None:
     rng = np.random.default_rng(0)
     lines = ["sensor,t,value"]
@@ -123,6 +127,7 @@ def test_a_zip_of_images_is_trained_on(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("shape", [(60, 4), (60, 5, 4), (60, 2, 6, 6)], ids=["table", "sequence", "image"])
+@pytest.mark.long
 def test_an_npz_is_trained_on(stack: Stack, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).random(shape)
     packed = io.BytesIO()
@@ -132,6 +137,7 @@ def test_an_npz_is_trained_on(stack: Stack, shape: tuple[int, ...]) -> None:
     assert train(stack, networks[len(shape)], dataset=dataset["id"])["metrics"]
 
 
+@pytest.mark.long
 def test_tokens_with_a_target_at_each_step_are_trained_on(stack: Stack) -> None:
     x = np.random.default_rng(0).integers(0, 5, (80, 6))
     packed = io.BytesIO()

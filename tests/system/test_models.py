@@ -78,6 +78,7 @@ def test_files_are_made_later_where_the_worker_dies_with_the_job(stack: Stack) -
     await_files(stack, job_id)
 
 
+@pytest.mark.long
 def test_a_network_of_texts_predicts_for_texts(stack: Stack) -> None:
     good, bad = ("a fine day", "fine and good"), ("a grim day", "grim and cold")
     lines = [

@@ -39,6 +39,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.long
 def test_a_client_that_repeats_every_post_over_a_flaky_line_makes_each_job_once(
     stack: Stack, client: httpx.Client
 ) -> None:

@@ -10,6 +10,9 @@ from tests.system.conftest import await_no_process
 from tests.system.servers import Embedded
 from tests.system.stack import Stack
 
+pytestmark = pytest.mark.long
+"""tests/models/test_storage.py asks the same of the storage itself."""
+
 ROWS = "a,b,y\n" + "".join(f"{i % 7},{'xyz'[i % 3]},{i % 7 * 2.5}\n" for i in range(100))
 
 

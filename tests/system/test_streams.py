@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.system.stack import KEY, Stack, await_true
 
@@ -63,6 +64,7 @@ def waiting(stack: Stack, job_id: str) -> Iterator[Waiting]:
     assert not any(thread.is_alive() for thread in many.threads)
 
 
+@pytest.mark.long
 def test_all_who_wait_for_a_job_are_told_and_others_are_served_meanwhile(stack: Stack) -> None:
     job_id = stack.post(LONG)
     with waiting(stack, job_id) as many:
