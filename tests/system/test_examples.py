@@ -72,6 +72,7 @@ def test_a_job_is_shown_from_every_side(stack: Stack) -> None:
     assert job["timings"]["steps"] == job["progress"]["step"] == job["progress"]["steps"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "network",
     [
@@ -90,6 +91,7 @@ def test_other_networks_learn_too(stack: Stack, network: dict[str, object]) -> N
     assert job["metrics"]["skill"] > 0.5
 
 
+@pytest.mark.long
 def test_a_network_reads_tokens_and_forecasts_each_step(stack: Stack) -> None:
     tokens = {
         "network": {"family": "rnn", "cell": "gru", "hidden": 32, "embedding": {"size": 8}},
