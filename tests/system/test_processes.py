@@ -256,7 +256,7 @@ def test_a_job_that_was_handed_over_more_often_than_it_may_fail_still_succeeds(s
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, *RARE])
 def test_however_a_process_dies_its_job_runs_again_and_says_why(stack: Stack, number: signal.Signals) -> None:
     """KILL is what the kernel sends when memory is out."""
-    job_id = stack.post(BRIEF)
+    job_id = stack.post(BRIEF | {"training": {"epochs": 240}})  # it must not be over before it is killed
     os.kill(stack.await_runner(job_id), number)
     job = stack.follow(job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 2)
