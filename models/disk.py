@@ -1,5 +1,6 @@
-"""How much room is left."""
+"""The disk: how much room is left, and what is written stays."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -15,3 +16,12 @@ def free_bytes(folder: Path) -> int:
 def is_full(settings: Settings) -> bool:
     """Whether less is free than a new job needs (`DESCENT_FREE_DISK_BYTES`)."""
     return free_bytes(settings.data) < settings.free_disk_bytes
+
+
+def flush(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

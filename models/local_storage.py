@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from models.disk import flush
 from models.storage import AlreadyStored, Listed, NotStored, Storage, StorageAway, Stored, Tally, chunks_of
 from models.verified import Verified
 
@@ -104,12 +105,3 @@ class LocalStorage(Storage):
             raise StorageAway(f"The storage cannot be written to: {error.strerror}.") from error
         if not os.access(self._root, os.W_OK):
             raise StorageAway("The storage cannot be written to.")
-
-
-def flush(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,40 +3,23 @@
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
+
+from tests.system.proxy import Proxy
 
 
-class CommitProxy:
+class CommitProxy(Proxy):
     """`with CommitProxy(port, b"job.succeeded") as proxy`: the first commit of a transaction that says so is lost."""
 
     def __init__(self, server_port: int, moment: bytes) -> None:
-        self._server_port = server_port
+        super().__init__(server_port)
         self._moment = moment
         self._lock = threading.Lock()
         self.dropped = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
 
-    def __enter__(self) -> "CommitProxy":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._server_port))
-            link = Link(self, client, server)
-            for pump in (link.forth, link.back):
-                threading.Thread(target=pump, daemon=True).start()
+    def _meet(self, client: socket.socket) -> None:
+        link = Link(self, client, self._reach())
+        for pump in (link.forth, link.back):
+            threading.Thread(target=pump, daemon=True).start()
 
     def is_the_one(self, transaction: bytes) -> bool:
         """Whether the reply to this transaction's commit is to be lost; true once."""

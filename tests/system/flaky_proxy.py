@@ -4,39 +4,24 @@ import random
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
+
+from tests.system.proxy import Proxy
 
 FATES = ("through", "cut before", "cut after")
 
 
-class FlakyProxy:
+class FlakyProxy(Proxy):
     """`with FlakyProxy(port, seed) as proxy`: each connection has one of FATES, at random."""
 
     def __init__(self, server_port: int, seed: int) -> None:
-        self._server_port = server_port
+        super().__init__(server_port)
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
         self.fates: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> "FlakyProxy":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+    def _meet(self, client: socket.socket) -> None:
+        threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with self._lock:
@@ -55,7 +40,7 @@ class FlakyProxy:
                     client.sendall(answer)
 
     def _send(self, data: bytes) -> socket.socket:
-        server = socket.create_connection(("127.0.0.1", self._server_port), timeout=30)
+        server = self._reach(timeout=30)
         server.sendall(data)
         return server
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalogue import BUNDLED
+from models.disk import flush
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
@@ -79,15 +80,6 @@ def move(draft: Path, target: Path) -> None:
     except OSError:
         if not complete(target):
             raise
-
-
-def flush(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

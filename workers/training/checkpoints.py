@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.disk import flush
 from models.reports import Checkpointed, CheckpointFailed, Report
 from workers.training.state import State
 
@@ -73,7 +74,7 @@ class Checkpoints:
         kept = f"{KEPT}{name}"
         with suppress(FileExistsError):
             os.link(self.folder / name, self.folder / kept)
-        _sync(self.folder)
+        flush(self.folder)
         return kept
 
     def write(self, state: State, label: str, prefix: str = "") -> tuple[str, int]:
@@ -97,13 +98,13 @@ class Checkpoints:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync(self.folder)
+        flush(self.folder)
         return path.name, size
 
     def _make_folder(self) -> None:
         if not self.folder.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            _sync(self.folder.parent)
+            flush(self.folder.parent)
 
 
 class Saver:
@@ -165,11 +166,3 @@ def _read(path: Path) -> State:
     if state.pop("format") != FORMAT:
         raise ValueError("it was written by another version")
     return state
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
