@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.goals import GOALS
+from benchmarks.process_memory import held
 from benchmarks.report import Table, median, ratio, spread, take_turns
 
 PACKAGES = ("pyarrow", "pandas", "pillow", "numpy")
@@ -119,17 +120,12 @@ WAYS: dict[str, dict[str, Callable[[Path, Path], Callable[[], object]]]] = {
 }
 
 
-def peak() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def main(way: str, path: Path, folder: Path) -> None:
     """One contender, in this process."""
     read = next(ways[way] for ways in WAYS.values() if way in ways)(path, folder)
     started = time.perf_counter()
     read()
-    print(time.perf_counter() - started, peak())
+    print(time.perf_counter() - started, held("VmHWM"))
 
 
 if __name__ == "__main__":

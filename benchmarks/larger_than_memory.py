@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from benchmarks.process_memory import held
 from benchmarks.report import Table
 from tests.system.servers import Embedded
 from tests.system.stack import Stack
@@ -192,6 +193,5 @@ class Peak:
 
 def private(pid: int) -> int:
     with suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        return held("RssAnon", pid)
     return 0

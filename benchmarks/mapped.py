@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.process_memory import held
 from benchmarks.report import Table, median, ratio, spread, take_turns
 from models.catalogue import DataShape
 from models.definitions.data import Data
@@ -106,7 +107,7 @@ def memory(path: Path, quick: bool) -> Table:
 
 def peak(way: str, path: Path) -> int:
     """Most private bytes above those at the start, while the data are prepared and read once."""
-    seen = [private()]
+    seen = [held("RssAnon")]
     ended = threading.Event()
     watcher = threading.Thread(target=watch, args=(seen, ended))
     watcher.start()
@@ -118,12 +119,7 @@ def peak(way: str, path: Path) -> int:
 
 def watch(seen: list[int], ended: threading.Event) -> None:
     while not ended.wait(0.002):
-        seen.append(private())
-
-
-def private() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        seen.append(held("RssAnon"))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """`python -m benchmarks --only memory`: memory of the API's process, at start and after the digits example."""
 
-import re
 import tempfile
 from pathlib import Path
 
 from benchmarks.goals import GOALS
 from benchmarks.jobs import stacks
+from benchmarks.process_memory import held
 from benchmarks.report import Table
 from tests.system.servers import BACKENDS
 from tests.system.stack import Stack
@@ -31,10 +31,9 @@ def run(quick: bool) -> list[Table]:
 
 def megabytes(service: Stack) -> tuple[float, float]:
     """Of the largest process of the server, the one that serves: resident and private."""
-    texts = [Path(f"/proc/{pid}/status").read_text() for pid in service.processes("granian")]
-    sizes = [[int(re.search(rf"{name}:\s+(\d+)", text)[1]) for name in ("VmRSS", "RssAnon")] for text in texts]
+    sizes = [(held("VmRSS", pid), held("RssAnon", pid)) for pid in service.processes("granian")]
     resident, private = max(sizes)
-    return resident * 1024 / 1e6, private * 1024 / 1e6
+    return resident / 1e6, private / 1e6
 
 
 def tell_the_story(service: Stack, shortened: dict[str, int]) -> None:

@@ -22,9 +22,11 @@ from models.storage import Storage, Stored
 from models.tables import Artifact, Job
 from models.tasks import Kind
 
-CHECKPOINT, WEIGHTS, ONNX, DEFINITION, CARD = (
-    *("checkpoint.pt", "weights.safetensors", "model.onnx", "definition.json", "model-card.md"),
-)
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.safetensors"
+ONNX = "model.onnx"
+DEFINITION = "definition.json"
+CARD = "model-card.md"
 MEDIA_TYPES = {
     WEIGHTS: "application/octet-stream",
     ONNX: "application/octet-stream",

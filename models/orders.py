@@ -15,7 +15,9 @@ def facts_of(connection: Connection, job_id: str) -> dict[str, Any]:
     columns = Job.id, Job.name, Job.definition, Job.best, Job.verdict
     row = connection.execute(select(*columns).where(Job.id == job_id)).one()
     of_job = Task.job_id == job_id, Task.kind == Kind.EVALUATION
-    evaluations = connection.execute(select(Task.request, Task.result).where(*of_job).order_by(Task.id))
-    own = [found.result for found in evaluations if found.request == VALIDATION]
-    said = {"findings": findings_of(connection, job_id), "evaluation": own[0] if own else None}
+    asked = connection.execute(select(Task.id, Task.request).where(*of_job).order_by(Task.id))
+    own = next((found.id for found in asked.all() if found.request == VALIDATION), None)
+    # Of the others there may be many, with large results.
+    evaluation = connection.scalar(select(Task.result).where(Task.id == own)) if own else None
+    said = {"findings": findings_of(connection, job_id), "evaluation": evaluation}
     return dict(row._mapping) | said

@@ -111,13 +111,12 @@ def find(connection: Connection, job_id: str, owner: str, kind: Kind, task_id: s
 
 _kinds = Task.kind.in_(bindparam("kinds", expanding=True))
 _is_free = or_(Task.lease_until.is_(None), Task.lease_until < lease_now(), Task.lease_clock != lease_clock())
-_next = select(Task.id).where(_kinds, OPEN, _is_free).order_by(Task.id).limit(1)
-IS_WORK = _next
-"""A question, so that nobody who finds no work has to write."""
+NEXT = select(Task.id).where(_kinds, OPEN, _is_free).order_by(Task.id).limit(1)
+"""A question of its own too, so that nobody who finds no work has to write."""
 _lease = {"lease_until": lease_now() + bindparam("lease_seconds"), "lease_clock": lease_clock()}
 CLAIM = (
     update(Task)
-    .where(Task.id == _next.with_for_update(skip_locked=True).scalar_subquery())
+    .where(Task.id == NEXT.with_for_update(skip_locked=True).scalar_subquery())
     .values(_lease)
     .values(status="running", attempt=Task.attempt + 1, worker=bindparam("by"), started_at=database_now())
     .returning(Task.id, Task.job_id, Task.kind, Task.attempt, Task.request)
@@ -126,7 +125,7 @@ CLAIM = (
 
 def is_work(connection: Connection, kinds: tuple[Kind, ...]) -> bool:
     """Whether a task of these kinds waits, or is left by a worker that was lost."""
-    return connection.execute(IS_WORK, {"kinds": list(kinds)}).first() is not None
+    return connection.execute(NEXT, {"kinds": list(kinds)}).first() is not None
 
 
 def claim(connection: Connection, worker: str, kinds: tuple[Kind, ...], lease_seconds: float) -> TaskClaim | None:

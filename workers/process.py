@@ -1,4 +1,4 @@
-"""Runner processes: forked from a small server that has imported torch and never ran an operation.
+"""Processes for jobs and tasks: forked from a small server that has imported torch and never ran an operation.
 
 A fork takes 20 ms where a fresh interpreter takes two seconds. The server must stay idle: forking a process that ran a
 multi-threaded operation hangs the child for ever.
@@ -16,12 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from models.reports import Ended, Report
 
-PRELOAD = ["numpy.ma", "torch._dynamo", "torch.profiler._cupti_monitor", "workers.runner", "workers.do_task"]
-PRELOAD += ["workers.freeze"]
+PRELOAD = [
+    "numpy.ma",
+    "torch._dynamo",
+    "torch.profiler._cupti_monitor",
+    "workers.runner",
+    "workers.do_task",
+    "workers.freeze",
+]
 """What a first job would import on its way, for `np.quantile`, for every optimizer and for every backward pass.
 
 A module that another version of torch lacks is passed over.
@@ -159,6 +166,36 @@ class RunnerProcess(Forked):
                 if os.getpgid(self.pid) == self.pid:
                     os.killpg(self.pid, signal.SIGKILL)
         super()._kill()
+
+
+# In the process itself
+
+
+def stand_by() -> None:
+    """Nothing but the end of its pipe sends it away: a Ctrl-C is the supervisor's to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The inherited end of this pipe would keep the fork server alive after its worker is gone.
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+
+
+def offer_to_the_kernel() -> None:
+    """Where memory runs out, the kernel takes this process and not its supervisor."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def listen(control: Connection, hear: Callable[[Any], None]) -> None:
+    """Hears the supervisor from now on; at the end of the pipe it is gone, and so goes this process."""
+    threading.Thread(target=_listen, args=(control, hear), name="listener", daemon=True).start()
+
+
+def _listen(control: Connection, hear: Callable[[Any], None]) -> None:
+    try:
+        while True:
+            hear(control.recv())
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 class Reporter:

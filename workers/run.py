@@ -102,9 +102,7 @@ class Run:
         checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
         models = ModelFiles(settings, self.claim.job_id)
         files = self._fetch(definition.data)
-        self._runner.begin(
-            *(definition, self._gpus, datasets, settings.resident_bytes, checkpoints, files, models),
-        )
+        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints, files, models)
         # What was asked before there was anybody to hear it.
         for what in list(self._asked_at):
             self._runner.ask(what)

@@ -1,13 +1,9 @@
 """The process in which one job trains. It reports over a pipe, and leaves when its supervisor is gone."""
 
-import contextlib
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from models.reports import Ended, Report
 from workers.datasets.uploaded import NO_FILES, Files
 from workers.failures import error_of
 from workers.model_files import ModelFiles
-from workers.process import Reporter
+from workers.process import Reporter, listen, offer_to_the_kernel, stand_by
 from workers.rank import Crew
 from workers.training.checkpoints import Checkpoints
 from workers.training.job import OUTCOMES, train_job
@@ -67,7 +63,7 @@ def run_job(
     # It forks, so it comes before any thread.
     crew = Crew(definition.resources.ranks, train, error_of, inherited=(reports, control))
     asked = Asked()
-    threading.Thread(target=_listen, args=(control, asked), name="listener", daemon=True).start()
+    listen(control, asked.hear)
     reporter = Reporter(reports)
     crew.watch(partial(_fail, reporter))
     try:
@@ -111,20 +107,6 @@ def _fail(reporter: Reporter, error: dict[str, object]) -> None:
     reporter.close()
 
 
-def stand_by() -> None:
-    """Nothing but the end of its pipe sends it away: a Ctrl-C is the supervisor's to hear."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The inherited end of this pipe would keep the fork server alive after its worker is gone.
-    with contextlib.suppress(AttributeError, TypeError, OSError):
-        os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
-
-
-def offer_to_the_kernel() -> None:
-    """Where memory runs out, the kernel takes the job and not its supervisor."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
 def _rehearse() -> None:
     """Trains a small network that nobody sees, so that what a process does once and late is done before its job comes.
 
@@ -151,15 +133,6 @@ class Asked:
     def hear(self, what: object) -> None:
         if what in OUTCOMES and self._what != "cancel":
             self._what = str(what)
-
-
-def _listen(control: Connection, asked: Asked) -> None:
-    """Hears the supervisor; at the end of the pipe it is gone, and so goes the job."""
-    try:
-        while True:
-            asked.hear(control.recv())
-    except (EOFError, OSError):
-        os._exit(1)
 
 
 class TooFewGpus(Exception):

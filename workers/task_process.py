@@ -3,11 +3,9 @@
 It has no GPU and one thread, and gives way to jobs. What it is told and what it answers are `Order` and `Outcome`.
 """
 
-import logging
 import os
 import queue
 import signal
-import threading
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -17,9 +15,7 @@ from models.parent import leave_with_parent
 from models.settings import Settings
 from models.storage import Stored
 from models.tasks import Kind
-from workers.process import Forked
-
-log = logging.getLogger(__name__)
+from workers.process import Forked, listen, offer_to_the_kernel, stand_by
 
 NICENESS = 10
 
@@ -75,7 +71,6 @@ def _enter(answers: Connection, control: Connection, settings: Settings) -> None
     """Does what it is told, until its supervisor is gone."""
     # Imported here, where the fork server has torch already: the supervisor never imports it.
     from workers.do_task import do  # noqa: PLC0415
-    from workers.runner import offer_to_the_kernel, stand_by  # noqa: PLC0415
 
     # The fork server: whoever outlived it would be nobody's child.
     leave_with_parent(signal.SIGKILL)
@@ -85,15 +80,6 @@ def _enter(answers: Connection, control: Connection, settings: Settings) -> None
     os.nice(NICENESS)
 
     waiting: queue.SimpleQueue[Order] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(control, waiting), name="listener", daemon=True).start()
+    listen(control, waiting.put)
     while True:
         answers.send(do(waiting.get(), settings))
-
-
-def _listen(control: Connection, waiting: "queue.SimpleQueue[Order]") -> None:
-    """At the end of the pipe the supervisor is gone, and so is whoever waits for the answer."""
-    try:
-        while True:
-            waiting.put(control.recv())
-    except (EOFError, OSError):
-        os._exit(1)

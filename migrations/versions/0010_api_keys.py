@@ -1,7 +1,7 @@
 """API keys, what their owners used of the devices, and indexes for lists of all owners.
 
 Revision ID: 0010
-Revises: 0008
+Revises: 0009
 """
 
 import sqlalchemy as sa

@@ -13,6 +13,7 @@ from migrations.migrate import migrate
 from models import tasks
 from models.artifacts import State
 from models.database import Database
+from models.orders import facts_of
 from models.recording import record
 from models.settings import Settings
 from models.tables import Artifact, Task
@@ -79,6 +80,14 @@ def test_what_a_job_left_is_made(database: Database, tmp_path: Path, lane: Any) 
     lane()
     await_true(lambda: states(database) == {State.READY})
     assert (the_task(database).status, the_task(database).attempt) == ("succeeded", 1)
+
+
+def test_a_task_is_told_of_the_evaluation_that_its_job_ended_with(database: Database, tmp_path: Path) -> None:
+    job_id = a_trained_job(database, tmp_path)
+    with database.write() as connection:
+        tasks.keep_result(connection, job_id, Kind.EVALUATION, {"dataset": "xor"}, {"rows": 0})
+    with database.read() as connection:
+        assert facts_of(connection, job_id)["evaluation"]["rows"] > 0
 
 
 def test_one_whose_process_dies_is_done_again(

@@ -16,7 +16,7 @@ MOST_CLASSES = 20
 
 
 def card(model: Model, facts: dict[str, Any]) -> str:
-    """Markdown. `facts` of the job: `id name best verdict findings evaluation`, as `models.exports` gives them."""
+    """Markdown. `facts` of the job: `id name best verdict findings evaluation`, as `models.orders` gives them."""
     return "\n".join([*_head(model, facts), *_data(model), *_metrics(facts), *_diagnosis(facts), *_loading(model)])
 
 

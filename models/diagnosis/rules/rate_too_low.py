@@ -15,9 +15,9 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
     if severity is None or not len(reading.update_ratios):
         return None
     ratio, rho = reading.largest_update, median(reading.rho)
-    # Units that long steps have driven away move little afterwards, too.
     # Of still smaller steps the change of the loss is rounding, and there is no rho.
     linear = rho > at.RHO_LINEAR or not len(reading.rho)
+    # Units that long steps have driven away move little afterwards, too.
     tiny = ratio < at.UPDATE_TINY and linear and not reading.first_update > at.UPDATE_LARGE
     straight = rho > at.RHO_STRAIGHT and _falls_evenly(reading)
     if not (ratio > at.UPDATE_NONE and (tiny or straight)):
@@ -28,7 +28,9 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
         )
     else:
         explanation = "The training loss falls evenly, as much in the last epochs as in the first, and "
+    evidence = [single("update_ratio", ratio, at.UPDATE_TINY if tiny else None)]
     if len(reading.rho):
+        evidence.append(measured("rho", reading.rho, at.RHO_LINEAR if tiny else at.RHO_STRAIGHT))
         explanation += (
             f"each step changes the loss by {rho:.3g} of what its gradient promises: it could be much longer."
         )
@@ -41,10 +43,7 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
         Code.LEARNING_RATE_TOO_LOW,
         severity,
         explanation,
-        (
-            single("update_ratio", ratio, at.UPDATE_TINY if tiny else None),
-            *(measured("rho", reading.rho, at.RHO_LINEAR if tiny else at.RHO_STRAIGHT) for _ in reading.rho[:1]),
-        ),
+        tuple(evidence),
         first_step=int(reading.evidence.samples["steps"].steps[0]),
         remedies=remedies.offered(
             remedies.steady_rate(definition) if reading.is_held_back else None,
