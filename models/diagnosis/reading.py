@@ -219,17 +219,21 @@ class Reading:
     @cached_property
     def slowed(self) -> float:
         """The rate of the last epoch over that of the definition, where no schedule says so: rollbacks lowered it."""
-        rates, training = self.evidence.epochs["learning_rate"], self.evidence.definition.training
-        if training.schedule.kind != "constant" or training.schedule.warmup_steps or not np.isfinite(rates[-1:]).any():
+        rates, rate = self.evidence.epochs["learning_rate"], self.evidence.definition.training.optimizer.learning_rate
+        if self._has_schedule or not np.isfinite(rates[-1:]).any():
             return 1.0
-        return min(float(rates[-1]) / training.optimizer.learning_rate, 1.0)
+        return min(float(rates[-1]) / rate, 1.0)
 
     @cached_property
     def is_held_back(self) -> bool:
         """Whether the schedule leaves a tenth of the rate or less, in the median of the epochs."""
-        rates, training = self.evidence.epochs["learning_rate"], self.evidence.definition.training
-        is_steady = training.schedule.kind == "constant" and not training.schedule.warmup_steps
-        return not is_steady and bool(median(rates) <= at.HELD_BACK * training.optimizer.learning_rate)
+        rates, rate = self.evidence.epochs["learning_rate"], self.evidence.definition.training.optimizer.learning_rate
+        return self._has_schedule and bool(median(rates) <= at.HELD_BACK * rate)
+
+    @property
+    def _has_schedule(self) -> bool:
+        schedule = self.evidence.definition.training.schedule
+        return schedule.kind != "constant" or schedule.warmup_steps > 0
 
     def of_steps(self, statistic: str) -> Numbers:
         """[samples]"""

@@ -1,6 +1,6 @@
 """Changes of a definition that make findings go away. Each is a JSON Patch, or None where it would change nothing.
 
-remedies.offered(remedies.standardise(definition), remedies.lower_rate(definition, 0.1))
+remedies.offered(remedies.standardise(definition), remedies.lower_rate(reading, 0.1))
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import Any
 from models.definitions.job import JobDefinition
 from models.definitions.training import DEFAULT_EPOCHS
 from models.diagnosis.finding import Remedy
+from models.diagnosis.reading import Reading
 
 LARGEST_RATE, LARGEST_ADAPTIVE_RATE, SMALLEST_RATE = 10.0, 0.1, 1e-7
 """Optimizers that divide by the gradient's size move every weight by about the rate."""
@@ -160,14 +161,12 @@ def default_recurrence(definition: JobDefinition) -> Remedy | None:
 # Training
 
 
-def lower_rate(definition: JobDefinition, factor: float) -> Remedy | None:
-    return _rate(
-        definition, "lower_rate", factor, "steps within the stretch on which the gradient holds: rho of 0.5 on"
-    )
+def lower_rate(reading: Reading, factor: float) -> Remedy | None:
+    return _rate(reading, "lower_rate", factor, "steps within the stretch on which the gradient holds: rho of 0.5 on")
 
 
-def raise_rate(definition: JobDefinition, factor: float) -> Remedy | None:
-    return _rate(definition, "raise_rate", factor, "updates of about a thousandth of the weights")
+def raise_rate(reading: Reading, factor: float) -> Remedy | None:
+    return _rate(reading, "raise_rate", factor, "updates of about a thousandth of the weights")
 
 
 def steady_rate(definition: JobDefinition) -> Remedy | None:
@@ -230,10 +229,12 @@ def dropout(definition: JobDefinition, share: float) -> Remedy | None:
     return remedy(definition, "dropout", "units that do not rely on each other", {"/network/dropout": share})
 
 
-def _rate(definition: JobDefinition, name: str, factor: float, expected: str) -> Remedy | None:
+def _rate(reading: Reading, name: str, factor: float, expected: str) -> Remedy | None:
+    """By a factor of the rate that was measured, which rollbacks may have lowered."""
+    definition = reading.evidence.definition
     optimizer = definition.training.optimizer
     before, largest = optimizer.learning_rate, LARGEST_RATE if optimizer.kind == "sgd" else LARGEST_ADAPTIVE_RATE
-    rate = _round(min(max(before * factor, SMALLEST_RATE), max(before, largest)))
+    rate = _round(min(max(before * reading.slowed * factor, SMALLEST_RATE), max(before, largest)))
     return remedy(definition, name, expected, {"/training/optimizer/learning_rate": rate})
 
 

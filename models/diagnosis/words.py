@@ -1,4 +1,6 @@
-"""Numbers as an explanation says them."""
+"""Numbers as an explanation says them, and what several say."""
+
+HELD_BACK = " The schedule leaves no more than a tenth of the rate."
 
 
 def percent(share: float) -> str:

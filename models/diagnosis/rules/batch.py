@@ -30,7 +30,7 @@ def batch_too_small(reading: Reading) -> Finding | None:
         first_step=int(reading.evidence.samples["steps"].steps[0]),
         remedies=remedies.offered(
             remedies.larger_batch(definition, 32 if scale < 1000 else 128),
-            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.lower_rate(reading, 0.1),
         ),
     )
 

@@ -8,7 +8,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Numbers, Reading, median, single
-from models.diagnosis.words import percent
+from models.diagnosis.words import HELD_BACK, percent
 from models.expectation import activations_of
 
 FEWEST_EPOCHS = 4
@@ -27,7 +27,7 @@ def stalled(reading: Reading) -> Finding | None:
     )
     explanation += "length: they stay as they are."
     if reading.is_held_back:
-        explanation += " The schedule leaves no more than a tenth of the rate."
+        explanation += HELD_BACK
     return Finding(
         Code.STALLED,
         severity,
@@ -37,7 +37,7 @@ def stalled(reading: Reading) -> Finding | None:
             remedies.steady_rate(definition) if reading.is_held_back else None,
             remedies.init_auto(definition),
             remedies.adam(definition),
-            remedies.raise_rate(definition, reading.slowed * 100),
+            remedies.raise_rate(reading, 100),
         ),
     )
 
@@ -105,7 +105,7 @@ def _quicker(reading: Reading, budget: float) -> tuple[Remedy, ...]:
     straight = len(reading.rho) > 0 and median(reading.rho) > 0.85
     factor = min(max(0.3 / max(1 - median(reading.rho), 0.03), 2.0), 10.0) if straight else 1.0
     return remedies.offered(
-        remedies.raise_rate(definition, reading.slowed * factor) if straight else None,
+        remedies.raise_rate(reading, factor) if straight else None,
         remedies.adam(definition),
         remedies.more_epochs(definition, max(2, math.ceil(1.5 * budget))),
     )

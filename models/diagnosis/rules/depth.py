@@ -57,7 +57,7 @@ def exploding_depth(reading: Reading) -> Finding | None:
             remedies.init_auto(definition),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
-            remedies.lower_rate(definition, reading.slowed / 3),
+            remedies.lower_rate(reading, 1 / 3),
         ),
     )
 

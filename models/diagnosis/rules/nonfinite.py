@@ -53,7 +53,7 @@ def _of_losses(reading: Reading) -> Finding | None:
 def _remedies(reading: Reading) -> tuple[Remedy, ...]:
     definition = reading.evidence.definition
     return remedies.offered(
-        remedies.lower_rate(definition, reading.slowed * 0.1),
+        remedies.lower_rate(reading, 0.1),
         remedies.clip(definition, median(reading.gradient_norms[:10])),
         remedies.init_auto(definition),
     )

@@ -118,7 +118,7 @@ def _too_high(
             remedies.larger_batch(definition, 32) if reading.rows_of_step <= at.FEWEST_ROWS else None,
             remedies.residual(definition) if is_steep else None,
             remedies.batch_norm(definition) if is_steep else None,
-            remedies.lower_rate(definition, reading.slowed * shorter(reading)),
+            remedies.lower_rate(reading, shorter(reading)),
             remedies.clip(definition, median(reading.gradient_norms)),
             remedies.batch_norm(definition),
         ),

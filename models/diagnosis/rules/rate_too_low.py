@@ -6,6 +6,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Severity
 from models.diagnosis.reading import Reading, measured, median, single
+from models.diagnosis.words import HELD_BACK
 
 
 def learning_rate_too_low(reading: Reading) -> Finding | None:
@@ -37,7 +38,7 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
     else:
         explanation += "what its gradient promises of a step is less than the loss is rounded to."
     if reading.is_held_back:
-        explanation += " The schedule leaves no more than a tenth of the rate."
+        explanation += HELD_BACK
     definition = reading.evidence.definition
     return Finding(
         Code.LEARNING_RATE_TOO_LOW,
@@ -47,7 +48,7 @@ def learning_rate_too_low(reading: Reading) -> Finding | None:
         first_step=int(reading.evidence.samples["steps"].steps[0]),
         remedies=remedies.offered(
             remedies.steady_rate(definition) if reading.is_held_back else None,
-            remedies.raise_rate(definition, reading.slowed * longer(reading)),
+            remedies.raise_rate(reading, longer(reading)),
             remedies.adam(definition),
         ),
     )

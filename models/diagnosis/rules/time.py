@@ -59,7 +59,7 @@ def _exploding(reading: Reading, from_the_start: bool) -> Finding | None:
             remedies.default_recurrence(definition),
             remedies.gated(definition, "gru") if plain else None,
             remedies.clip(definition, median(reading.gradient_norms)),
-            remedies.lower_rate(definition, reading.slowed / 3),
+            remedies.lower_rate(reading, 1 / 3),
         ),
     )
 

@@ -70,7 +70,7 @@ def saturated_later(reading: Reading) -> Finding | None:
         layers=_indices(reading, flat),
         first_step=since,
         remedies=remedies.offered(
-            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.lower_rate(reading, 0.1),
             remedies.batch_norm(definition),
             remedies.relu_he(definition),
         ),
@@ -100,7 +100,7 @@ def dying_units(reading: Reading) -> Finding | None:
         layers=_indices(reading, silent),
         first_step=since,
         remedies=remedies.offered(
-            remedies.lower_rate(definition, reading.slowed * 0.1),
+            remedies.lower_rate(reading, 0.1),
             remedies.leaky_relu(definition),
             remedies.batch_norm(definition),
         ),
