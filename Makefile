@@ -26,9 +26,9 @@ textbook: $(INSTALLED) ## Every claim of the textbook, its diagnoses and repairs
 	@$(BIN)/python examples/textbook.py
 serve: $(INSTALLED) ## API and worker in the foreground, until Ctrl-C
 	@$(BIN)/python -m service
-test: $(INSTALLED) ## All tests that need neither GPU nor Docker
+test: $(INSTALLED) ## All tests but the long ones; needs neither GPU nor Docker
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
-test-system: $(INSTALLED) ## Every fault of docs/reliability.md, the long ones included: half an hour
+test-system: $(INSTALLED) ## All tests of the running service and of its contract, the long ones included: half an hour
 	$(BIN)/python -m pytest tests/system tests/contract -m 'long or not long' -n 2 --dist loadgroup
 chaos: $(INSTALLED) ## A thousand faults at random on each back end, seeded; prints what was lost (nothing)
 	@$(BIN)/python -m tests.system.chaos --seed 1 --faults 1000

@@ -14,5 +14,5 @@ def require_room(owner: str) -> None:
     shared = context()
     if is_full(shared.settings):
         limit = f"{shared.settings.free_disk_bytes:,} bytes"
-        raise DiskFull(f"Less than {limit} are free on the disk (DESCENT_FREE_DISK_BYTES); no job is accepted.")
+        raise DiskFull(f"Less than {limit} are free on the disk (DESCENT_FREE_DISK_BYTES); nothing new is accepted.")
     shared.usage.require_budget(owner)

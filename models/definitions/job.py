@@ -86,4 +86,5 @@ class JobDefinition(Strict):
     repair: Repair | None = None
     """`null`: remedies are run when they are asked for."""
     priority: Priority = 0
-    """Higher is claimed first; equals in order of arrival."""
+    """Of an owner's jobs higher ones are claimed first, each level like ten minutes of waiting; equals in order of
+    arrival."""
