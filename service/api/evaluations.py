@@ -1,16 +1,11 @@
 """`/v1/jobs/{id}/evaluations`: how good a model is, on its validation part and on other data."""
 
-from typing import Any
+from flask import Response
 
-from flask import Response, g
-
-from models import artifacts, tasks
-from models.artifacts import CHECKPOINT, State
-from models.errors import NoModel
+from models import tasks
 from models.evaluations import EvaluationBody, admit_evaluation
 from models.idempotency import Key, keep_one
 from models.json_body import parse
-from models.states import Status
 from models.tasks import Kind
 from service.api.jobs import JobPath
 from service.api.tasks import TaskPath, Tasks
@@ -19,6 +14,7 @@ from service.context import context, uploads
 from service.once import KeyHeader, once
 from service.openapi import Page, Query, answers, blueprint, json_request
 from service.replies import EvaluationReply, EvaluationsReply
+from service.usable_model import kept_checkpoint
 
 api = blueprint("evaluations", "How good a model is.")
 
@@ -47,9 +43,7 @@ def create_evaluation(path: JobPath, query: Query, header: KeyHeader) -> Respons
 def _create(job_id: str, key: Key | None) -> Response:
     shared = context()
     value = parse(json_bytes())
-    with shared.database.read() as connection:
-        row = artifacts.find_file(connection, job_id, g.sees, CHECKPOINT)
-    require_model(row)
+    row = kept_checkpoint(job_id)
     request = admit_evaluation(row.definition, value, uploads(row.owner))
     with shared.database.write() as connection:
         task_id = tasks.create(connection, job_id, Kind.EVALUATION, request)
@@ -72,14 +66,3 @@ def list_evaluations(path: JobPath, query: Page) -> Response:
 def get_evaluation(path: TaskPath, query: Query) -> Response:
     """`Retry-After` while it waits or runs."""
     return EVALUATIONS.answer_one(path)
-
-
-def require_model(row: Any) -> None:
-    """
-    Raises:
-        NoModel
-    """
-    if row.status != Status.SUCCEEDED:
-        raise NoModel(f"The job is {row.status}; only one that has succeeded has a model.")
-    if row.state != State.READY:
-        raise NoModel(row.reason or "The job ended before models were kept; train it again with POST .../clones.")
