@@ -14,7 +14,7 @@ from models.ids import is_id
 from models.tasks import Kind
 from service.api.jobs import POLL_AFTER_SECONDS, JobPath
 from service.context import context
-from service.cursors import decode_cursor, encode_cursor, wrong_cursor
+from service.cursors import answer_page, decode_id
 from service.openapi import Page
 from service.times import rfc3339
 
@@ -83,12 +83,8 @@ class Tasks:
 
     def answer_page(self, job_id: str, query: Page) -> Response:
         """Those of a job, newest first."""
-        before = decode_cursor(query.after)
-        if before is not None and not is_id(before):
-            raise wrong_cursor()
+        before = decode_id(query.after)
         with context().database.read() as connection:
             queries.find_version(connection, job_id, g.sees)
             rows = tasks.tasks_of(connection, job_id, g.sees, self.kind, before, query.limit + 1)
-        items = [self.show(row) for row in rows[: query.limit]]
-        more = len(rows) > query.limit
-        return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
+        return answer_page(rows, query.limit, self.show)
