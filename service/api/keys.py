@@ -13,7 +13,7 @@ from models.errors import InvalidDefinition, NotFound, Problem
 from models.ids import is_id
 from models.keys import BOOTSTRAP, Scope
 from service.api.jobs import Text
-from service.api.moves import optional_body, read_body
+from service.bodies import optional_body, read_body
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
