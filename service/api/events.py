@@ -47,7 +47,7 @@ def list_events(path: JobPath, query: EventsQuery, header: ResumeHeader) -> Resp
     if form == STREAM:
         return _stream(path.job_id, after)
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
+        queries.find_version(connection, path.job_id, g.sees)
         rows = queries.list_events(connection, path.job_id, after, query.limit + 1)
     return answer_page(rows, query.limit, shown)
 
