@@ -67,7 +67,7 @@ class Settings(BaseModel):
     checkpoint_retention_seconds: Annotated[float, Field(ge=0)] = 86_400.0
     """How long the last checkpoint of a job that has ended is kept."""
     free_disk_bytes: Annotated[int, Field(ge=0)] = 200_000_000
-    """Where less is free on the disk of the data folder, no job is accepted and none is begun."""
+    """Where less is free on the disk of the data folder, neither jobs nor uploads are accepted, and no job is begun."""
     memory_bytes: Annotated[int, Field(ge=0)] = 0
     """Memory a job may need; 0: the largest registered worker's, else this machine's."""
     resident_bytes: Annotated[int, Field(ge=0)] = 0
@@ -94,7 +94,7 @@ class Settings(BaseModel):
     ingest_wait_seconds: Annotated[float, Field(ge=0)] = 20.0
     """How long a POST of a data set waits for it to be read; then it is answered with 202."""
     queued_jobs: Count = 10_000
-    """Most jobs a key may have waiting."""
+    """Most jobs an owner may have waiting."""
     requests_per_minute: Count = 6_000
     """Most requests of a key in a minute."""
     stored_bytes: Annotated[int, Field(ge=0)] = 0
