@@ -67,7 +67,7 @@ class Settings(BaseModel):
     checkpoint_retention_seconds: Annotated[float, Field(ge=0)] = 86_400.0
     """How long the last checkpoint of a job that has ended is kept."""
     free_disk_bytes: Annotated[int, Field(ge=0)] = 200_000_000
-    """Where less is free on the disk of the data folder, no job or upload is accepted, and no job begun."""
+    """Where less is free on the disk of the data folder, neither jobs nor uploads are accepted, and no job is begun."""
     memory_bytes: Annotated[int, Field(ge=0)] = 0
     """Memory a job may need; 0: the largest registered worker's, else this machine's."""
     resident_bytes: Annotated[int, Field(ge=0)] = 0
@@ -101,8 +101,8 @@ class Settings(BaseModel):
     """Most bytes of uploads and models that an owner may keep; above it neither uploads nor jobs are accepted. 0: no
     limit."""
     device_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """Seconds of devices that the jobs of an owner may take in a day (UTC); above it neither uploads nor jobs
-    are accepted. 0: no limit."""
+    """Seconds of devices that the jobs of an owner may take in a day (UTC); above it no job is accepted. 0: no
+    limit."""
     waiters: Count = 256
     """Most long-polls and event streams a process of the API holds at once."""
     threads: Annotated[int, Field(ge=1, validate_default=True)] = 320

@@ -58,8 +58,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     database = Database(settings.database)
     storage = open_storage(settings)
     app = create_openapi_app(__name__, version("descent"))
-    # One more, so that `service/api/jobs.py` can tell a chunked body that is too large from one that just fits.
-    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes + 1
+    # Of what is read without a limit of its own; `service/bodies.py` and `service/receiving.py` set theirs.
+    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,

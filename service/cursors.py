@@ -2,8 +2,15 @@
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from flask import Response, jsonify
 
 from models.errors import InvalidDefinition, Problem
+from models.ids import is_id
+
+Item = TypeVar("Item")
 
 
 def encode_cursor(place: str) -> str:
@@ -22,6 +29,24 @@ def decode_cursor(cursor: str | None) -> str | None:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         raise wrong_cursor() from None
+
+
+def decode_id(cursor: str | None) -> str | None:
+    """The id behind which a list goes on.
+
+    Raises:
+        InvalidDefinition
+    """
+    place = decode_cursor(cursor)
+    if place is not None and not is_id(place):
+        raise wrong_cursor()
+    return place
+
+
+def answer_page(found: Sequence[Item], limit: int, show: Callable[[Item], dict[str, Any]]) -> Response:
+    """A page of what was found, which is one more than the limit where the list goes on."""
+    items = [show(item) for item in found[:limit]]
+    return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if len(found) > limit else None)
 
 
 def wrong_cursor() -> InvalidDefinition:

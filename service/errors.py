@@ -36,7 +36,7 @@ from models.storage import Damaged, NotStored, StorageAway
 from service.auth import Forbidden, Unauthorised
 from service.doors import CrossOrigin, WrongHost
 from service.predictors import ModelTooLarge
-from service.problems import page_of
+from service.problems import EXPLAINED, page_of
 from service.rates import TooManyRequests
 from service.watcher import TooManyWaiters
 
@@ -80,7 +80,6 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     InterfaceError: (503, "database_away"),
     PoolTimeout: (503, "database_busy"),
 }
-DATABASE_AWAY = "The database cannot be reached; nothing was changed."
 
 
 def answer_errors(app: Flask) -> None:
@@ -96,7 +95,7 @@ def answer(error: Exception) -> Response:
     problems = error.problems if isinstance(error, InvalidDefinition) else ()
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("%s: %s", g.request_id, error)
-        return problem(status, code, str(error) if isinstance(error, DescentError) else DATABASE_AWAY)
+        return problem(status, code, str(error) if isinstance(error, DescentError) else EXPLAINED[code].meaning)
     reply = problem(status, code, str(error), problems)
     if isinstance(error, SOON):
         reply.headers["Retry-After"] = str(SOON_SECONDS)

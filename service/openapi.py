@@ -14,7 +14,6 @@ from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
-from models.definitions.job import JobDefinition
 from models.keys import Scope
 from service.auth import require_scope
 from service.contract import completed
@@ -219,23 +218,3 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 def _problem(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ProblemReply"}
     return {"description": PROBLEMS[status], "content": {"application/problem+json": {"schema": schema}}}
-
-
-def definition_body() -> dict[str, Any]:
-    """The body of a POST of a job, for the contract only: it is read by `models/admission.py`."""
-    return JobDefinition.model_json_schema(ref_template="#/components/schemas/{model}")
-
-
-__all__ = [
-    "Header",
-    "Page",
-    "Parts",
-    "Query",
-    "ValidationError",
-    "answers",
-    "blueprint",
-    "create_openapi_app",
-    "definition_body",
-    "json_request",
-    "upload_request",
-]

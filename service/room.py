@@ -13,6 +13,6 @@ def require_room(owner: str) -> None:
     """
     shared = context()
     if is_full(shared.settings):
-        limit = f"{shared.settings.free_disk_bytes:,} bytes"
-        raise DiskFull(f"Less than {limit} are free on the disk (DESCENT_FREE_DISK_BYTES); nothing new is accepted.")
+        limit = f"{shared.settings.free_disk_bytes:,} bytes are free on the disk (DESCENT_FREE_DISK_BYTES)"
+        raise DiskFull(f"Less than {limit}; neither jobs nor uploads are accepted.")
     shared.usage.require_budget(owner)

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from flask import Response, g, jsonify
+from flask import Response, g
 from pydantic import Field
 
 from models import queries
 from service.api.jobs import JobPath
 from service.context import context
-from service.cursors import decode_cursor, encode_cursor, wrong_cursor
+from service.cursors import answer_page, decode_cursor, wrong_cursor
 from service.feed import Feed, shown
 from service.forms import accepted
 from service.openapi import Header, Page, answers, blueprint
@@ -47,11 +47,9 @@ def list_events(path: JobPath, query: EventsQuery, header: ResumeHeader) -> Resp
     if form == STREAM:
         return _stream(path.job_id, after)
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
+        queries.find_version(connection, path.job_id, g.sees)
         rows = queries.list_events(connection, path.job_id, after, query.limit + 1)
-    items = [shown(row) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return jsonify(items=items, next=encode_cursor(str(items[-1]["id"])) if more else None)
+    return answer_page(rows, query.limit, shown)
 
 
 def _place(query: EventsQuery, header: ResumeHeader) -> int:

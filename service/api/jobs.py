@@ -19,7 +19,7 @@ from models.submission import Submission
 from service.bodies import json_bytes
 from service.context import context, uploads
 from service.contract import NOT_MODIFIED
-from service.cursors import decode_cursor, encode_cursor, wrong_cursor
+from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
 from service.openapi import Page, Parts, Query, answers, blueprint
 from service.replies import JobReply, JobsReply
@@ -196,17 +196,14 @@ def _wanted(query: ListQuery) -> dict[str, Any]:
 def list_jobs(query: ListQuery) -> Response:
     """Yours, those that every condition holds for; `next` goes on behind the last one, whatever was submitted since."""
     shared = context()
-    place = decode_cursor(query.after)
-    if place is not None and not is_id(place):
-        raise wrong_cursor()
+    place = decode_id(query.after)
     with shared.database.read() as connection:
         wanted = _wanted(query)
         rows = queries.list_jobs(connection, g.sees, place, query.limit + 1, query.sort == OLDEST_FIRST, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
-    items = [show_job(row, place, most) for row, place in zip(rows[: query.limit], places, strict=False)]
-    more = len(rows) > query.limit
-    return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
+    placed = list(zip(rows, places, strict=True))
+    return answer_page(placed, query.limit, lambda pair: show_job(*pair, most))
 
 
 @api.get(

@@ -13,9 +13,9 @@ from models.errors import InvalidDefinition, NotFound, Problem
 from models.ids import is_id
 from models.keys import BOOTSTRAP, Scope
 from service.api.jobs import Text
-from service.api.moves import optional_body, read_body
+from service.bodies import optional_body, read_body
 from service.context import context
-from service.cursors import decode_cursor, encode_cursor, wrong_cursor
+from service.cursors import answer_page, decode_id
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
 from service.replies import KeyReply, KeysReply, NewKeyReply
 from service.times import rfc3339, seconds_of
@@ -102,14 +102,10 @@ def create_key(query: Query) -> Response:
 @api.get("/v1/keys", summary="All keys, newest first", responses=answers(200, KeysReply, 422))
 def list_keys(query: Page) -> Response:
     """Those that have expired too. `DESCENT_API_KEY` is not among them: it is a setting."""
-    before = decode_cursor(query.after)
-    if before is not None and not is_id(before):
-        raise wrong_cursor()
+    before = decode_id(query.after)
     with context().database.read() as connection:
         rows = keys.list_keys(connection, before, query.limit + 1)
-    items = [_shown(row) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return jsonify(items=items, next=encode_cursor(items[-1]["id"]) if more else None)
+    return answer_page(rows, query.limit, _shown)
 
 
 @api.get("/v1/keys/<key_id>", summary="One key", responses=answers(200, KeyReply, 404, 422))

@@ -3,31 +3,29 @@
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from flask import Response, g, request
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sqlalchemy import Connection
 
 from models import artifacts, lifecycle, queries
-from models.admission import admit, problems_of
+from models.admission import admit
 from models.definitions.base import Several, Strict
 from models.definitions.job import Name, Priority, Tag
-from models.errors import InvalidDefinition
 from models.idempotency import Key
 from models.json_body import parse
 from models.patches import PatchBody, patched, read_patch
 from models.storage import StorageAway
 from models.submission import CLONE, Submission, retry
 from service.api.jobs import NEW_JOB, JobPath, answer_again, answer_job, answer_made, api, queue_job
-from service.bodies import has_body, json_bytes
+from service.bodies import json_bytes, optional_body, read_body
 from service.context import context, uploads
 from service.once import KeyHeader, once
-from service.openapi import Header, Query, ValidationError, answers, json_request
+from service.openapi import Header, Query, answers, json_request
 from service.replies import JobReply
 from service.room import require_room
 
-Body = TypeVar("Body", bound=BaseModel)
 REPLIES = answers(202, JobReply, 400, 404, 409, 413, 415, 422)
 
 
@@ -190,20 +188,3 @@ def _moved(job_id: str, move: Callable[[Connection], None]) -> Response:
         move(connection)
     with database.read() as connection:
         return answer_job(connection, job_id, 202)
-
-
-def optional_body(model: type[Body]) -> Body:
-    return read_body(model) if has_body() else model()
-
-
-def read_body(model: type[Body]) -> Body:
-    """The body of this request, of this form.
-
-    Raises:
-        NotJson, InvalidDefinition
-    """
-    value = parse(json_bytes())
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise InvalidDefinition(problems_of(error, value)) from error

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from flask import Response, g, jsonify, request
+from flask import Response, g, request
 from sqlalchemy import Row
 
 from models import artifacts, tasks
@@ -14,8 +14,8 @@ from models.keys import Scope
 from models.storage import Stored
 from models.tasks import Kind
 from service.api.artifacts import FILE
-from service.api.evaluations import TaskPath, answer_task, list_tasks, show_task
 from service.api.jobs import JobPath
+from service.api.tasks import TaskPath, Tasks, show_task
 from service.auth import require_scope
 from service.context import context
 from service.datasets import read_options
@@ -46,6 +46,17 @@ class PredictionQuery(Query):
     """Of a CSV; default: `utf-8`."""
     header: Literal["true", "false"] | None = None
     """Whether the first line of a CSV has the names of the columns; default: unless it is all numbers."""
+
+
+def _shown(row: Row[Any]) -> dict[str, Any]:
+    result = row.result
+    if result is not None:
+        file, url = result["file"], f"{PREDICTIONS.url(row.job_id, row.id)}/result"
+        result = {"rows": result["rows"], "size": file["size"], "sha256": file["sha256"], "url": url}
+    return show_task(row) | {"result": result}
+
+
+PREDICTIONS = Tasks(Kind.PREDICTION, "predictions", _shown)
 
 
 def predict_file(job_id: str, query: PredictionQuery) -> Response:
@@ -81,11 +92,7 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
         shared.storage.delete(key)
         raise
     shared.doorbell.ring()
-    with shared.database.read() as connection:
-        task = tasks.find(connection, job_id, g.sees, Kind.PREDICTION, task_id)
-    reply = jsonify(_shown(task))
-    reply.status_code = 202
-    reply.headers["Location"] = f"/v1/jobs/{job_id}/predictions/{task_id}"
+    reply = PREDICTIONS.answer_made(job_id, task_id)
     reply.headers[VERDICT] = row.verdict
     return reply
 
@@ -97,7 +104,7 @@ def predict_file(job_id: str, query: PredictionQuery) -> Response:
 )
 def list_predictions(path: JobPath, query: Page) -> Response:
     """Newest first."""
-    return list_tasks(path.job_id, query, Kind.PREDICTION, _shown)
+    return PREDICTIONS.answer_page(path.job_id, query)
 
 
 @api.get(
@@ -107,7 +114,7 @@ def list_predictions(path: JobPath, query: Page) -> Response:
 )
 def get_prediction(path: TaskPath, query: Query) -> Response:
     """`Retry-After` while it waits or runs; then `result` has the `url` of the file."""
-    return answer_task(path, Kind.PREDICTION, _shown)
+    return PREDICTIONS.answer_one(path)
 
 
 @api.get(
@@ -118,15 +125,13 @@ def get_prediction(path: TaskPath, query: Query) -> Response:
 def get_result(path: TaskPath, query: Query) -> Response:
     """Parquet: the columns that were sent, and `predicted_class` and a `probability_...` for each class, or
     `predicted_value`. Streamed, whole or a `Range` of it."""
-    shared = context()
-    with shared.database.read() as connection:
-        row = tasks.find(connection, path.job_id, g.sees, Kind.PREDICTION, path.task_id)
+    row = PREDICTIONS.find(path.job_id, path.task_id)
     if row.status == "failed":
         raise NotFound(f"The prediction failed: {row.error['detail']}")
     if row.result is None:
         raise ModelPending("The prediction is on its way.")
     stored = Stored(**row.result["file"])
-    return answer_stored(shared.storage, stored, PARQUET, artifacts.PREDICTIONS, row.finished_at)
+    return answer_stored(context().storage, stored, PARQUET, artifacts.PREDICTIONS, row.finished_at)
 
 
 @api.delete(
@@ -144,12 +149,3 @@ def delete_prediction(path: TaskPath, query: Query) -> Response:
         if stored:
             shared.storage.delete(stored["key"])
     return Response(status=204)
-
-
-def _shown(row: Row[Any]) -> dict[str, Any]:
-    result = row.result
-    if result is not None:
-        file = result["file"]
-        url = f"/v1/jobs/{row.job_id}/predictions/{row.id}/result"
-        result = {"rows": result["rows"], "size": file["size"], "sha256": file["sha256"], "url": url}
-    return show_task(row) | {"result": result}

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify, request
 from pydantic_core import from_json
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from models import artifacts
 from models.errors import InvalidDefinition, NotJson, Problem
@@ -12,6 +12,7 @@ from models.json_body import escape, parse
 from models.keys import Scope
 from service.api.jobs import JobPath
 from service.api.prediction_files import PARQUET, TYPES, VERDICT, PredictionQuery, api, predict_file
+from service.bodies import bounded_bytes
 from service.context import context
 from service.openapi import answers
 from service.replies import PredictionReply, PredictionsReply
@@ -72,11 +73,7 @@ def predict(path: JobPath, query: PredictionQuery) -> Response:
 def _body(most: int) -> bytes:
     if not request.is_json:
         raise UnsupportedMediaType("Send rows as application/json, or a file as text/csv or Parquet.")
-    request.max_content_length = most + 1
-    if (request.content_length or 0) > most or len(body := request.get_data()) > most:
-        detail = f"The body has more than {most:,} bytes, the most allowed (DESCENT_PREDICTION_BYTES)."
-        raise RequestEntityTooLarge(detail)
-    return body
+    return bounded_bytes(most, "DESCENT_PREDICTION_BYTES")
 
 
 def _inputs(body: bytes) -> Any:

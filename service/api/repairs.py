@@ -10,7 +10,7 @@ from models.diagnosed import diagnosed
 from models.idempotency import Key
 from models.repairs import admit_repair, choose, queue_repair, remedy_rows
 from service.api.jobs import NEW_JOB, JobPath, answer_again, answer_made
-from service.api.moves import optional_body
+from service.bodies import optional_body
 from service.context import context, uploads
 from service.once import KeyHeader, once
 from service.openapi import Query, answers, blueprint, json_request

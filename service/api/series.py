@@ -74,7 +74,7 @@ def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
     """Columns of one length, as far as the job has come; null where a number was not finite, told in `nonfinite`."""
     wanted = _chosen(query.names, METRICS, "names", "metric")
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
+        queries.find_version(connection, path.job_id, g.sees)
         rows = queries.epoch_rows(connection, path.job_id, query.after_epoch)
     names = [name for name in METRICS if (name in wanted if query.names else _has(rows, name))]
     matrix = np.array([[_number(row, name) for name in names] for row in rows], float).reshape(len(rows), len(names))
@@ -89,7 +89,7 @@ def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
 def get_layers(path: JobPath, query: Query) -> Response:
     """Empty until a worker has built it. `latest` holds medians over the latest epoch that has samples."""
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
+        queries.find_version(connection, path.job_id, g.sees)
         rows = queries.layer_rows(connection, path.job_id)
         latest = queries.latest_summaries(connection, path.job_id)
     items = [dict(row._mapping) | {"tensors": _with_latest(row.tensors, latest)} for row in rows]
@@ -110,7 +110,7 @@ def get_gradients(path: JobPath, query: GradientsQuery) -> Response:
     series, columns_of = COLUMNS[query.statistic]
     form = accepted("application/json", "text/csv")
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
+        queries.find_version(connection, path.job_id, g.sees)
         layers = queries.layer_rows(connection, path.job_id)
         pieces = queries.pieces(connection, path.job_id, series, query.statistic, query.from_step, query.to_step)
     wanted = _wanted(layers, query.layers)
@@ -156,7 +156,7 @@ def get_flight(path: JobPath, query: Query) -> Response:
     """Every step, sampled or not, of the last 100 before a job's first NaN or infinity, or before the end of one that
     is unhealthy. Empty otherwise. Of a job with restarts, those of each run that had a fault, one behind the other."""
     with context().database.read() as connection:
-        queries.find_job(connection, path.job_id, g.sees)
+        queries.find_version(connection, path.job_id, g.sees)
         flight = {
             name: assemble(queries.pieces(connection, path.job_id, "flight", name, 0, None), [0])
             for name in FLIGHT_STATISTICS

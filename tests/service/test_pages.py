@@ -5,9 +5,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from models.diagnosis.diagnose import REMAINING, RULES
 from models.diagnosis.explained import NAMED_OTHERWISE, meaning_of
@@ -49,6 +52,14 @@ def test_every_code_that_can_be_answered_is_explained_with_its_status() -> None:
             named |= set(re.findall(r'(?<!log\.)\berror\(\s*"(\w+)"', text))
     assert len(named) > 10
     assert named - EXPLAINED.keys() == set()
+
+
+def test_a_database_that_is_busy_is_not_said_to_be_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, code in ((PoolTimeout(), "database_busy"), (OperationalError("", {}, Exception()), "database_away")):
+        monkeypatch.setattr(api.database, "read", Mock(side_effect=error))
+        reply = api.client.get("/v1/usage", headers=HEADERS)
+        assert (reply.status_code, reply.json["code"]) == (503, code)
+        assert reply.json["detail"] == EXPLAINED[code].meaning
 
 
 def test_the_type_of_a_problem_leads_to_its_page_without_a_key(api: Api) -> None:
