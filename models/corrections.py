@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_task, with_kinds
 from models.columns import Columns, Kind
 from models.definitions.base import Several, Strict
 from models.definitions.data import ColumnName
@@ -12,7 +13,6 @@ from models.definitions.job import Name
 from models.definitions.uploaded import Task, Uploaded
 from models.errors import InvalidDefinition, Problem
 from models.ingest.options import Options
-from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task, with_kinds
 
 
 class Corrections(Strict):

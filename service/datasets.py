@@ -9,11 +9,11 @@ from sqlalchemy import Row
 
 from models import catalogue
 from models.admission import problems_of
+from models.chosen_columns import chosen_columns
 from models.definitions.data import Data
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, InvalidDefinition, Problem
 from models.ingest.options import Options
-from models.uploads import chosen_columns
 from service.times import rfc3339
 
 AS_JSON = {"features", "kinds", "header", "length", "horizon", "stride", "vocabulary", "image_size"}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_task
 from models.columns import ENCODED, Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
@@ -25,7 +26,6 @@ from models.ingest.series import cut_series
 from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, TableWriter
 from models.ingest.texts import TextWriter, cut_texts
 from models.ingest.values import plain
-from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
