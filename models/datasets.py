@@ -67,14 +67,18 @@ def register(
     return dataset_id, True
 
 
+_is_waiting = (
+    Dataset.status == INGESTING,
+    or_(Dataset.lease_until.is_(None), Dataset.lease_until < lease_now(), Dataset.lease_clock != lease_clock()),
+)
+"""It is to be read, and nobody reads it."""
+
+
 def claim(connection: Connection, dataset_id: str, lease_seconds: float) -> Row[Any] | None:
     """Takes one that is to be read and that nobody reads; gives its row, or None."""
-    is_free = or_(
-        Dataset.lease_until.is_(None), Dataset.lease_until < lease_now(), Dataset.lease_clock != lease_clock()
-    )
     taken = (
         update(Dataset)
-        .where(Dataset.id == dataset_id, Dataset.status == INGESTING, is_free)
+        .where(Dataset.id == dataset_id, *_is_waiting)
         .values(attempt=Dataset.attempt + 1, lease_until=lease_now() + lease_seconds, lease_clock=lease_clock())
         .returning(*Dataset.__table__.c)
     )
@@ -119,10 +123,7 @@ def _held(dataset_id: str, attempt: int) -> tuple[Any, ...]:
 
 def abandoned(connection: Connection) -> Sequence[str]:
     """Those that are to be read, and that nobody reads any more."""
-    is_free = or_(
-        Dataset.lease_until.is_(None), Dataset.lease_until < lease_now(), Dataset.lease_clock != lease_clock()
-    )
-    return connection.scalars(select(Dataset.id).where(Dataset.status == INGESTING, is_free)).all()
+    return connection.scalars(select(Dataset.id).where(*_is_waiting)).all()
 
 
 def needed_keys(connection: Connection, dataset_ids: Sequence[str]) -> set[str]:
