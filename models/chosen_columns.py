@@ -1,6 +1,14 @@
 """What a job chooses of the columns of an uploaded table: target, task and features."""
 
-from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_task, with_kinds
+from models.column_roles import (
+    close_to,
+    feature_problems,
+    no_columns,
+    target_problem,
+    task_problem,
+    usual_task,
+    with_kinds,
+)
 from models.columns import Column, Columns, listed
 from models.definitions.data import Data
 from models.definitions.uploaded import Task, Uploaded
@@ -53,13 +61,9 @@ def _without_choices(column: Column) -> Column:
 def _without_columns(known: Uploaded, data: Data) -> Uploaded:
     features = None if isinstance(data.features, str) else data.features
     asked = {"target": data.target, "task": data.task, "features": features, "kinds": data.kinds or None}
-    problems = [
-        Problem(f"/data/{name}", "no_columns", "This data set has no columns to choose from.", "Leave it out.")
-        for name, value in asked.items()
-        if value is not None
-    ]
-    if problems:
-        raise InvalidDefinition(problems)
+    given = [f"/data/{name}" for name, value in asked.items() if value is not None]
+    if given:
+        raise no_columns(given)
     return known
 
 
@@ -94,11 +98,7 @@ def _features(columns: Columns, target: Column, data: Data, is_series: bool) -> 
             detail = "Without its target the data set has no feature left."
             raise _refused("/data/features", "no_features", detail, "Upload a table of more columns.")
         return tuple(names)
-    problems = list(feature_problems(columns, data.features, "/data/features"))
-    if not is_series and target.name in data.features:
-        place = data.features.index(target.name)
-        detail = f"{target.name!r} is the target: a network that is given it has nothing to learn."
-        problems.append(Problem(f"/data/features/{place}", "target_as_feature", detail, "Remove it."))
+    problems = list(feature_problems(columns, data.features, None if is_series else target.name, "/data/features"))
     if problems:
         raise InvalidDefinition(problems)
     return tuple(data.features)

@@ -1,7 +1,7 @@
 """What the columns of a table can be: which can be a target, of which task, which a feature, and of which kind."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from models.columns import ENCODED, Column, Columns, Kind, listed
 from models.definitions.uploaded import Task
@@ -40,8 +40,14 @@ def usual_task(target: Column, rows: int) -> Task:
     return "classification" if target.kind != "number" or few else "regression"
 
 
-def feature_problems(columns: Columns, names: Sequence[str], pointer: str) -> Iterator[Problem]:
-    """Of names that are to be features."""
+def usual_features(columns: Columns, target: str | None) -> tuple[str, ...]:
+    """All that can be features. `target`: None where it may be one too, in series."""
+    others = (columns.group, columns.time, target)
+    return tuple(c.name for c in columns.columns if c.kind in ENCODED and c.name not in others)
+
+
+def feature_problems(columns: Columns, names: Sequence[str], target: str | None, pointer: str) -> Iterator[Problem]:
+    """Of names that are to be features. `target`: None where it may be one too, in series."""
     for place, name in enumerate(names):
         at = f"{pointer}/{place}"
         if name not in columns:
@@ -51,6 +57,9 @@ def feature_problems(columns: Columns, names: Sequence[str], pointer: str) -> It
         elif columns[name].kind not in ENCODED:
             detail = f"The column {name!r} is a {columns[name].kind}: it can be no feature."
             yield Problem(at, "wrong_feature", detail, "Remove it.")
+    if target is not None and target in names:
+        detail = f"{target!r} is the target: a network that is given it has nothing to learn."
+        yield Problem(f"{pointer}/{names.index(target)}", "target_as_feature", detail, "Remove it.")
 
 
 def with_kinds(columns: Columns, kinds: Mapping[str, Kind], pointer: str) -> Columns:
@@ -89,6 +98,12 @@ def possible_kinds(column: Column) -> set[Kind]:
     if column.stored == "value":
         return {"number", "category"} if column.categories else {"number"}
     return {"category"}
+
+
+def no_columns(pointers: Iterable[str]) -> InvalidDefinition:
+    """What was said of the columns of a data set that has none."""
+    detail = "This data set has no columns to choose from."
+    return InvalidDefinition([Problem(pointer, "no_columns", detail, "Leave it out.") for pointer in pointers])
 
 
 def close_to(name: str, columns: Columns) -> str:

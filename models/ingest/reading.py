@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_task
+from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_features, usual_task
 from models.columns import ENCODED, Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
@@ -192,18 +192,14 @@ def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column
 def with_parts(columns: Columns, target: Column | None, options: Options, rows: int) -> Columns:
     """The columns with their target and features."""
     name = target.name if target else None
-    excluded = {columns.group, columns.time} | (set() if options.window else {name})
-    usual = tuple(c.name for c in columns.columns if c.kind in ENCODED and c.name not in excluded)
+    kept_apart = None if options.window else name
     if options.features is not None:
         _refuse_empty(columns, options.features, rows)
-        problems = list(feature_problems(columns, options.features, "/features"))
-        if name in options.features and not options.window:
-            place = options.features.index(name)
-            detail = f"{name!r} is the target: a network that is given it has nothing to learn."
-            problems.append(Problem(f"/features/{place}", "target_as_feature", detail, "Remove it."))
+        problems = list(feature_problems(columns, options.features, kept_apart, "/features"))
         if problems:
             raise InvalidDataset(problems)
-    return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
+    features = options.features or usual_features(columns, kept_apart)
+    return columns.model_copy(update={"target": name, "features": features})
 
 
 def _too_fine(column: Gathered) -> str:

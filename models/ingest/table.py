@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.columns import Kind
+from models.columns import ENCODED, Kind
 from models.ingest.array_file import ArrayFile
 from models.ingest.gathered import MOST_CATEGORIES, AllMoments, Gathered
 from models.ingest.refusal import refused
@@ -36,7 +36,7 @@ class TableWriter:
         self.columns = [self._column(entry, kinds, group, time) for entry in schema]
         self._group, self._time = group, time
         self.preview: list[list[Any]] = []
-        self.stored = [c for c in self.columns if c.kind in ("number", "boolean", "category")]
+        self.stored = [c for c in self.columns if c.kind in ENCODED]
         self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
         self._moments = AllMoments(len(self._numbers))
         self._table = ArrayFile(folder / "table.npy", (len(self.stored),), np.float32)
@@ -66,7 +66,7 @@ class TableWriter:
         for column, values in zip(self.columns, batch.columns, strict=True):
             if column.kind == "time":
                 self._add_time(column, values)
-            elif column.kind in ("number", "boolean", "category") or column.overflowed:
+            elif column.kind in ENCODED or column.overflowed:
                 if column.kind in ("number", "boolean"):
                     matrix[:, place] = numbers[:, count] = self._numbers_of(column, values)
                     count += 1
@@ -141,7 +141,7 @@ class TableWriter:
         for file in filter(None, (self._table, self._times)):
             file.close()
 
-    def finish(self) -> "Table":
+    def finish(self) -> Table:
         for file in (self._table, self._times):
             if file is not None:
                 file.__exit__(None, None, None)
