@@ -72,7 +72,8 @@ def _words(known: Uploaded) -> str | None:
 
 
 def _unknown_categories(where: str, known: Sequence[str], others: Sequence[str]) -> Iterator[Problem]:
-    unknown = [name for name in others if name not in known]
+    names = set(known)
+    unknown = [name for name in others if name not in names]
     if unknown:
         detail = f"It has {', '.join(map(repr, unknown[:5]))} in {where}, which what is trained on has not."
         yield Problem(AT, "unknown_category", detail, "Leave out those rows.")

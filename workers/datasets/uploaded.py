@@ -116,7 +116,8 @@ class Opened:
         """With the classes numbered as in what is trained on."""
         if self._known.task != "classification" or self._known.classes == self._like.classes:
             return y
-        places = np.array([self._like.classes.index(name) for name in self._known.classes])
+        codes = {name: code for code, name in enumerate(self._like.classes)}
+        places = np.array([codes[name] for name in self._known.classes])
         renumbered: NDArray[Any] = places[y]
         return renumbered
 
