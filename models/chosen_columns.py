@@ -37,8 +37,8 @@ def chosen_columns(known: Uploaded, data: Data) -> Uploaded:
     target = target.model_copy(update={"kind": "category"}) if classes else _without_choices(target)
     others = {*features, *filter(None, (columns.group, columns.time))} - {target.name}
     kept = (*(_without_choices(c) for c in columns.columns if c.name in others), target)
-    chosen = columns.model_copy(update={"columns": kept, "features": features, "target": target.name})
-    chosen = Columns.model_validate(chosen.plain())  # without what was cached of the other
+    # A copy without what was cached of the other.
+    chosen = Columns(columns=kept, features=features, target=target.name, group=columns.group, time=columns.time)
     if chosen.width > MOST_OUTPUTS:
         detail = f"The features have {chosen.width:,} columns once categories are one-hot; at most {MOST_OUTPUTS:,} go."
         raise _refused("/data/features", "too_many_columns", detail, "Leave out columns of many categories.")
