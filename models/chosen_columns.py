@@ -12,7 +12,7 @@ from models.column_roles import (
 from models.columns import Column, Columns, listed
 from models.definitions.data import Data
 from models.definitions.uploaded import Task, Uploaded
-from models.errors import InvalidDefinition, Problem
+from models.errors import InvalidDefinition
 
 MOST_OUTPUTS = 100_000
 """Columns of the feature matrix."""
@@ -41,7 +41,9 @@ def chosen_columns(known: Uploaded, data: Data) -> Uploaded:
     chosen = Columns(columns=kept, features=features, target=target.name, group=columns.group, time=columns.time)
     if chosen.width > MOST_OUTPUTS:
         detail = f"The features have {chosen.width:,} columns once categories are one-hot; at most {MOST_OUTPUTS:,} go."
-        raise _refused("/data/features", "too_many_columns", detail, "Leave out columns of many categories.")
+        raise InvalidDefinition.at(
+            "/data/features", "too_many_columns", detail, "Leave out columns of many categories."
+        )
     return known.model_copy(
         update={
             "task": task,
@@ -71,9 +73,11 @@ def _target(columns: Columns, data: Data) -> Column:
     name = data.target or columns.target
     if name is None:
         detail = "The data set has no target yet: it is not known which column to predict."
-        raise _refused("/data/target", "no_target", detail, f"Its columns are {listed(columns.names)}.")
+        raise InvalidDefinition.at("/data/target", "no_target", detail, f"Its columns are {listed(columns.names)}.")
     if name not in columns:
-        raise _refused("/data/target", "unknown_column", f"There is no column {name!r}.", close_to(name, columns))
+        raise InvalidDefinition.at(
+            "/data/target", "unknown_column", f"There is no column {name!r}.", close_to(name, columns)
+        )
     target = columns[name]
     problem = target_problem(target, "/data/target")
     if problem:
@@ -96,13 +100,9 @@ def _features(columns: Columns, target: Column, data: Data, is_series: bool) -> 
         names = columns.features if is_series else tuple(name for name in columns.features if name != target.name)
         if not names:
             detail = "Without its target the data set has no feature left."
-            raise _refused("/data/features", "no_features", detail, "Upload a table of more columns.")
+            raise InvalidDefinition.at("/data/features", "no_features", detail, "Upload a table of more columns.")
         return tuple(names)
     problems = list(feature_problems(columns, data.features, None if is_series else target.name, "/data/features"))
     if problems:
         raise InvalidDefinition(problems)
     return tuple(data.features)
-
-
-def _refused(pointer: str, code: str, detail: str, hint: str) -> InvalidDefinition:
-    return InvalidDefinition([Problem(pointer, code, detail, hint)])

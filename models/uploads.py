@@ -71,7 +71,7 @@ def validated_on(data: Data, chosen: ValidationSet, uploads: Uploads) -> Data:
     assert data.uploaded is not None
     if not is_upload(chosen.dataset):
         detail = "A data set for validation is an uploaded one."
-        raise _refused("/data/validation/dataset", "not_uploaded", detail, "Give the id of one: dat_...")
+        raise InvalidDefinition.at("/data/validation/dataset", "not_uploaded", detail, "Give the id of one: dat_...")
     known = _find(uploads, chosen.dataset, "/data/validation/dataset")
     other = read_alike(known, data, data.uploaded)
     problems = list(differences(data.uploaded, other))
@@ -84,11 +84,11 @@ def _find(uploads: Uploads, dataset: str, pointer: str) -> Uploaded:
     known = uploads(dataset)
     if known is None:
         detail = f"There is no data set {dataset!r}."
-        raise _refused(pointer, "unknown_dataset", detail, "GET /v1/datasets lists those there are.")
+        raise InvalidDefinition.at(pointer, "unknown_dataset", detail, "GET /v1/datasets lists those there are.")
     if known.uploaded is None:
         what = "is still being read" if known.status == "ingesting" else "could not be read"
         hint = "Wait until its status is ready." if known.status == "ingesting" else "Its `error` says why."
-        raise _refused(pointer, "dataset_not_ready", f"The data set {dataset!r} {what}.", hint)
+        raise InvalidDefinition.at(pointer, "dataset_not_ready", f"The data set {dataset!r} {what}.", hint)
     return known.uploaded
 
 
@@ -135,7 +135,3 @@ def _split_problems(data: Data, uploaded: Uploaded) -> Iterator[Problem]:
     if data.validation is not None and uploaded.rows < LEAST_ROWS:
         detail = "One row can not be split."
         yield Problem("/data/validation", "too_few_rows", detail, 'Write null, or "validation": {"dataset": ...}.')
-
-
-def _refused(pointer: str, code: str, detail: str, hint: str) -> InvalidDefinition:
-    return InvalidDefinition([Problem(pointer, code, detail, hint)])

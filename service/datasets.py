@@ -40,7 +40,7 @@ def refuse_nul(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if "\0" in name or (isinstance(value, str) and "\0" in value):
             pointer = "" if "\0" in name else f"/{name}"
-            raise InvalidDataset([Problem(pointer, "nul", "A field has a NUL character.", "Leave it out.")])
+            raise InvalidDataset.at(pointer, "nul", "A field has a NUL character.", "Leave it out.")
 
 
 def read_options(fields: Mapping[str, Any]) -> Options:
