@@ -1,9 +1,6 @@
 """What a client corrects of an uploaded data set: its name, and what its columns are for. No byte is read again."""
 
 from collections.abc import Iterator
-from typing import Annotated
-
-from pydantic import Field
 
 from models.column_roles import (
     close_to,
@@ -16,8 +13,8 @@ from models.column_roles import (
     with_kinds,
 )
 from models.columns import Columns, Kind
-from models.definitions.base import Several, Strict
-from models.definitions.data import ColumnName
+from models.definitions.base import Strict
+from models.definitions.data import ColumnName, Names
 from models.definitions.job import Name
 from models.definitions.uploaded import Task, Uploaded
 from models.errors import InvalidDefinition, Problem
@@ -31,7 +28,7 @@ class Corrections(Strict):
     """For people."""
     target: ColumnName | None = None
     """The column to predict; `null`: none."""
-    features: Annotated[Several[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
+    features: Names | None = None
     """The columns a network is given; `null`: all numbers, booleans and categories but the target."""
     task: Task | None = None
     """`null`: by the column of the target."""
