@@ -106,15 +106,15 @@ def finish(connection: Connection, dataset_id: str, attempt: int, done: dict[str
     return connection.execute(update(Dataset).where(*_held(dataset_id, attempt)).values(values)).rowcount == 1
 
 
-def fail(connection: Connection, dataset_id: str, attempt: int, error: dict[str, Any]) -> bool:
-    """It cannot be read; false if it is not this attempt's any more."""
+def fail(connection: Connection, dataset_id: str, attempt: int, error: dict[str, Any]) -> None:
+    """It cannot be read, if it is still this attempt's."""
     values = {"status": FAILED, "error": error, "upload": None}
-    return connection.execute(update(Dataset).where(*_held(dataset_id, attempt)).values(values)).rowcount == 1
+    connection.execute(update(Dataset).where(*_held(dataset_id, attempt)).values(values))
 
 
-def forget(connection: Connection, dataset_id: str, attempt: int) -> bool:
+def forget(connection: Connection, dataset_id: str, attempt: int) -> None:
     """It could not be read, and whoever sent it was told so at once: nothing of it stays."""
-    return connection.execute(delete(Dataset).where(*_held(dataset_id, attempt))).rowcount == 1
+    connection.execute(delete(Dataset).where(*_held(dataset_id, attempt)))
 
 
 def _held(dataset_id: str, attempt: int) -> tuple[Any, ...]:
