@@ -1,7 +1,6 @@
 """From an uploaded file to arrays in a folder, and to what is known of them."""
 
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from models.column_roles import close_to, feature_problems, target_problem, task
 from models.columns import ENCODED, Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
+from models.ingest.archive import open_zip
 from models.ingest.csv_file import read_csv
 from models.ingest.gathered import MOST_EXACT, Gathered
 from models.ingest.images import read_images
@@ -85,12 +85,8 @@ def format_of(path: Path) -> Format:
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-            detail = f"The zip file is broken: {str(error)[:200]}."
-            raise refused("broken_zip", detail, "It may be cut short; send it again.") from None
+        with open_zip(path) as archive:
+            names = archive.namelist()
         return "npz" if any(name.endswith(".npy") for name in names) else "images"
     others = {b"\x93NUMPY": "one array: send an NPZ of `x` and `y`", b"\x1f\x8b": "gzip: unpack it"}
     others |= {b"\x89PNG": "one image: send a zip of folders", b"\xd0\xcf\x11\xe0": "an Office file: save it as CSV"}
