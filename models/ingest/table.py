@@ -142,9 +142,8 @@ class TableWriter:
             file.close()
 
     def finish(self) -> Table:
-        for file in (self._table, self._times):
-            if file is not None:
-                file.__exit__(None, None, None)
+        for file in filter(None, (self._table, self._times)):
+            file.finish()
         if not self.rows:
             raise refused("no_rows", "It has no rows.", "Send at least two rows below the names of the columns.")
         for index, place in enumerate(self._numbers):
