@@ -6,10 +6,9 @@ from contextlib import contextmanager
 
 from models.errors import InvalidDataset
 from models.settings import Settings
-from models.storage import NotStored, StorageRefuses
+from models.storage import CHUNK_BYTES, NotStored, StorageRefuses
 
 FORM = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}/[^\0?#]{1,1000}")
-CHUNK_BYTES = 2**20
 
 
 def allowed(url: str, settings: Settings) -> str:

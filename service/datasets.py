@@ -25,7 +25,6 @@ NOT_YET: dict[str, Any] = {
     "input_shape": None,
     "outputs": None,
     "classes": [],
-} | {
     "per_step": False,
     "vocabulary": 0,
 }

@@ -21,11 +21,20 @@ from models.ingest.refusal import refused
 MOST_PIXELS = 16_000_000
 MOST_CLASSES = 10_000
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
-MODES = {"1": "L", "L": "L", "LA": "RGBA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"} | {
+MODES = {
+    "1": "L",
+    "L": "L",
+    "LA": "RGBA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": "RGB",
+    "RGBA": "RGBA",
+    "CMYK": "RGB",
     "YCbCr": "RGB",
     "HSV": "RGB",
     "LAB": "RGB",
 }
+"""How the colours of an image may be kept, and what they become."""
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 Entry = zipfile.ZipInfo
 
