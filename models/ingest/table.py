@@ -4,7 +4,7 @@ Bounded in memory whatever the number of rows: a first pass writes numbers as th
 order in which they come; a second (`second_pass.py`) puts the codes in the order of the sorted categories, and counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,18 @@ class TableWriter:
             if column.missing == self.rows and column.name not in (self._group, self._time):
                 column.kind, column.overflowed = "text", True
         return Table(self._table.path, self.columns, self.stored)
+
+
+NewWriter = Callable[[pa.Schema], TableWriter]
+
+
+def refuse_names(names: Sequence[str]) -> None:
+    """Those of columns: each is there once, and not too long."""
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        detail = f"Columns have the same name: {', '.join(map(repr, repeated[:5]))}."
+        raise refused("repeated_column", detail, "Give each column a name of its own.")
+    long = [name for name in names if len(name) > 200 or "\0" in name]
+    if long:
+        detail = f"The name of a column has {len(long[0])} characters, or a NUL: {long[0][:50]!r}..."
+        raise refused("wrong_name", detail, "Names of columns have at most 200 characters.")
