@@ -4,6 +4,7 @@ Bounded in memory whatever the number of rows: a first pass writes numbers as th
 order in which they come; a second (`second_pass.py`) puts the codes in the order of the sorted categories, and counts.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ NewWriter = Callable[[pa.Schema], TableWriter]
 
 def refuse_names(names: Sequence[str]) -> None:
     """Those of columns: each is there once, and not too long."""
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         detail = f"Columns have the same name: {', '.join(map(repr, repeated[:5]))}."
         raise refused("repeated_column", detail, "Give each column a name of its own.")
