@@ -188,7 +188,7 @@ def fill_parameters(chosen: data.Data) -> data.Data:
     if chosen.uploaded is not None:
         if chosen.parameters:
             detail = "Parameters are for generated sets; an uploaded one takes none."
-            raise InvalidDefinition([Problem("/data/parameters", "no_parameters", detail, "Leave it out.")])
+            raise InvalidDefinition.at("/data/parameters", "no_parameters", detail, "Leave it out.")
         return chosen
     try:
         filled = catalogue.fill_parameters(chosen.dataset, chosen.parameters)
@@ -196,7 +196,7 @@ def fill_parameters(chosen: data.Data) -> data.Data:
         close = difflib.get_close_matches(chosen.dataset, catalogue.names(), n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Built in are {', '.join(catalogue.names())}."
         detail = f"There is no data set {chosen.dataset!r}."
-        raise InvalidDefinition([Problem("/data/dataset", "unknown_dataset", detail, hint)]) from None
+        raise InvalidDefinition.at("/data/dataset", "unknown_dataset", detail, hint) from None
     except ValidationError as error:
         raise InvalidDefinition(_parameter_problems(error, chosen)) from error
     return chosen.model_copy(update={"parameters": filled})

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from models.definitions.base import Strict
 from models.definitions.data import Data
 from models.definitions.uploaded import Kind, Task, Uploaded
-from models.errors import InvalidDefinition, Problem
+from models.errors import InvalidDefinition
 
 
 @dataclass(frozen=True)
@@ -316,12 +316,20 @@ def shape_of_data(data: Data) -> DataShape:
     if shape.kind != "sequence" or shape.per_step:
         what = "have a target for each time step" if shape.per_step else f"are of kind {shape.kind}"
         detail = f"`last` takes the last time step of a sequence; these data {what}."
-        raise InvalidDefinition([Problem("/data/features", "no_last_step", detail, 'Write "all", or leave it out.')])
+        raise InvalidDefinition.at("/data/features", "no_last_step", detail, 'Write "all", or leave it out.')
     return replace(shape, kind="table", input_shape=shape.input_shape[1:])
 
 
 def shape_of_upload(known: Uploaded) -> DataShape:
     """Of one that has a target."""
     assert known.task is not None
-    of_rows = tuple(known.input_shape), known.outputs, tuple(known.classes), known.per_step, known.vocabulary
-    return DataShape(known.kind, known.task, known.rows, *of_rows)
+    return DataShape(
+        known.kind,
+        known.task,
+        known.rows,
+        known.input_shape,
+        known.outputs,
+        known.classes,
+        known.per_step,
+        known.vocabulary,
+    )

@@ -108,6 +108,10 @@ class Columns(Strict):
     def _by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.columns}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._by_name)
+
     @cached_property
     def inputs(self) -> tuple[Column, ...]:
         """The columns of the features."""
@@ -197,7 +201,7 @@ class Columns(Strict):
 def _nothing(column: Column, pointer: str) -> float | Problem:
     if column.kind == "category" and not column.missing:
         detail = f"No value of {column.name!r} was missing in the data, so that the model knows no such case."
-        return Problem(pointer, "missing_value", detail, f"Give one of {_named(column.categories)}.")
+        return Problem(pointer, "missing_value", detail, f"Give one of {listed(column.categories)}.")
     return math.nan
 
 
@@ -222,7 +226,7 @@ def _choice(column: Column) -> str:
     """A hint."""
     if not column.categories:
         return "Write null: no row of the data has a value there."
-    return f"Give one of {_named(column.categories)}."
+    return f"Give one of {listed(column.categories)}."
 
 
 def _category(column: Column, value: Any, pointer: str) -> float | Problem:
@@ -254,11 +258,12 @@ def word_of(value: Any) -> str | None:
 
 
 def _not_an_object(pointer: str, features: Sequence[str]) -> Problem:
-    hint = f"Write an object with the columns {_named(features)}."
+    hint = f"Write an object with the columns {listed(features)}."
     return Problem(pointer, "not_an_object", "A row of a table is an object by column name.", hint)
 
 
-def _named(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """For a message."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(repr(name) for name in names[:MOST_NAMED]) + more
 

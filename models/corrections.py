@@ -1,18 +1,24 @@
 """What a client corrects of an uploaded data set: its name, and what its columns are for. No byte is read again."""
 
 from collections.abc import Iterator
-from typing import Annotated
 
-from pydantic import Field
-
+from models.column_roles import (
+    close_to,
+    feature_problems,
+    no_columns,
+    target_problem,
+    task_problem,
+    usual_features,
+    usual_task,
+    with_kinds,
+)
 from models.columns import Columns, Kind
-from models.definitions.base import Several, Strict
-from models.definitions.data import ColumnName
+from models.definitions.base import Strict
+from models.definitions.data import ColumnName, Names
 from models.definitions.job import Name
 from models.definitions.uploaded import Task, Uploaded
 from models.errors import InvalidDefinition, Problem
 from models.ingest.options import Options
-from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task, with_kinds
 
 
 class Corrections(Strict):
@@ -22,7 +28,7 @@ class Corrections(Strict):
     """For people."""
     target: ColumnName | None = None
     """The column to predict; `null`: none."""
-    features: Annotated[Several[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
+    features: Names | None = None
     """The columns a network is given; `null`: all numbers, booleans and categories but the target."""
     task: Task | None = None
     """`null`: by the column of the target."""
@@ -40,22 +46,17 @@ def corrected(uploaded: Uploaded, options: Options, wanted: Corrections) -> tupl
     if not given:
         return uploaded, options
     if uploaded.columns is None:
-        problems = [
-            Problem(f"/{name}", "no_columns", "This data set has no columns to choose from.", "Leave it out.")
-            for name in given
-        ]
-        raise InvalidDefinition(problems)
+        raise no_columns(f"/{name}" for name in given)
     options = options.model_copy(update=given | {"kinds": options.kinds | wanted.kinds})
     columns = with_kinds(uploaded.columns, wanted.kinds, "/kinds")
     target = options.target if "target" in given else columns.target
     is_new = bool(given.keys() & {"target", "task"}) or target in wanted.kinds
     task = options.task if is_new else uploaded.task
-    problems = list(_problems(columns, target, task, options, uploaded.window is not None, uploaded.rows))
+    kept_apart = None if uploaded.window else target
+    problems = list(_problems(columns, target, task, options, kept_apart, uploaded.rows))
     if problems:
         raise InvalidDefinition(problems)
-    excluded = {columns.group, columns.time} | (set() if uploaded.window else {target})
-    usual = tuple(c.name for c in columns.columns if c.kind in ("number", "boolean", "category"))
-    features = options.features or tuple(name for name in usual if name not in excluded)
+    features = options.features or usual_features(columns, kept_apart)
     chosen = columns.model_copy(update={"target": target, "features": features})
     if target is not None and task is None:
         task = usual_task(columns[target], uploaded.rows)
@@ -63,7 +64,7 @@ def corrected(uploaded: Uploaded, options: Options, wanted: Corrections) -> tupl
 
 
 def _problems(
-    columns: Columns, target: str | None, task: Task | None, options: Options, is_series: bool, rows: int
+    columns: Columns, target: str | None, task: Task | None, options: Options, kept_apart: str | None, rows: int
 ) -> Iterator[Problem]:
     if target is not None and target not in columns:
         yield Problem("/target", "unknown_column", f"There is no column {target!r}.", close_to(target, columns))
@@ -74,8 +75,4 @@ def _problems(
         if problem:
             yield problem
     if options.features is not None:
-        yield from feature_problems(columns, options.features, "/features")
-        if target in options.features and not is_series:
-            detail = f"{target!r} is the target: a network that is given it has nothing to learn."
-            place = options.features.index(target or "")
-            yield Problem(f"/features/{place}", "target_as_feature", detail, "Remove it.")
+        yield from feature_problems(columns, options.features, kept_apart, "/features")

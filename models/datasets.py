@@ -67,14 +67,18 @@ def register(
     return dataset_id, True
 
 
+_is_waiting = (
+    Dataset.status == INGESTING,
+    or_(Dataset.lease_until.is_(None), Dataset.lease_until < lease_now(), Dataset.lease_clock != lease_clock()),
+)
+"""It is to be read, and nobody reads it."""
+
+
 def claim(connection: Connection, dataset_id: str, lease_seconds: float) -> Row[Any] | None:
     """Takes one that is to be read and that nobody reads; gives its row, or None."""
-    is_free = or_(
-        Dataset.lease_until.is_(None), Dataset.lease_until < lease_now(), Dataset.lease_clock != lease_clock()
-    )
     taken = (
         update(Dataset)
-        .where(Dataset.id == dataset_id, Dataset.status == INGESTING, is_free)
+        .where(Dataset.id == dataset_id, *_is_waiting)
         .values(attempt=Dataset.attempt + 1, lease_until=lease_now() + lease_seconds, lease_clock=lease_clock())
         .returning(*Dataset.__table__.c)
     )
@@ -102,15 +106,15 @@ def finish(connection: Connection, dataset_id: str, attempt: int, done: dict[str
     return connection.execute(update(Dataset).where(*_held(dataset_id, attempt)).values(values)).rowcount == 1
 
 
-def fail(connection: Connection, dataset_id: str, attempt: int, error: dict[str, Any]) -> bool:
-    """It cannot be read; false if it is not this attempt's any more."""
+def fail(connection: Connection, dataset_id: str, attempt: int, error: dict[str, Any]) -> None:
+    """It cannot be read, if it is still this attempt's."""
     values = {"status": FAILED, "error": error, "upload": None}
-    return connection.execute(update(Dataset).where(*_held(dataset_id, attempt)).values(values)).rowcount == 1
+    connection.execute(update(Dataset).where(*_held(dataset_id, attempt)).values(values))
 
 
-def forget(connection: Connection, dataset_id: str, attempt: int) -> bool:
+def forget(connection: Connection, dataset_id: str, attempt: int) -> None:
     """It could not be read, and whoever sent it was told so at once: nothing of it stays."""
-    return connection.execute(delete(Dataset).where(*_held(dataset_id, attempt))).rowcount == 1
+    connection.execute(delete(Dataset).where(*_held(dataset_id, attempt)))
 
 
 def _held(dataset_id: str, attempt: int) -> tuple[Any, ...]:
@@ -119,10 +123,7 @@ def _held(dataset_id: str, attempt: int) -> tuple[Any, ...]:
 
 def abandoned(connection: Connection) -> Sequence[str]:
     """Those that are to be read, and that nobody reads any more."""
-    is_free = or_(
-        Dataset.lease_until.is_(None), Dataset.lease_until < lease_now(), Dataset.lease_clock != lease_clock()
-    )
-    return connection.scalars(select(Dataset.id).where(Dataset.status == INGESTING, is_free)).all()
+    return connection.scalars(select(Dataset.id).where(*_is_waiting)).all()
 
 
 def needed_keys(connection: Connection, dataset_ids: Sequence[str]) -> set[str]:

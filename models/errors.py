@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 MOST_OF_A_POINTER, MOST_OF_A_TEXT = 300, 1000
 
@@ -49,6 +49,11 @@ class InvalidDefinition(DescentError):
             problems[0].detail if count == 1 else f"{count} things are wrong with it; `errors` lists them."
         )
         self.problems = tuple(problems)
+
+    @classmethod
+    def at(cls, pointer: str, code: str, detail: str, hint: str) -> Self:
+        """With one problem."""
+        return cls([Problem(pointer, code, detail, hint)])
 
 
 class InvalidDataset(InvalidDefinition):

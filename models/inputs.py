@@ -64,11 +64,13 @@ class Inputs:
             InvalidDefinition: with pointers into `/inputs`.
         """
         if not isinstance(rows, list):
-            raise _refused("/inputs", "not_a_list", "`inputs` is a list of rows.", "Write [ ... ], also for one row.")
+            raise InvalidDefinition.at(
+                "/inputs", "not_a_list", "`inputs` is a list of rows.", "Write [ ... ], also for one row."
+            )
         if not 0 < len(rows) <= MOST_ROWS:
             detail = f"`inputs` has {len(rows):,} rows; from 1 to {MOST_ROWS:,} go at once."
             code, hint = ("too_many_rows", "Send a file of them.") if rows else ("no_rows", "Send at least one row.")
-            raise _refused("/inputs", code, detail, hint)
+            raise InvalidDefinition.at("/inputs", code, detail, hint)
         if self.words is not None:
             rows = [self._tokens(self.words, row) for row in rows]
         return [(places, self._feeds(rows, places, has_booleans)) for places in self._by_length(rows)]
@@ -88,7 +90,7 @@ class Inputs:
         for place, row in enumerate(rows):
             if not isinstance(row, list) or not row:
                 hint = "Write a list of time steps, at least one."
-                raise _refused(f"/inputs/{place}", "not_a_sequence", "This row is no sequence.", hint)
+                raise InvalidDefinition.at(f"/inputs/{place}", "not_a_sequence", "This row is no sequence.", hint)
             places.setdefault(len(row), []).append(place)
         return list(places.values())
 
@@ -191,7 +193,9 @@ def _named(columns: Columns, rows: list[Any], places: list[int], shape: DataShap
     def named(values: Any, pointer: str) -> Any:
         if not isinstance(values, list) or len(values) != len(names):
             detail = f"A row is an object by column name, or a list of {len(names)} values in the order of features."
-            raise _refused(pointer, "wrong_row", detail, f"The features are {', '.join(map(repr, names[:10]))}.")
+            raise InvalidDefinition.at(
+                pointer, "wrong_row", detail, f"The features are {', '.join(map(repr, names[:10]))}."
+            )
         return dict(zip(names, values, strict=True))
 
     if shape.kind != "sequence":
@@ -294,7 +298,3 @@ def _nested_problems(
 def _wrong_length(pointer: str, length: int, expected: int) -> Problem:
     detail = f"This list has {length} items instead of {expected}."
     return Problem(pointer, "wrong_shape", detail, "Rows have the shape of the data that were trained on.")
-
-
-def _refused(pointer: str, code: str, detail: str, hint: str) -> InvalidDefinition:
-    return InvalidDefinition([Problem(pointer, code, detail, hint)])

@@ -14,7 +14,17 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Per
 from obstore.store import from_url
 
 from models.errors import DescentError
-from models.storage import AlreadyStored, Listed, NotStored, Storage, StorageAway, StorageRefuses, Stored, Tally
+from models.storage import (
+    CHUNK_BYTES,
+    AlreadyStored,
+    Listed,
+    NotStored,
+    Storage,
+    StorageAway,
+    StorageRefuses,
+    Stored,
+    Tally,
+)
 from models.verified import Verified
 
 PART_BYTES = 8 * 2**20
@@ -85,7 +95,7 @@ class RemoteStorage(Storage):
             return
         with translated(key):
             found = obstore.get(self._store, key, options={"range": (start, end)})
-            for chunk in found.stream(2**20):
+            for chunk in found.stream(CHUNK_BYTES):
                 yield bytes(chunk)
 
     def path_of(self, stored: Stored) -> Path:

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.errors import InvalidDataset, Problem
+from models.errors import InvalidDataset
 from models.settings import Settings
-from models.storage import NotStored, StorageRefuses
+from models.storage import CHUNK_BYTES, NotStored, StorageRefuses
 
 FORM = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}/[^\0?#]{1,1000}")
-CHUNK_BYTES = 2**20
 
 
 def allowed(url: str, settings: Settings) -> str:
@@ -22,10 +21,14 @@ def allowed(url: str, settings: Settings) -> str:
     # A prefix ends where a name does: s3://data/ours is not s3://data/ours-not.
     fits = any(url.startswith(prefix if prefix.endswith("/") else f"{prefix}/") or url == prefix for prefix in prefixes)
     if not FORM.fullmatch(url) or "/../" in url or "//" in url.removeprefix("s3://"):
-        raise _refused("wrong_url", f"{url[:200]!r} is no URL of an object.", "Write s3://bucket/path/of/the/object.")
+        raise InvalidDataset.at(
+            "/url", "wrong_url", f"{url[:200]!r} is no URL of an object.", "Write s3://bucket/path/of/the/object."
+        )
     if not fits:
         detail = f"{url[:200]!r} is not among the sources that the service may read (DESCENT_URL_SOURCES)."
-        raise _refused("source_not_allowed", detail, "Upload the file, or ask for its source to be allowed.")
+        raise InvalidDataset.at(
+            "/url", "source_not_allowed", detail, "Upload the file, or ask for its source to be allowed."
+        )
     return url
 
 
@@ -53,10 +56,10 @@ class Source:
                 yield
         except NotStored:
             detail = f"There is no {self._url[:200]!r}."
-            raise _refused("no_such_object", detail, "Check the bucket and the path.") from None
+            raise InvalidDataset.at("/url", "no_such_object", detail, "Check the bucket and the path.") from None
         except StorageRefuses:
             detail = f"The service may not read {self._url[:200]!r}."
-            raise _refused("not_readable", detail, "Let its account read the object.") from None
+            raise InvalidDataset.at("/url", "not_readable", detail, "Let its account read the object.") from None
 
     @property
     def size(self) -> int:
@@ -72,7 +75,3 @@ class Source:
         with self._told():
             for chunk in obstore.get(self._store, self._key).stream(CHUNK_BYTES):
                 yield bytes(chunk)
-
-
-def _refused(code: str, detail: str, hint: str) -> InvalidDataset:
-    return InvalidDataset([Problem("/url", code, detail, hint)])

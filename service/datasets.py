@@ -9,11 +9,11 @@ from sqlalchemy import Row
 
 from models import catalogue
 from models.admission import problems_of
+from models.chosen_columns import chosen_columns
 from models.definitions.data import Data
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, InvalidDefinition, Problem
 from models.ingest.options import Options
-from models.uploads import chosen_columns
 from service.times import rfc3339
 
 AS_JSON = {"features", "kinds", "header", "length", "horizon", "stride", "vocabulary", "image_size"}
@@ -25,7 +25,6 @@ NOT_YET: dict[str, Any] = {
     "input_shape": None,
     "outputs": None,
     "classes": [],
-} | {
     "per_step": False,
     "vocabulary": 0,
 }
@@ -40,7 +39,7 @@ def refuse_nul(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if "\0" in name or (isinstance(value, str) and "\0" in value):
             pointer = "" if "\0" in name else f"/{name}"
-            raise InvalidDataset([Problem(pointer, "nul", "A field has a NUL character.", "Leave it out.")])
+            raise InvalidDataset.at(pointer, "nul", "A field has a NUL character.", "Leave it out.")
 
 
 def read_options(fields: Mapping[str, Any]) -> Options:

@@ -116,9 +116,9 @@ class Ingests:
 
     def sweep(self, older_than: float | None = None) -> None:
         """Removes bytes that no data set knows, or that it needs no more; none that may just be written."""
-        before = time.time() - (
-            max(ORPHAN_SECONDS, 2 * self._settings.ingest_seconds) if older_than is None else older_than
-        )
+        if older_than is None:
+            older_than = max(ORPHAN_SECONDS, 2 * self._settings.ingest_seconds)
+        before = time.time() - older_than
         old = [listed for prefix in ("uploads/", "datasets/") for listed in self._storage.list(prefix)]
         of = {listed.key: listed.key.split("/")[1] for listed in old if listed.modified < before}
         ids = sorted({dataset_id for dataset_id in of.values() if is_id(dataset_id)})
@@ -227,13 +227,13 @@ class Ingests:
 
     def _write(self, row: Row[Any], answer: dict[str, Any], is_awaited: bool) -> None:
         with self._database.write() as connection:
+            is_kept = False
             if "done" in answer:
                 is_kept = datasets.finish(connection, row.id, row.attempt, answer["done"])
             elif is_awaited:
-                is_kept = datasets.forget(connection, row.id, row.attempt) and False
+                datasets.forget(connection, row.id, row.attempt)
             else:
                 datasets.fail(connection, row.id, row.attempt, error_of(answer["problems"]))
-                is_kept = False
         self._storage.delete(row.upload["key"])
         if not is_kept:
             self._storage.delete_all(f"datasets/{row.id}/{row.attempt}/")

@@ -10,6 +10,7 @@ from models.definitions.base import Several, Strict
 Kind = Literal["table", "image", "signal", "sequence", "tokens"]
 Task = Literal["classification", "regression"]
 Extent = Annotated[int, Field(ge=1, le=2**31)]
+Steps = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class StoredArray(Strict):
@@ -26,11 +27,11 @@ class StoredArray(Strict):
 class Window(Strict):
     """How series are cut into sequences: `length` rows in, and the target `horizon` rows after the last of them."""
 
-    length: Annotated[int, Field(ge=1, le=10_000)]
+    length: Steps
     """Rows of a sequence."""
-    horizon: Annotated[int, Field(ge=1, le=10_000)] = 1
+    horizon: Steps = 1
     """How far ahead the target lies."""
-    stride: Annotated[int, Field(ge=1, le=10_000)] = 1
+    stride: Steps = 1
     """Rows from the start of one sequence to that of the next."""
 
 

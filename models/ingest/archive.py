@@ -23,11 +23,7 @@ class Archive:
     """The entries of a zip file, all of which are checked before any is read."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-            detail = f"The zip file is broken: {str(error)[:200]}."
-            raise refused("broken_zip", detail, "It may be cut short; send it again.") from None
+        self._zip = open_zip(path)
         self.entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
         if not self.entries:
             raise refused("empty_file", "The zip file has no files.", "Put something into it.")
@@ -74,6 +70,19 @@ class Archive:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._zip.close()
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Unchecked as yet.
+
+    Raises:
+        InvalidDataset
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        detail = f"The zip file is broken: {str(error)[:200]}."
+        raise refused("broken_zip", detail, "It may be cut short; send it again.") from None
 
 
 def refuse_unsafe(entry: zipfile.ZipInfo) -> None:

@@ -38,6 +38,10 @@ class ArrayFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """The file is whole now."""
         self._write_header()
         self.close()
 

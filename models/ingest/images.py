@@ -21,11 +21,20 @@ from models.ingest.refusal import refused
 MOST_PIXELS = 16_000_000
 MOST_CLASSES = 10_000
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
-MODES = {"1": "L", "L": "L", "LA": "RGBA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"} | {
+MODES = {
+    "1": "L",
+    "L": "L",
+    "LA": "RGBA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": "RGB",
+    "RGBA": "RGBA",
+    "CMYK": "RGB",
     "YCbCr": "RGB",
     "HSV": "RGB",
     "LAB": "RGB",
 }
+"""How the colours of an image may be kept, and what they become."""
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 Entry = zipfile.ZipInfo
 
@@ -48,12 +57,11 @@ def read_images(path: Path, options: Options, folder: Path, most_bytes: int) -> 
         if height * width > MOST_PIXELS or total > most_bytes:
             detail = f"The images have {total:,} bytes; at most {most_bytes:,} go (DESCENT_UNPACKED_BYTES)."
             raise refused("too_large_unpacked", detail, "Send image_size=[height, width].", "/image_size")
-        counts = dict.fromkeys(classes, 0)
-        y = np.array([classes.index(name) for name, _ in entries], np.int64)
+        codes = {name: code for code, name in enumerate(classes)}
+        y = np.array([codes[name] for name, _ in entries], np.int64)
         with ArrayFile(folder / "x.npy", (channels, height, width), np.uint8) as x:
-            for name, entry in entries:
+            for _, entry in entries:
                 x.append(_pixels(archive, entry, mode, (width, height))[None])
-                counts[name] += 1
     np.save(folder / "y.npy", y)
     uploaded = Uploaded(
         kind="image",
@@ -63,7 +71,8 @@ def read_images(path: Path, options: Options, folder: Path, most_bytes: int) -> 
         outputs=len(classes),
         classes=tuple(classes),
     )
-    shown = [{"value": name, "rows": count} for name, count in counts.items()]
+    counts = np.bincount(y).tolist()
+    shown = [{"value": name, "rows": count} for name, count in zip(classes, counts, strict=True)]
     return uploaded, {"warnings": [], "columns": [{"name": "y", "missing": 0, "counts": shown[:1000]}]}
 
 

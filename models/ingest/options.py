@@ -7,11 +7,10 @@ from pydantic_core import PydanticCustomError
 
 from models.columns import Kind
 from models.definitions.base import Several, Strict
-from models.definitions.data import ColumnName
-from models.definitions.uploaded import Extent, Task, Window
+from models.definitions.data import ColumnName, Names
+from models.definitions.uploaded import Extent, Steps, Task, Window
 
 Format = Literal["csv", "parquet", "npz", "images"]
-Steps = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Options(Strict):
@@ -21,7 +20,7 @@ class Options(Strict):
     """`auto` goes by the content: a zip with `.npy` files is an `npz`, another one `images`."""
     target: ColumnName | None = None
     """The column to predict; default: one called target, label, class or y, else the last."""
-    features: Annotated[Several[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
+    features: Names | None = None
     """The columns a network is given; default: all numbers, booleans and categories but the target."""
     task: Task | None = None
     """Default: `classification` of categories, booleans and few whole numbers, else `regression`."""

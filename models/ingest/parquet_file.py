@@ -5,9 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from models.ingest.csv_file import NewWriter, refuse_repeated
 from models.ingest.refusal import refused
-from models.ingest.table import TableWriter
+from models.ingest.table import NewWriter, TableWriter, refuse_names
 
 BATCH_ROWS = 2**15
 MOST_ROWS = 2**40
@@ -38,7 +37,7 @@ def read_parquet(path: Path, new_writer: NewWriter) -> TableWriter:
 
 def _check(file: parquet.ParquetFile, path: Path) -> None:
     metadata, size = file.metadata, path.stat().st_size
-    refuse_repeated(file.schema_arrow.names)
+    refuse_names(file.schema_arrow.names)
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows = sum(group.num_rows for group in groups)
     columns = [group.column(place) for group in groups for place in range(group.num_columns)]

@@ -1,7 +1,6 @@
 """From an uploaded file to arrays in a folder, and to what is known of them."""
 
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_features, usual_task
 from models.columns import ENCODED, Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
+from models.ingest.archive import open_zip
 from models.ingest.csv_file import read_csv
 from models.ingest.gathered import MOST_EXACT, Gathered
 from models.ingest.images import read_images
@@ -25,7 +26,6 @@ from models.ingest.series import cut_series
 from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, TableWriter
 from models.ingest.texts import TextWriter, cut_texts
 from models.ingest.values import plain
-from models.uploads import close_to, feature_problems, target_problem, task_problem, usual_task
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
@@ -85,12 +85,8 @@ def format_of(path: Path) -> Format:
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-            detail = f"The zip file is broken: {str(error)[:200]}."
-            raise refused("broken_zip", detail, "It may be cut short; send it again.") from None
+        with open_zip(path) as archive:
+            names = archive.namelist()
         return "npz" if any(name.endswith(".npy") for name in names) else "images"
     others = {b"\x93NUMPY": "one array: send an NPZ of `x` and `y`", b"\x1f\x8b": "gzip: unpack it"}
     others |= {b"\x89PNG": "one image: send a zip of folders", b"\xd0\xcf\x11\xe0": "an Office file: save it as CSV"}
@@ -192,18 +188,14 @@ def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column
 def with_parts(columns: Columns, target: Column | None, options: Options, rows: int) -> Columns:
     """The columns with their target and features."""
     name = target.name if target else None
-    excluded = {columns.group, columns.time} | (set() if options.window else {name})
-    usual = tuple(c.name for c in columns.columns if c.kind in ENCODED and c.name not in excluded)
+    kept_apart = None if options.window else name
     if options.features is not None:
         _refuse_empty(columns, options.features, rows)
-        problems = list(feature_problems(columns, options.features, "/features"))
-        if name in options.features and not options.window:
-            place = options.features.index(name)
-            detail = f"{name!r} is the target: a network that is given it has nothing to learn."
-            problems.append(Problem(f"/features/{place}", "target_as_feature", detail, "Remove it."))
+        problems = list(feature_problems(columns, options.features, kept_apart, "/features"))
         if problems:
             raise InvalidDataset(problems)
-    return columns.model_copy(update={"target": name, "features": tuple(options.features or usual)})
+    features = options.features or usual_features(columns, kept_apart)
+    return columns.model_copy(update={"target": name, "features": features})
 
 
 def _too_fine(column: Gathered) -> str:

@@ -4,7 +4,8 @@ Bounded in memory whatever the number of rows: a first pass writes numbers as th
 order in which they come; a second (`second_pass.py`) puts the codes in the order of the sorted categories, and counts.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.columns import Kind
+from models.columns import ENCODED, Kind
 from models.ingest.array_file import ArrayFile
 from models.ingest.gathered import MOST_CATEGORIES, AllMoments, Gathered
 from models.ingest.refusal import refused
@@ -36,7 +37,7 @@ class TableWriter:
         self.columns = [self._column(entry, kinds, group, time) for entry in schema]
         self._group, self._time = group, time
         self.preview: list[list[Any]] = []
-        self.stored = [c for c in self.columns if c.kind in ("number", "boolean", "category")]
+        self.stored = [c for c in self.columns if c.kind in ENCODED]
         self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
         self._moments = AllMoments(len(self._numbers))
         self._table = ArrayFile(folder / "table.npy", (len(self.stored),), np.float32)
@@ -66,7 +67,7 @@ class TableWriter:
         for column, values in zip(self.columns, batch.columns, strict=True):
             if column.kind == "time":
                 self._add_time(column, values)
-            elif column.kind in ("number", "boolean", "category") or column.overflowed:
+            elif column.kind in ENCODED or column.overflowed:
                 if column.kind in ("number", "boolean"):
                     matrix[:, place] = numbers[:, count] = self._numbers_of(column, values)
                     count += 1
@@ -141,10 +142,9 @@ class TableWriter:
         for file in filter(None, (self._table, self._times)):
             file.close()
 
-    def finish(self) -> "Table":
-        for file in (self._table, self._times):
-            if file is not None:
-                file.__exit__(None, None, None)
+    def finish(self) -> Table:
+        for file in filter(None, (self._table, self._times)):
+            file.finish()
         if not self.rows:
             raise refused("no_rows", "It has no rows.", "Send at least two rows below the names of the columns.")
         for index, place in enumerate(self._numbers):
@@ -154,3 +154,18 @@ class TableWriter:
             if column.missing == self.rows and column.name not in (self._group, self._time):
                 column.kind, column.overflowed = "text", True
         return Table(self._table.path, self.columns, self.stored)
+
+
+NewWriter = Callable[[pa.Schema], TableWriter]
+
+
+def refuse_names(names: Sequence[str]) -> None:
+    """Those of columns: each is there once, and not too long."""
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        detail = f"Columns have the same name: {', '.join(map(repr, repeated[:5]))}."
+        raise refused("repeated_column", detail, "Give each column a name of its own.")
+    long = [name for name in names if len(name) > 200 or "\0" in name]
+    if long:
+        detail = f"The name of a column has {len(long[0])} characters, or a NUL: {long[0][:50]!r}..."
+        raise refused("wrong_name", detail, "Names of columns have at most 200 characters.")

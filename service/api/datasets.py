@@ -124,7 +124,8 @@ def _fetch(key: str) -> tuple[Stored, dict[str, Any], str]:
     url = body.pop("url", None) if isinstance(body, dict) else None
     if not isinstance(url, str):
         detail = 'A body of JSON names its source: {"url": "s3://bucket/rows.csv"}.'
-        raise InvalidDataset([Problem("/url", "missing", detail, "Or send the file itself.")])
+        raise InvalidDataset.at("/url", "missing", detail, "Or send the file itself.")
+    # Wrong ones are refused before anything is fetched.
     read_options({name: value for name, value in body.items() if name != "name"})
     stored = fetch(allowed(url, shared.settings), shared.storage, key, shared.settings.upload_bytes)
     return stored, body, url.rsplit("/", 1)[-1][:200]

@@ -22,8 +22,8 @@ class Arrays:
     """All rows of a data set, in its own units."""
 
     x: Any
-    """float32 [rows, *input_shape]; int64 [rows, time] for tokens."""
-    """Of an uploaded set bytes too; or `workers.datasets.uploaded.Rows`, of which only some are ever in memory."""
+    """float32 [rows, *input_shape]; int64 [rows, time] for tokens. Of an uploaded set bytes too; or
+    `workers.datasets.uploaded.Rows`, of which only some are ever in memory."""
     y: NDArray[Any]
     """int64 [rows] for classes; float32 [rows, outputs] for a regression, [rows, time, outputs] if per step."""
     order: Order = UNORDERED

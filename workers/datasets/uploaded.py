@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Column, Columns
-from models.definitions.uploaded import Uploaded
+from models.definitions.uploaded import Uploaded, Window
 from workers.datasets.arrays import Arrays, NotIngested
 from workers.training.split import Order
 
@@ -105,18 +105,23 @@ class Opened:
         window = self._known.window
         if window is not None:
             x = Windows(x, self._starts, window.length)
-            y = y[self._starts + window.length + window.horizon - 1]
+            y = y[self._ends(window)]
         return Arrays(x, y, self._order())
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
         return self._array("starts")
 
+    def _ends(self, window: Window) -> NDArray[np.int64]:
+        """The rows of the sequences' targets."""
+        return self._starts + window.length + window.horizon - 1
+
     def _targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """With the classes numbered as in what is trained on."""
         if self._known.task != "classification" or self._known.classes == self._like.classes:
             return y
-        places = np.array([self._like.classes.index(name) for name in self._known.classes])
+        codes = {name: code for code, name in enumerate(self._like.classes)}
+        places = np.array([codes[name] for name in self._known.classes])
         renumbered: NDArray[Any] = places[y]
         return renumbered
 
@@ -130,7 +135,7 @@ class Opened:
         return target.codes_in(wanted, column_of(matrix, target))
 
     def _order(self) -> Order:
-        """What a split may go by, for each row; of a sequence that of its last."""
+        """What a split may go by, for each row; of a sequence that of its target."""
         known = self._known
         times = self._array("times") if "times" in known.arrays else None
         groups = None
@@ -138,7 +143,7 @@ class Opened:
             groups = column_of(self._array("table"), known.columns[known.columns.group])
         if known.window is None:
             return Order(times, groups)
-        ends = self._starts + known.window.length + known.window.horizon - 1
+        ends = self._ends(known.window)
         return Order(None if times is None else times[ends], None if groups is None else groups[ends], "time")
 
 
