@@ -22,6 +22,7 @@ from service.api import (
     health,
     keys,
     moves,
+    plots,
     predictions,
     queue,
     repairs,
@@ -85,7 +86,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(show_standing)
     answer_errors(app)
     add_pages(app)
-    of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
+    of_jobs = moves, events, series, plots, diagnosis, repairs, artifacts, predictions, evaluations
     for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, keys, usage, health):
         app.register_api(resource.api)
     return app
