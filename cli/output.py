@@ -65,7 +65,7 @@ class Output:
         """With its head on a terminal; in a pipe just values, divided by tabs."""
         if not self.is_terminal:
             for row in rows:
-                print("\t".join(plain(cell).replace("\t", " ").replace("\n", " ") for cell in row))
+                print("\t".join(plain(" ".join(cell.split())) for cell in row))
             return
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
