@@ -57,7 +57,7 @@ class Output:
             said, style = cell if isinstance(cell, tuple) else (cell, "")
             text.append(plain(said), style or None)
         if self.is_terminal:
-            self.console.print(Padding(text, (0, 0, 0, indent)))
+            self.console.print(Padding(text, (0, 0, 0, indent), expand=False))
         else:
             self.console.print(" " * indent + text.plain, soft_wrap=True)
 

@@ -17,5 +17,7 @@ def serve(host: str | None, port: int | None, data: str | None) -> None:
     """
     given = {"DESCENT_HOST": host, "DESCENT_PORT": port, "DESCENT_DATA": data}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+    # A folder `service` where this is called is not the one that is meant.
+    os.environ["PYTHONSAFEPATH"] = "1"
     # In the place of this process: it gets the signals, and the service is not imported here.
     os.execv(sys.executable, [sys.executable, "-m", "service"])  # noqa: S606

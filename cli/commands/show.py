@@ -49,7 +49,7 @@ def print_job(output: Output, job: dict[str, Any]) -> None:
     _fact(output, "trains", f"{network} on {definition['data']['dataset']}")
     _fact(output, "progress", f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']}")
     print_best(output, job)
-    if job["timings"]:
+    if "training" in (job["timings"] or {}):
         took = f"{duration(job['timings']['training'])} of training, {job['timings']['steps']:.0f} steps on {job['device']}"
         _fact(output, "took", took)
     if job["parent"]:

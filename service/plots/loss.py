@@ -39,13 +39,15 @@ def of(connection: Connection, job: Row[Any]) -> Picture:
 
 
 def losses_of(rows: Sequence[Row[Any]], best: dict[str, Any] | None) -> Losses:
-    """Of the rows of epochs, thinned to what a picture can show; the best epoch stays."""
-    matrix = np.array([[_value(row, name) for name in NAMES.values()] for row in rows], float).reshape(-1, len(NAMES))
+    """Of the rows of epochs, about MOST_EPOCHS of them, extremes and the best among them."""
+    names = {look: name for look, name in NAMES.items() if _has(rows, name)}
     best_epoch = (best or {}).get("epoch")
-    shown = set(thin(np.where(np.isnan(matrix).all(axis=0), 0, matrix), MOST_EPOCHS).tolist())
-    shown |= {place for place, row in enumerate(rows) if row.epoch == best_epoch}
+    shown = {place for place, row in enumerate(rows) if row.epoch == best_epoch}
+    for name in names.values():
+        # Each by itself: the extremes of one are not those of another.
+        shown |= set(thin(np.array([[_value(row, name)] for row in rows]), MOST_EPOCHS // 2).tolist())
     kept = [rows[place] for place in sorted(shown)]
-    values = {look: [_value(row, name) for row in kept] for look, name in NAMES.items() if _has(rows, name)}
+    values = {look: [_value(row, name) for row in kept] for look, name in names.items()}
     return Losses([row.epoch for row in kept], [row.run for row in kept], values, best_epoch)
 
 

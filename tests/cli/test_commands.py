@@ -98,7 +98,7 @@ def test_the_heat_map_shows_what_is_not_finite_or_zero_and_keeps_to_its_rows() -
     found = map_of(given)
     assert found is not None
     drawn = lines(found, coloured=False)
-    assert [row[-1][0] for row in drawn[:3]] == ["!", "0", "="]
+    assert [row[-1][0] for row in drawn[:3]] == ["!", "0", "+"]
     assert "\x1b" not in "".join(text for row in drawn for text, _ in row)
     many = map_of(gradients(500, 2, values=[[1.0] * 501] * 2))
     assert many is not None

@@ -102,8 +102,7 @@ class Drawn:
         ticks = [tick for tick in self._texts("tick") if tick.get("text-anchor") == anchor]
         places = [float(tick.get(at, "")) - (0 if is_x else 4) for tick in ticks]
         numbers = [float(tick.text or "") for tick in ticks]
-        ratios = {round(b / a, 3) for a, b in zip(numbers, numbers[1:], strict=False) if a > 0}
-        is_log = not is_x and len(numbers) > 1 and min(numbers) > 0 and len(ratios) == 1
+        is_log = not is_x and ("loss, logarithmic" in self.texts("label") or "Gradient flow" in self.text)
         if is_log:
             numbers = [math.log10(number) for number in numbers]
         return Axis(places[0], numbers[0], (numbers[-1] - numbers[0]) / (places[-1] - places[0]), is_log)

@@ -16,6 +16,7 @@ from models.diagnosis.finding import Code, Severity
 from models.expectation import expect
 from models.reports import Sampled
 from models.tables import Job
+from models.time_axis import time_axis
 from service.api.plots import NAMES
 from service.plots import loss
 from service.plots.heat_map import MOST_COLUMNS, MOST_ROWS
@@ -135,7 +136,7 @@ def test_the_norms_of_weights_are_shades_by_their_logarithm(api: Api, plot: Plot
     assert {"hidden.0.weight", "0", "90"} <= set(drawn.texts("tick"))
     assert "Inf" not in drawn.texts("tick")
     image = pixels(api, job, "gradients")
-    assert image.size == (1600, 2 * 390)
+    assert image.size == (1600, 2 * 350)
     first, last = cells[0][0], cells[-1][-1]
     left, top, width, height = 170 * 2, 80 * 2, 530 * 2, 30 * 7 * 2
     assert image.getpixel((left + 5, top + 5)) == rgb(COLOURS[first])
@@ -170,8 +171,8 @@ def test_the_same_number_everywhere_is_a_picture(api: Api, plot: Plot, name: str
 
 def test_five_hundred_layers_over_many_steps_are_pooled_and_lose_no_nan(api: Api, plot: Plot) -> None:
     deep = {"network": {"family": "dnn", "hidden": [2] * 500}, "data": {"dataset": "xor"}}
-    steps, values = list(range(2000)), np.random.default_rng(0).random((2000, 1002))
-    values[1234, 700] = math.nan
+    steps, values = list(range(300)), np.random.default_rng(0).random((300, 1002))
+    values[123, 700] = math.nan
     gains = sampled("layers", "gain", steps, values[:, :500])
     findings = a_diagnosis(a_finding(Code.VANISHING_DEPTH, layers=(250,)))
     job = a_job(api, sampled("tensors", "norm", steps, values), gains, findings, **deep)
@@ -222,9 +223,10 @@ def test_a_gain_that_is_not_finite_or_zero_ends_the_line_with_crosses(api: Api, 
 
 
 def test_without_hidden_layers_the_flow_is_of_the_norms_of_weights(api: Api, plot: Plot) -> None:
-    given = np.tile([1.0, 0.0, 0.1, 0.0, 0.01, 0.0], (len(STEPS), 1))
-    job = a_job(api, sampled("tensors", "norm", STEPS, np.resize(given, (len(STEPS), 12))), **RNN)
-    drawn = plot(job, "flow")
+    job = a_job(api, **RNN)
+    layers = api.get(f"/{job}/layers").json["items"]
+    given = np.ones((len(STEPS), sum(len(layer["tensors"]) for layer in layers)))
+    drawn = plot(a_job(api, sampled("tensors", "norm", STEPS, given), **RNN), "flow")
     assert "gradient norm" in drawn.texts("label")
     assert "theory at init" not in drawn.texts("label")
     perceptron = {"network": {"family": "dnn", "hidden": []}, "data": {"dataset": "xor"}}
@@ -238,14 +240,13 @@ def test_without_hidden_layers_the_flow_is_of_the_norms_of_weights(api: Api, plo
 
 
 def test_the_gradient_over_time_has_a_row_for_each_time_step(api: Api, plot: Plot) -> None:
-    length = 21
+    axis = time_axis(architecture_of(JobDefinition.model_validate(RNN)))
+    assert axis is not None
+    length = len(axis.time_steps)
     given = np.tile(10.0 ** np.arange(-length, 0), (len(STEPS), 1))
-    job = a_job(api, sampled("time", "norm", STEPS, given), **RNN)
-    shown = len(api.get(f"/{job}/gradients/time").json["time_steps"])
-    given = given[:, :shown]
     drawn = plot(a_job(api, sampled("time", "norm", STEPS, given), **RNN), "time")
     [cells] = drawn.cells()
-    assert (len(cells), len(cells[0])) == (shown, len(STEPS))
+    assert (len(cells), len(cells[0])) == (length, len(STEPS))
     assert [row[0] for row in cells] == sorted(row[0] for row in cells)
     assert (cells[0][0], cells[-1][0]) == (0, LEVELS - 1)
     assert "t 0" in drawn.texts("tick")
