@@ -78,7 +78,7 @@ def options(texts: dict[str, str]) -> Callable[[Callable[..., Any]], Callable[..
     return add
 
 
-class JobArgument(click.ParamType[str]):
+class JobArgument(click.ParamType):  # type: ignore[type-arg]  # older click has no arguments there
     """A job: its id, `latest`, or `-` for an id on stdin."""
 
     name = "job"
