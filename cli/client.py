@@ -58,7 +58,9 @@ class Client:
         try:
             return reply.json()
         except ValueError:
-            raise Failure(f"What answers at {self._place.url} is no Descent: {reply.status_code} without JSON.") from None
+            raise Failure(
+                f"What answers at {self._place.url} is no Descent: {reply.status_code} without JSON."
+            ) from None
 
     def every(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """All items of a collection, page by page."""

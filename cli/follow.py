@@ -31,7 +31,7 @@ def follow(session: Session, job_id: str) -> dict[str, Any]:
     job: dict[str, Any] = {}
     try:
         with _view(session, is_terminal) as view:
-            for job in session.client.changes(job_id, wait, PATIENCE_SECONDS, view.say):  # noqa: B007
+            for job in session.client.changes(job_id, wait, PATIENCE_SECONDS, view.say):
                 view.show(job)
     except KeyboardInterrupt:
         said = f"The job goes on: `descent show {job_id} --follow` follows it, `descent cancel {job_id}` stops it."

@@ -31,7 +31,10 @@ def map_of(gradients: dict[str, Any]) -> Map | None:
         return None
     kept = columns if len(columns) <= MOST_ROWS else [columns[place] for place in _spread(len(columns), MOST_ROWS)]
     rows = [[_value(values[column]) for values in gradients["values"]] for column in kept]
-    return Map([gradients["layers"][column]["name"] for column in kept], rows, gradients["steps"])
+    names = (gradients["layers"][column]["name"] for column in kept)
+    # `hidden_0.linear.weight` is the weight of hidden_0.
+    labels = [name.removesuffix(".weight").removesuffix(".linear") for name in names]
+    return Map(labels, rows, gradients["steps"])
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -24,11 +24,12 @@ from cli.commands.textbook import textbook
 from cli.failures import Failure, Refused
 
 EPILOG = (
-    "Exit codes: 0 done, 1 refused, 2 wrong command line, 3 no service, 4 no key, 130 Ctrl-C; of a job that was followed "
-    "10 unhealthy, 11 failed, 12 cancelled, 13 not judged."
+    "Exit codes: 0 done, 1 refused, 2 wrong command line, 3 no service, 4 no key, 130 Ctrl-C; of a job that was "
+    "followed 10 unhealthy, 11 failed, 12 cancelled, 13 not judged."
 )
 COMMANDS = (
-    serve, submit, jobs, show, diagnose, repair, compare, cancel, download, predict, datasets, textbook, keys, completion,
+    serve, submit, jobs, show, diagnose, repair, compare, cancel, download, predict, datasets, textbook, keys,
+    completion,
 )  # fmt: skip
 """In the order of use."""
 
@@ -45,8 +46,8 @@ class InOrder(click.Group):
 def descent() -> None:
     """Train networks by a Descent service, and read why they learned or did not.
 
-    The service is the one at DESCENT_URL, by default that of this machine (`descent serve`); the key is DESCENT_API_KEY, by
-    default the one that the service of this machine keeps in its data folder.
+    The service is the one at DESCENT_URL, by default that of this machine (`descent serve`); the key is
+    DESCENT_API_KEY, by default the one that the service of this machine keeps in its data folder.
     """
 
 

@@ -92,7 +92,9 @@ class JobArgument(click.ParamType):  # type: ignore[type-arg]  # older click has
         except Exception:  # a shell that completes shows nothing rather than an error
             return []
         items = [CompletionItem(job["id"], help=f"{job['status']} {job['name']}".strip()) for job in jobs]
-        return [item for item in (CompletionItem(LATEST, help="the newest"), *items) if item.value.startswith(incomplete)]
+        return [
+            item for item in (CompletionItem(LATEST, help="the newest"), *items) if item.value.startswith(incomplete)
+        ]
 
 
 JOB = JobArgument()

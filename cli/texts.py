@@ -37,5 +37,7 @@ def patched(patch: list[dict[str, Any]]) -> str:
     """A JSON Patch in a line."""
     import json  # noqa: PLC0415
 
-    changes = (f"{one['path']} = {json.dumps(one['value'])}" if "value" in one else f"no {one['path']}" for one in patch)
+    changes = (
+        f"{one['path']} = {json.dumps(one['value'])}" if "value" in one else f"no {one['path']}" for one in patch
+    )
     return ", ".join(map(plain, changes))

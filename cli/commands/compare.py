@@ -20,8 +20,8 @@ ABSENT = "-"
 @click.argument("jobs", type=JOB, nargs=-1, required=True, metavar="JOB [JOB]...")
 @talking
 def compare(session: Session, jobs: tuple[str, ...]) -> None:
-    """Put jobs beside one another, six at most: verdicts, findings, best metrics, and where their definitions differ. One job
-    alone is put beside its parent.
+    """Put jobs beside one another, six at most: verdicts, findings, best metrics, and where their definitions differ.
+    One job alone is put beside its parent.
 
     JOB is an id or `latest`.
     """
@@ -58,8 +58,8 @@ def _rows(jobs: list[dict[str, Any]], differing: dict[str, list[Any]]) -> Iterat
 
 
 def differences(definitions: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """By JSON Pointer the values that are not the same in all of them; None where there is no such field. Names and tags
-    say nothing of the training."""
+    """By JSON Pointer the values that are not the same in all of them; None where there is no such field. Names and
+    tags say nothing of the training."""
     flat = [dict(_leaves(definition)) for definition in definitions]
     pointers = dict.fromkeys(pointer for one in flat for pointer in one)
     found = {pointer: [one.get(pointer) for one in flat] for pointer in pointers}

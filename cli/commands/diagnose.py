@@ -21,8 +21,8 @@ BESIDE = 26
 @click.option("--no-map", is_flag=True, help="Without the heat map of gradients.")
 @talking
 def diagnose(session: Session, job: str, no_map: bool) -> None:
-    """Say why a network learned or did not: verdict, findings with their evidence, remedies, and the gradient norm of each
-    layer at the sampled steps.
+    """Say why a network learned or did not: verdict, findings with their evidence, remedies, and the gradient norm of
+    each layer at the sampled steps.
 
     JOB is an id, `latest`, or `-`: an id on stdin.
     """
@@ -84,7 +84,7 @@ def print_cure(output: Output, repair: dict[str, Any]) -> None:
     became = {True: ("gone", "green"), False: ("still there", "bold red")}
     output.line("")
     output.line("repair of ", repair["of"], f" by {repair['remedy']}", indent=2)
-    for finding in repair["findings"] if "findings" in repair else []:
+    for finding in repair.get("findings", []):
         output.line(f"{finding['code']} is ", became[finding["gone"]], indent=4)
     if metric := repair.get("metric"):
         output.line(f"{metric['name']} {number(metric['before'], 3)} -> {number(metric['after'], 3)}", indent=4)

@@ -24,9 +24,9 @@ PICTURES = ("loss", "gradients", "flow", "time", "network")
 def download(session: Session, job: str, names: tuple[str, ...], target: str | None) -> None:
     """Download files of a job that has succeeded, checked by their sha256.
 
-    NAME is one or more of weights.safetensors, model.onnx, definition.json, model-card.md, checkpoint.pt, written into the
-    folder of --output (default: this one). Without a name all of them are, below a folder of the job's id, with the pictures
-    that the model card shows beside it.
+    NAME is one or more of weights.safetensors, model.onnx, definition.json, model-card.md, checkpoint.pt, written into
+    the folder of --output (default: this one). Without a name all of them are, below a folder of the job's id, with the
+    pictures that the model card shows beside it.
     """
     job_id = session.job_id(job)
     files = _ready(session, job_id, names)
@@ -69,7 +69,9 @@ def _ready(session: Session, job_id: str, names: tuple[str, ...]) -> list[dict[s
 
 def _require(job_id: str, known: dict[str, dict[str, Any]], names: tuple[str, ...]) -> None:
     if not known:
-        raise Failure(f"{job_id} has no files: only a job that has succeeded does.", f"`descent show {job_id}` says more.")
+        raise Failure(
+            f"{job_id} has no files: only a job that has succeeded does.", f"`descent show {job_id}` says more."
+        )
     for name in names:
         if name not in known:
             raise Failure(f"{job_id} has no file {name!r}.", f"It has {', '.join(known)}.")

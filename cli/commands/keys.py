@@ -30,13 +30,13 @@ def list_keys(session: Session) -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="Several times; default: read, write.")
+@click.option(
+    "--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="Several times; default: read, write."
+)
 @click.option("--owner", metavar="OWNER", help="Of another key, to share its jobs.")
 @click.option("--expires-at", metavar="TIME", help="As 2026-01-31T12:00:00Z; default: never.")
 @talking
-def create(
-    session: Session, name: str, scopes: tuple[str, ...], owner: str | None, expires_at: str | None
-) -> None:
+def create(session: Session, name: str, scopes: tuple[str, ...], owner: str | None, expires_at: str | None) -> None:
     """Make a key. Its secret is printed this once, and kept nowhere."""
     asked = {"name": name, "scopes": list(scopes or SCOPES[:2]), "owner": owner, "expires_at": expires_at}
     _announce(session, _made(session, "/v1/keys", {key: value for key, value in asked.items() if value is not None}))

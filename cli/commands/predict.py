@@ -20,13 +20,15 @@ POLL_SECONDS = 0.3
 @click.argument("job", type=JOB)
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--allow-unhealthy", is_flag=True, help="Also of a job whose verdict is unhealthy.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Of a CSV or Parquet FILE: where the result goes.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False), help="Of a CSV or Parquet FILE: where the result goes."
+)
 @talking
 def predict(session: Session, job: str, file: BinaryIO, allow_unhealthy: bool, output: str | None) -> None:
     """Predict for the rows in FILE (default: stdin).
 
-    A JSON file has a list of rows, in the data's own units, or {"inputs": [...]}; a line is printed for each. A .csv or .parquet
-    file is predicted by a worker, and the result is a Parquet file.
+    A JSON file has a list of rows, in the data's own units, or {"inputs": [...]}; a line is printed for each. A .csv or
+    .parquet file is predicted by a worker, and the result is a Parquet file.
     """
     from cli.client import job_path  # noqa: PLC0415
 

@@ -49,8 +49,9 @@ def print_job(output: Output, job: dict[str, Any]) -> None:
     _fact(output, "trains", f"{network} on {definition['data']['dataset']}")
     _fact(output, "progress", f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']}")
     print_best(output, job)
-    if "training" in (job["timings"] or {}):
-        took = f"{duration(job['timings']['training'])} of training, {job['timings']['steps']:.0f} steps on {job['device']}"
+    timings = job["timings"] or {}
+    if "training" in timings:
+        took = f"{duration(timings['training'])} of training, {timings['steps']:.0f} steps on {job['device']}"
         _fact(output, "took", took)
     if job["parent"]:
         _fact(output, "parent", f"{job['parent']} ({job['origin']})")
@@ -85,7 +86,9 @@ def print_end(session: Session, job: dict[str, Any]) -> None:
         _fact(output, finding["severity"], (finding["code"], "bold"), f": {finding['explanation']}")
         for remedy in finding["remedies"][:1]:
             _fact(output, "remedy", f"{remedy['id']}: {patched(remedy['patch'])}")
-    output.note(f"`descent diagnose {job['id']}` shows the evidence, `descent repair {job['id']} --follow` tries the remedy.")
+    output.note(
+        f"`descent diagnose {job['id']}` shows the evidence, `descent repair {job['id']} --follow` tries the remedy."
+    )
 
 
 def _fact(output: Output, name: str, *cells: Any) -> None:

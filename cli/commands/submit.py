@@ -18,7 +18,12 @@ from cli.session import Session, talking
 @click.option("--idempotency-key", metavar="TEXT", help="The same key with the same job makes no second one.")
 @talking
 def submit(
-    session: Session, file: BinaryIO, is_followed: bool, name: str | None, tags: tuple[str, ...], idempotency_key: str | None
+    session: Session,
+    file: BinaryIO,
+    is_followed: bool,
+    name: str | None,
+    tags: tuple[str, ...],
+    idempotency_key: str | None,
 ) -> int:
     """Submit the job that FILE defines, as JSON (`-`: stdin).
 

@@ -41,7 +41,9 @@ def _list(session: Session) -> None:
     if session.output.as_json:
         session.output.json(items)
     else:
-        session.output.table(("name", "claim", "jobs"), [[one["name"], one["claim"], " ".join(one["jobs"])] for one in items])
+        session.output.table(
+            ("name", "claim", "jobs"), [[one["name"], one["claim"], " ".join(one["jobs"])] for one in items]
+        )
 
 
 def _submit(session: Session, chapter: dict[str, Any], job: str, is_followed: bool) -> int:
@@ -59,7 +61,9 @@ def _print(output: Output, chapter: dict[str, Any]) -> None:
         output.line((f"{name}: ", "dim"), chapter[name])
     for name, definition in chapter["jobs"].items():
         said = ", ".join(chapter["diagnoses"].get(name, []))
-        output.line(("job ", "dim"), (name, "bold"), f": {definition['network']['family']} on ", _data(definition), indent=2)
+        output.line(
+            ("job ", "dim"), (name, "bold"), f": {definition['network']['family']} on ", _data(definition), indent=2
+        )
         if said:
             output.line(f"to be diagnosed as {said}", indent=6)
 

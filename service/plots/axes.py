@@ -60,6 +60,13 @@ def power(exponent: float) -> str:
     return short(10**exponent) if -3 <= exponent <= 3 else f"1e{exponent:+03.0f}"
 
 
+def amount_of(exponent: float) -> str:
+    """Any power of ten as a number, also one that is no float."""
+    exponent = round(exponent, 3)  # so that no 9.99 is shown as 10.0
+    whole = math.floor(exponent)
+    return f"{10**exponent:.2g}" if -3 <= exponent <= 3 else f"{10 ** (exponent - whole):.1f}e{whole:+03d}"
+
+
 def short(value: float) -> str:
     return f"{value:.10g}" if value == round(value) and abs(value) < 1e7 else f"{value:.3g}"
 
@@ -74,7 +81,10 @@ def frame(area: Area, x: Scale, y: Scale, x_label: str, y_label: str) -> list[Sh
         shapes += [Line("axis", ((place, bottom), (place, bottom + 4)))]
         shapes += [Text("tick", place, bottom + 18, label, "middle")]
     shapes += [Line("axis", ((left, top), (left, bottom), (right, bottom)))]
-    shapes += [Text("label", (left + right) / 2, bottom + 38, x_label, "middle"), Text("label", left, top - 10, y_label)]
+    shapes += [
+        Text("label", (left + right) / 2, bottom + 38, x_label, "middle"),
+        Text("label", left, top - 10, y_label),
+    ]
     return shapes
 
 

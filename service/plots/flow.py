@@ -17,7 +17,7 @@ from models.errors import InvalidDefinition
 from models.expectation import expect
 from models.series import assemble
 from models.shapes import HIDDEN_KINDS
-from service.plots.axes import Area, Scale, cross, frame, legend, pieces, scale_of
+from service.plots.axes import Area, Scale, amount_of, cross, frame, legend, pieces, scale_of
 from service.plots.gradients import weights_of
 from service.plots.picture import Dot, Line, Picture, Shape, message, picture
 
@@ -25,7 +25,7 @@ TITLE = "Gradient flow"
 AREA: Area = (90, 90, 640, 390)
 STEPS = 4
 """Lines: the first step, the last, and two between."""
-SHARE = "||dL/du|| of the layer / that of the output layer"
+SHARE = "gradient of the layer / that of the output"
 Powers = NDArray[np.float64]
 """Of ten. NaN where a number is unknown or not finite, -inf where it is zero."""
 
@@ -131,7 +131,7 @@ def _line(look: str, powers: Powers, x: Scale, y: Scale) -> list[Shape]:
     """With a cross where a number is not finite: at the top, and at the bottom where it is zero."""
     shapes: list[Shape] = []
     for piece in pieces(_points(powers, x, y)):
-        shapes.append(Line(look, piece) if len(piece) > 1 else Dot("unknown", *piece[0], 3))
+        shapes.append(Line(look, piece) if len(piece) > 1 else Dot(look, *piece[0]))
     for place, value in enumerate(powers.tolist(), start=1):
         if not math.isfinite(value):
             shapes += cross(x.at(place), AREA[3] if value < 0 else AREA[1])
@@ -141,9 +141,9 @@ def _line(look: str, powers: Powers, x: Scale, y: Scale) -> list[Shape]:
 def said(flow: Flow) -> str:
     """In words, of the first layer at the last step."""
     first = float(flow.measured[-1][0])
-    amount = "nothing" if first == -math.inf else "NaN or infinity" if math.isnan(first) else f"10^{first:.1f}"
-    text = f"{len(flow.labels)} {flow.noun}{'s' if len(flow.labels) > 1 else ''}; at step {flow.steps[-1]} {amount}"
-    text += " of the output's gradient comes to the first one." if flow.meaning == SHARE else " at the first one."
+    amount = "zero" if first == -math.inf else "not finite" if math.isnan(first) else amount_of(first)
+    nouns = f"{len(flow.labels)} {flow.noun}{'s' if len(flow.labels) > 1 else ''}"
+    text = f"{nouns}; {flow.meaning} is {amount} at the first one at step {flow.steps[-1]}."
     if flow.theory is not None and math.isfinite(flow.theory[0]):
-        text += f" Theory expects 10^{flow.theory[0]:.1f}."
+        text += f" Theory expects {amount_of(flow.theory[0])}."
     return text

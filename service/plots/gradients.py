@@ -24,8 +24,9 @@ def of(connection: Connection, job: Row[Any]) -> Picture:
 
 
 def weights_of(layers: Any) -> list[dict[str, Any]]:
-    """The parameter tensors that are no biases: `{index, name}`."""
-    return [tensor for layer in layers for tensor in layer.tensors if "bias" not in tensor["name"]]
+    """The parameter tensors that are no biases: `{index, name}`, where the name of the layer says enough just that."""
+    tensors = [tensor for layer in layers for tensor in layer.tensors if "bias" not in tensor["name"]]
+    return [tensor | {"name": tensor["name"].removesuffix(".weight").removesuffix(".linear")} for tensor in tensors]
 
 
 def draw(name: str, labels: list[str], series: Series) -> Picture:
@@ -42,7 +43,7 @@ def draw(name: str, labels: list[str], series: Series) -> Picture:
 
 def said(labels: list[str], series: Series, size: int) -> str:
     """In words."""
-    text = f"{len(labels)} weights, steps {series.steps[0]} to {series.steps[-1]}, colours by logarithm."
+    text = f"{len(labels)} {'weight' if len(labels) == 1 else 'weights'}, steps {series.steps[0]} to {series.steps[-1]}, colours by logarithm."
     if size > 1:
         text += f" Each row is the largest of {size} neighbours."
     if wild := int((~np.isfinite(series.values)).sum()):

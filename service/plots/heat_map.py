@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.plots.axes import power
+from service.plots.axes import Scale
 from service.plots.looks import INFINITE, LEVELS, NAN, ZERO
 from service.plots.picture import Cells, Line, Shape, Text, shortened
 
@@ -37,7 +37,7 @@ class Shades:
         """Of numbers that are not negative, or not finite."""
         with np.errstate(divide="ignore", invalid="ignore"):
             share = (np.log10(values) - self.low) / (self.high - self.low)
-        shades = np.clip(np.nan_to_num(share) * (LEVELS - 1) + 0.5, 0, LEVELS - 1).astype(np.int64)
+        shades = np.clip(np.nan_to_num(share, posinf=1, neginf=0) * (LEVELS - 1) + 0.5, 0, LEVELS - 1).astype(np.int64)
         special = [np.isnan(values), np.isinf(values), values == 0]
         return np.select(special, [NAN, INFINITE, ZERO], shades)
 
@@ -52,7 +52,7 @@ class Rows:
 
 
 def pooled(labels: Sequence[str], values: Numbers, most: int = MOST_ROWS) -> Rows:
-    """Neighbours as one where there are too many rows: the largest of them, so that nothing is lost that is not finite."""
+    """Neighbours as one where there are too many rows: the largest of them, so that no NaN is lost."""
     size = math.ceil(len(labels) / most)
     starts = list(range(0, len(labels), size)) if labels else []
     return Rows([labels[start] for start in starts], np.maximum.reduceat(values, starts, axis=0), size)
@@ -82,9 +82,7 @@ def key(shades: Shades, values: Numbers, x: float, y: float, height: float = 160
     """What the colours mean; of the special ones those that there are."""
     bar = tuple((level,) for level in reversed(range(LEVELS)))
     shapes: list[Shape] = [Cells(x, y, 14, height, bar)]
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        label = power_label(shades.low + share * (shades.high - shades.low))
-        shapes.append(Text("tick", x + 20, y + (1 - share) * height + 4, label))
+    shapes += [Text("tick", x + 20, place + 4, label) for place, label in _ticks(shades, y, height)]
     special = [("NaN", NAN, np.isnan(values)), ("Inf", INFINITE, np.isinf(values)), ("0", ZERO, values == 0)]
     seen = [(name, level) for name, level, where in special if where.any()]
     for place, (name, level) in enumerate(seen):
@@ -93,10 +91,9 @@ def key(shades: Shades, values: Numbers, x: float, y: float, height: float = 160
     return shapes
 
 
-def power_label(exponent: float) -> str:
-    """Of any power of ten, also of one that no float can be."""
-    whole = math.floor(exponent)
-    if exponent == whole or -3 <= exponent <= 3:
-        return power(exponent)
-    digit = round(10 ** (exponent - whole))
-    return f"1e{whole + 1:+03d}" if digit == 10 else f"{digit}e{whole:+03d}"
+def _ticks(shades: Shades, y: float, height: float) -> list[tuple[float, str]]:
+    """At whole powers of ten, or at both ends where there are not two of them."""
+    scale = Scale(shades.low, shades.high, y + height, y, is_log=True)
+    ticks = list(scale.ticks(5))
+    ends = [(scale.at(end), f"{10**end:.2g}") for end in (shades.low, shades.high)]
+    return ticks if len(ticks) > 1 else ends

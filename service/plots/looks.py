@@ -47,12 +47,9 @@ STROKES = {
     "cross": Stroke("#c4006a", "#ff6bb3", 2),
     "link": Stroke("#8c959f", "#6e7681", 1.5),
 }
-FILLS = {
+FILLS = {name: Fill(look.light, look.dark) for name, look in STROKES.items()} | {
     "paper": Fill("#ffffff", "#0d1117"),
     "card": Fill("#f3f5f8", "#1b222b"),
-    "train": Fill("#0072b2", "#56b4e9"),
-    "validation": Fill("#d55e00", "#f0a35e"),
-    "best": Fill("#009e73", "#3ddbab"),
     "healthy": Fill("#009e73", "#3ddbab"),
     "warning": Fill("#e69f00", "#f2b632"),
     "fault": Fill("#c4006a", "#ff6bb3"),
@@ -69,7 +66,18 @@ FONTS = {
 LEVELS = 32
 """Shades of a heat map, by the logarithm of the number."""
 ZERO, NAN, INFINITE = LEVELS, LEVELS + 1, LEVELS + 2
-_VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6dcd59", "#b4de2c", "#fde725"]
+_VIRIDIS = [
+    "#440154",
+    "#482878",
+    "#3e4a89",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6dcd59",
+    "#b4de2c",
+    "#fde725",
+]
 
 
 def _channels(colour: str) -> list[int]:
@@ -115,8 +123,6 @@ def _shared_rules() -> list[str]:
     return [*every, "path,polyline{fill:none}", "polyline{stroke-linejoin:round}", *strokes, *fonts, *cells]
 
 
-STYLE = "".join(
-    [*_shared_rules(), *_rules(dark=False), "@media (prefers-color-scheme:dark){", *_rules(dark=True), "}"]
-)
+STYLE = "".join([*_shared_rules(), *_rules(dark=False), "@media (prefers-color-scheme:dark){", *_rules(dark=True), "}"])
 STYLE_HASH = f"sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """For a Content-Security-Policy that lets this style sheet apply, and no other."""

@@ -16,7 +16,7 @@ from service.plots.picture import Dot, Line, Picture, Shape, Text, message, pict
 TITLE = "Loss by epoch"
 NAMES = {"train": "train_loss", "validation": "validation_loss"}
 MOST_EPOCHS = 400
-AREA: Area = (80, 90, 660, 390)
+AREA: Area = (80, 90, 640, 390)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Literal
 WIDTH = 800
 LEFT, TOP = 24, 30
 """Of the title."""
-LONGEST_NAME = 90
-LONGEST_LINE = 110
+LONGEST_TITLE, LONGEST_LINE = 78, 115
+"""Letters that fit into the width."""
 
 Point = tuple[float, float]
 
@@ -79,9 +79,8 @@ class Picture:
 
 def picture(title: str, job_name: str, said: str, shapes: Sequence[Shape], height: float = 450) -> Picture:
     """With its title, and below it what it is of and what is to be said of it."""
-    name = shortened(job_name, LONGEST_NAME)
     heads = (
-        Text("title", LEFT, TOP, f"{title}: {name}"),
+        Text("title", LEFT, TOP, shortened(f"{title}: {job_name}", LONGEST_TITLE)),
         Text("label", LEFT, TOP + 20, shortened(said, LONGEST_LINE)),
     )
     return Picture(f"{title}: {job_name}", said, height, (*heads, *shapes))

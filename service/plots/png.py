@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from service.plots.looks import COLOURS, FILLS, FONTS, STROKES, Stroke
@@ -84,7 +85,7 @@ def dashed(points: tuple[Point, ...], dash: tuple[float, ...]) -> list[list[Poin
         return [list(points)]
     pieces: list[list[Point]] = [[points[0]]]
     is_drawn, left = True, dash[0]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
         gone = 0.0
         while length - gone > left:

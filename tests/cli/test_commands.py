@@ -78,7 +78,7 @@ def gradients(rows: int, steps: int, **changes: Any) -> dict[str, Any]:
     return {
         "layers": [*layers, {"name": "hidden.0.bias", "kind": "bias"}],
         "steps": list(range(steps)),
-        "values": [[*(10.0**row for row in range(rows)), 1.0] for _ in range(steps)],
+        "values": [[*(10.0 ** (row % 100) for row in range(rows)), 1.0] for _ in range(steps)],
     } | changes
 
 
@@ -100,10 +100,10 @@ def test_the_heat_map_shows_what_is_not_finite_or_zero_and_keeps_to_its_rows() -
     drawn = lines(found, coloured=False)
     assert [row[-1][0] for row in drawn[:3]] == ["!", "0", "+"]
     assert "\x1b" not in "".join(text for row in drawn for text, _ in row)
-    many = map_of(gradients(500, 2, values=[[1.0] * 501] * 2))
+    many = map_of(gradients(500, 2))
     assert many is not None
     assert len(many.rows) == MOST_ROWS
-    assert (many.labels[0], many.labels[-1]) == ("hidden.0.weight", "hidden.499.weight")
+    assert (many.labels[0], many.labels[-1]) == ("hidden.0", "hidden.499")
     assert map_of(gradients(0, 3)) is None
     assert map_of(gradients(3, 0)) is None
 

@@ -54,7 +54,13 @@ def test_a_sick_job_is_submitted_diagnosed_repaired_and_compared(terminal: Termi
 
     diagnosed = terminal.run("diagnose", sick)
     assert diagnosed.code == 0
-    for part in ("fault vanishing_depth", "gain_per_layer", "remedy relu_he", "gradient norm, by layer and step", "hidden.0"):
+    for part in (
+        "fault vanishing_depth",
+        "gain_per_layer",
+        "remedy relu_he",
+        "gradient norm, by layer and step",
+        "hidden_0",
+    ):
         assert part in diagnosed.out, part
     as_json = terminal.run("diagnose", sick, "--json")
     found = json.loads(as_json.out)
@@ -82,11 +88,11 @@ def test_on_a_terminal_it_has_a_bar_colours_and_a_heat_map(terminal: Terminal) -
     assert "\x1b[32mhealthy" in followed.out
     map_of = terminal.on_tty("diagnose", "latest")
     assert "\x1b[48;5;" in map_of.out
-    assert "hidden.0.weight" in map_of.plain
+    assert "hidden_0" in map_of.plain
     without = terminal.on_tty("diagnose", "latest", NO_COLOR="1")
     assert "\x1b[3" not in without.out
     assert "\x1b[48" not in without.out
-    assert "hidden.0.weight" in without.plain
+    assert "hidden_0" in without.plain
     jobs = terminal.on_tty("jobs", "--limit", "2")
     assert "findings" in jobs.plain
     assert "xor" in jobs.plain
@@ -138,7 +144,9 @@ def test_files_are_downloaded_whole_and_predictions_made(terminal: Terminal, sta
 
     rows = terminal.run("predict", job_id, "--allow-unhealthy", stdin="[[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]")
     assert (rows.code, len(rows.out.splitlines())) == (0, 2), rows.error
-    told = stack.client.post(f"/v1/jobs/{job_id}/predictions?allow_unhealthy=true", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]})
+    told = stack.client.post(
+        f"/v1/jobs/{job_id}/predictions?allow_unhealthy=true", json={"inputs": [[5.1, 3.5, 1.4, 0.2]]}
+    )
     assert rows.out.split("\t")[0] == told.json()["outputs"][0]["class"]
     wrong = terminal.run("predict", job_id, "--allow-unhealthy", stdin="[[1, 2]]")
     assert (wrong.code, "/inputs/0" in wrong.error) == (1, True)
@@ -315,7 +323,9 @@ def test_it_serves_and_finds_the_key_of_what_it_serves(tmp_path: Path) -> None:
 
     port = free_port()
     terminal = Terminal(tmp_path, DESCENT_PORT=str(port), DESCENT_SLOTS="1")
-    serving = subprocess.Popen([SCRIPT, "serve"], env=terminal.variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    serving = subprocess.Popen(
+        [SCRIPT, "serve"], env=terminal.variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert serving.stdout is not None
         assert str(port) in serving.stdout.readline()
