@@ -167,12 +167,13 @@ class Client:
     def changes(self, job: str, wait: int, patience: float, told: Told) -> Iterator[dict[str, Any]]:
         """A job whenever it has changed, and every `wait` seconds, until it has ended. A service that is away is waited
         for, `patience` seconds at a time."""
-        path, etag = job_path(job), None
+        path, etag = job_path(job), ""
         while True:
-            headers, params = ({"If-None-Match": etag}, {"wait": wait}) if etag else ({}, {})
+            headers = {"If-None-Match": etag} if etag else {}
+            params = {"wait": wait} if etag else {}
             reply = self.ask("GET", path, patience=patience, told=told, params=params, headers=headers)
             if reply.status_code == 304:
-                etag = None  # the next answer says how many steps it has come
+                etag = ""  # the next answer says how many steps it has come
                 continue
             found = self.json(reply)
             yield found

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ def upload(session: Session, file: Path, name: str | None, **said: str | None) -
     query = {"name": name or file.name} | {option: value for option, value in said.items() if value is not None}
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(count)}
     with session.output.progress(f"{file.name} ({size(count)})", count) as told:
-        send = {"content": lambda: _chunks(file, told), "params": query, "headers": headers}
-        reply = session.client.ask("POST", "/v1/datasets", **send)
+        content = partial(_chunks, file, told)
+        reply = session.client.ask("POST", "/v1/datasets", content=content, params=query, headers=headers)
     found = _read(session, session.client.json(reply))
     if session.output.as_json:
         session.output.json(found)

@@ -40,7 +40,7 @@ class Scale:
 
 
 def _nice_step(least: float) -> float:
-    size = 10 ** math.floor(math.log10(least))
+    size = 10.0 ** math.floor(math.log10(least))
     return next(nice * size for nice in NICE if nice * size >= least * (1 - 1e-9))
 
 

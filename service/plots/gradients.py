@@ -43,7 +43,8 @@ def draw(name: str, labels: list[str], series: Series) -> Picture:
 
 def said(labels: list[str], series: Series, size: int) -> str:
     """In words."""
-    text = f"{len(labels)} {'weight' if len(labels) == 1 else 'weights'}, steps {series.steps[0]} to {series.steps[-1]}, colours by logarithm."
+    noun = "weight" if len(labels) == 1 else "weights"
+    text = f"{len(labels)} {noun}, steps {series.steps[0]} to {series.steps[-1]}, colours by logarithm."
     if size > 1:
         text += f" Each row is the largest of {size} neighbours."
     if wild := int((~np.isfinite(series.values)).sum()):
