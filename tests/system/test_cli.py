@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import free_port
+from tests.system.servers import die_with_parent
 from tests.system.stack import EXAMPLES, KEY, Stack, await_true
 from tests.system.terminal import ESCAPES, SCRIPT, Terminal
 
@@ -330,7 +332,8 @@ def test_a_follower_survives_the_end_of_the_service_and_its_restart(terminal: Te
         [SCRIPT, "show", job_id, "--follow"],
         env=terminal.variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    stack.await_runner(job_id)
+    assert follower.stderr is not None
+    assert "epoch" in follower.stderr.readline()
     stack.launcher.send_signal(signal.SIGTERM)
     stack.launcher.wait(40)
     time.sleep(1)
@@ -343,21 +346,20 @@ def test_a_follower_survives_the_end_of_the_service_and_its_restart(terminal: Te
 
 @pytest.mark.long
 def test_it_serves_and_finds_the_key_of_what_it_serves(tmp_path: Path) -> None:
-    from tests.conftest import free_port
-
     port = free_port()
     terminal = Terminal(tmp_path, DESCENT_PORT=str(port), DESCENT_SLOTS="1")
-    serving = subprocess.Popen(
-        [SCRIPT, "serve"], env=terminal.variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert serving.stdout is not None
-        assert str(port) in serving.stdout.readline()
-        await_true(lambda: terminal.run("jobs").code == 0, 60)
-        assert terminal.run("submit", "-", "--follow", stdin=json.dumps(XOR)).code == 0
-    finally:
-        serving.send_signal(signal.SIGINT)
-    assert serving.wait(40) == 0
+    line = [SCRIPT, "serve"]
+    with subprocess.Popen(
+        line, env=terminal.variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+    ) as serving:
+        try:
+            assert serving.stdout is not None
+            assert str(port) in serving.stdout.readline()
+            await_true(lambda: terminal.run("jobs").code == 0, 60)
+            assert terminal.run("submit", "-", "--follow", stdin=json.dumps(XOR)).code == 0
+        finally:
+            serving.send_signal(signal.SIGINT)
+        assert serving.wait(40) == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
