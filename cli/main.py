@@ -27,6 +27,7 @@ EPILOG = (
     "Exit codes: 0 done, 1 refused, 2 wrong command line, 3 no service, 4 no key, 130 Ctrl-C; of a job that was "
     "followed 10 unhealthy, 11 failed, 12 cancelled, 13 not judged."
 )
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = (
     serve, submit, jobs, show, diagnose, repair, compare, cancel, download, predict, datasets, textbook, keys,
     completion,
@@ -41,7 +42,7 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=InOrder, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=InOrder, epilog=EPILOG, context_settings=SETTINGS)
 @click.version_option(package_name="descent")
 def descent() -> None:
     """Train networks by a Descent service, and read why they learned or did not.

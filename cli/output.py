@@ -11,7 +11,9 @@ from cli.texts import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
+NAME_WIDTH = 12
 STYLES = {
     "healthy": "green", "warning": "yellow", "unhealthy": "bold red", "unknown": "dim", "fault": "bold red",
     "succeeded": "green", "failed": "bold red", "cancelled": "yellow", "cancelling": "yellow", "running": "cyan",
@@ -50,16 +52,24 @@ class Output:
     def line(self, *cells: Cell, indent: int = 0) -> None:
         """Some texts, one behind the other: whole in a pipe, wrapped to the terminal."""
         from rich.padding import Padding  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
 
-        text = Text()
-        for cell in cells:
-            said, style = cell if isinstance(cell, tuple) else (cell, "")
-            text.append(plain(said), style or None)
-        if self.is_terminal:
+        text = _text(cells)
+        if self.is_terminal and text:
             self.console.print(Padding(text, (0, 0, 0, indent), expand=False))
         else:
             self.console.print(" " * indent + text.plain, soft_wrap=True)
+
+    def fact(self, name: str, *cells: Cell) -> None:
+        """A line with its name before it."""
+        if not self.is_terminal:
+            self.line(f"{name:<{NAME_WIDTH}}", *cells)
+            return
+        from rich.table import Table  # noqa: PLC0415
+
+        table = Table.grid()
+        table.add_column(min_width=NAME_WIDTH)
+        table.add_row(_text([(name, "dim")]), _text(cells))
+        self.console.print(table)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """With its head on a terminal; in a pipe just values, divided by tabs."""
@@ -94,6 +104,16 @@ class Output:
         with Progress(*columns, console=self.notes, transient=True) as bar:
             task = bar.add_task(plain(text), total=total)
             yield lambda count: bar.advance(task, count)
+
+
+def _text(cells: Sequence[Cell]) -> "Text":
+    from rich.text import Text  # noqa: PLC0415
+
+    text = Text()
+    for cell in cells:
+        said, style = cell if isinstance(cell, tuple) else (cell, "")
+        text.append(plain(said), style or None)
+    return text
 
 
 def styled(word: str) -> Cell:

@@ -13,8 +13,6 @@ METRICS = (
     "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "validation_macro_f1", "validation_rmse",
     "validation_mae", "validation_r2", "skill", "validation_skill",
 )  # fmt: skip
-WIDTH = 12
-"""Of the names on the left."""
 
 
 @click.command()
@@ -38,36 +36,36 @@ def show(session: Session, job: str, is_followed: bool) -> int:
 
 def print_job(output: Output, job: dict[str, Any]) -> None:
     definition, progress = job["definition"], job["progress"]
-    _fact(output, "job", (job["id"], "bold"), f"  {job['name']}")
-    _fact(output, "status", styled(job["status"]), f"  {job['status_reason'] or ''}")
-    _fact(output, "verdict", styled(job["verdict"]))
+    output.fact("job", (job["id"], "bold"), f"  {job['name']}")
+    output.fact("status", styled(job["status"]), f"  {job['status_reason'] or ''}")
+    output.fact("verdict", styled(job["verdict"]))
     for finding in job["findings"]:
-        _fact(output, "", styled(finding["severity"]), f" {finding['code']}")
+        output.fact("", styled(finding["severity"]), f" {finding['code']}")
     if job["error"]:
-        _fact(output, "error", (job["error"]["code"], "bold red"), f" {job['error']['detail']}")
+        output.fact("error", (job["error"]["code"], "bold red"), f" {job['error']['detail']}")
     network = definition["network"]["family"]
-    _fact(output, "trains", f"{network} on {definition['data']['dataset']}")
-    _fact(output, "progress", f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']}")
+    output.fact("trains", f"{network} on {definition['data']['dataset']}")
+    output.fact("progress", f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']}")
     print_best(output, job)
     timings = job["timings"] or {}
     if "training" in timings:
         took = f"{duration(timings['training'])} of training, {timings['steps']:.0f} steps on {job['device']}"
-        _fact(output, "took", took)
+        output.fact("took", took)
     if job["parent"]:
-        _fact(output, "parent", f"{job['parent']} ({job['origin']})")
+        output.fact("parent", f"{job['parent']} ({job['origin']})")
     for child in job["repairs"]:
-        _fact(output, "repair", f"{child['id']} {child['remedy']}: ", styled(child["verdict"]))
+        output.fact("repair", f"{child['id']} {child['remedy']}: ", styled(child["verdict"]))
     if job["queue"]:
         queue = job["queue"]
-        _fact(output, "waits", f"place {queue['position']}, for {queue['waiting_for']}")
-    _fact(output, "created", job["created_at"])
+        output.fact("waits", f"place {queue['position']}, for {queue['waiting_for']}")
+    output.fact("created", job["created_at"])
 
 
 def print_best(output: Output, job: dict[str, Any]) -> None:
     best = job["best"] or {}
     named = [f"{name} {number(best[name])}" for name in METRICS if best.get(name) is not None]
     if named:
-        _fact(output, "best", f"epoch {best.get('epoch')}: {', '.join(named)}")
+        output.fact("best", f"epoch {best.get('epoch')}: {', '.join(named)}")
 
 
 def print_end(session: Session, job: dict[str, Any]) -> None:
@@ -79,17 +77,13 @@ def print_end(session: Session, job: dict[str, Any]) -> None:
     output.line(styled(job["status"]), ", ", styled(job["verdict"]))
     print_best(output, job)
     if job["error"]:
-        _fact(output, "error", (job["error"]["code"], "bold red"), f" {job['error']['detail']}")
+        output.fact("error", (job["error"]["code"], "bold red"), f" {job['error']['detail']}")
     if not job["findings"]:
         return
     for finding in session.client.get(job_path(job["id"], "diagnosis"))["findings"]:
-        _fact(output, finding["severity"], (finding["code"], "bold"), f": {finding['explanation']}")
+        output.fact(finding["severity"], (finding["code"], "bold"), f": {finding['explanation']}")
         for remedy in finding["remedies"][:1]:
-            _fact(output, "remedy", f"{remedy['id']}: {patched(remedy['patch'])}")
+            output.fact("remedy", f"{remedy['id']}: {patched(remedy['patch'])}")
     output.note(
         f"`descent diagnose {job['id']}` shows the evidence, `descent repair {job['id']} --follow` tries the remedy."
     )
-
-
-def _fact(output: Output, name: str, *cells: Any) -> None:
-    output.line((f"{name:<{WIDTH}}", "dim"), *cells)

@@ -42,7 +42,7 @@ def _list(session: Session) -> None:
         session.output.json(items)
     else:
         session.output.table(
-            ("name", "claim", "jobs"), [[one["name"], one["claim"], " ".join(one["jobs"])] for one in items]
+            ("name", "claim", "jobs"), [[one["name"], one["claim"], "; ".join(one["jobs"])] for one in items]
         )
 
 
@@ -58,15 +58,8 @@ def _submit(session: Session, chapter: dict[str, Any], job: str, is_followed: bo
 def _print(output: Output, chapter: dict[str, Any]) -> None:
     output.line((chapter["title"], "bold"))
     for name in ("claim", "why", "expected"):
-        output.line((f"{name}: ", "dim"), chapter[name])
+        output.fact(name, chapter[name])
     for name, definition in chapter["jobs"].items():
         said = ", ".join(chapter["diagnoses"].get(name, []))
-        output.line(
-            ("job ", "dim"), (name, "bold"), f": {definition['network']['family']} on ", _data(definition), indent=2
-        )
-        if said:
-            output.line(f"to be diagnosed as {said}", indent=6)
-
-
-def _data(definition: dict[str, Any]) -> str:
-    return str(definition["data"]["dataset"])
+        trains = f"{definition['network']['family']} on {definition['data']['dataset']}"
+        output.fact("job", (name, "bold"), f": {trains}{f'; to be diagnosed as {said}' if said else ''}")

@@ -17,7 +17,7 @@ SANS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf")
 
 
 def png(picture: Picture) -> bytes:
-    # Imported with the first picture: Pillow takes 10 MB, which an API that draws nothing need not have.
+    # Imported with the first picture: Pillow takes 12 MB, which an API that draws nothing need not have.
     from PIL import Image  # noqa: PLC0415
 
     image = Image.new("RGB", (round(picture.width * ZOOM), round(picture.height * ZOOM)), FILLS["paper"].light)
