@@ -334,6 +334,11 @@ def test_who_knows_a_picture_is_told_when_it_is_another(api: Api) -> None:
         assert first.headers["Cache-Control"] == "private, no-cache"
         again = api.get(f"/{job}/plots/{name}", If_None_Match=first.headers["ETag"])
         assert (again.status_code, again.data) == (304, b"")
+    with api.database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(step=Job.step + 1))
+    moved = api.get(f"/{job}/plots/loss.svg", If_None_Match=first.headers["ETag"])
+    assert moved.status_code == 200
+    first = moved
     api.client.patch(f"/v1/jobs/{job}", json={"name": "another"}, headers=api.headers)
     assert api.get(f"/{job}/plots/loss.svg", If_None_Match=first.headers["ETag"]).status_code == 200
 
