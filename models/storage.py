@@ -143,6 +143,15 @@ def open_storage(settings: Settings) -> Storage:
     return RemoteStorage(settings.storage, cache, settings.cache_bytes)
 
 
+def storage_answers(storage: Storage) -> bool:
+    """Whether it can be used."""
+    try:
+        storage.check()
+    except StorageAway:
+        return False
+    return True
+
+
 def chunks_of(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
     """The bytes of a file from `start` up to `end`."""
     with path.open("rb") as file:
