@@ -94,7 +94,7 @@ def silence(crew: Crew) -> float:
 
 def counted(figures: Figures) -> Iterator[Metric]:
     counts = figures.counts
-    ended = zeros(TERMINAL, Verdict) | counts.get(tallies.ENDED, {})
+    ended = zeros(sorted(TERMINAL), Verdict) | counts.get(tallies.ENDED, {})
     yield counter("jobs_ended", "Jobs that ended, by status and verdict.", ["status", "verdict"], ended)
     failed = first(zeros(ERRORS, [""]) | counts.get(tallies.FAILED, {}))
     yield counter("jobs_failed", "Of these those that failed, by the code of their error.", ["code"], failed)

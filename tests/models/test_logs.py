@@ -13,7 +13,7 @@ import pytest
 from models.logs import about, formatter
 from models.masking import mask_logs
 from models.settings import InvalidSettings, Settings, read_settings
-from models.trail import NO_TRAIL, Trail, trail
+from models.trail import NO_TRAIL, Trail, follow, trail
 
 KEY = "dsc_94zhGLLNvkI193FHh8HwCS9Qt1h4nykPoEhHRl6lPto"
 TRAIL = Trail("req-1", f"00-{'a' * 32}-{'b' * 16}-01")
@@ -40,6 +40,7 @@ class Lines(logging.Handler):
 def lines() -> Iterator[Lines]:
     before = logging.getLogRecordFactory()
     mask_logs()
+    follow(NO_TRAIL)  # the last request of another test left its own
     log, handler = logging.getLogger("descent.test"), Lines()
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
