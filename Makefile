@@ -45,8 +45,9 @@ check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrati
 	@$(MAKE) --no-print-directory audit
 audit: $(INSTALLED) ## Known holes in what is installed; says so, and passes, where there is no network
 	@$(BIN)/python -m tests.audit
-reference: $(INSTALLED) ## Write docs/definitions.md anew, from the models
+reference: $(INSTALLED) ## Write docs/definitions.md and the commands of docs/cli.md anew, from the code
 	@$(BIN)/python -m models.definitions.reference
+	@$(BIN)/python -m cli.reference
 bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .json anew
 	@.venv-peers/bin/python -m benchmarks
 bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing

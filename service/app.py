@@ -28,6 +28,7 @@ from service.api import (
     keys,
     metrics,
     moves,
+    plots,
     predictions,
     queue,
     repairs,
@@ -110,7 +111,7 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
     app.after_request(show_standing)
     answer_errors(app)
     add_pages(app)
-    of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
+    of_jobs = moves, events, series, plots, diagnosis, repairs, artifacts, predictions, evaluations
     for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, keys, usage, metrics, health):
         app.register_api(resource.api)
     return app
