@@ -256,6 +256,18 @@ def epoch_rows(connection: Connection, job_id: str, after_epoch: int) -> Sequenc
     return connection.execute(query.order_by(epochs.c.epoch)).all()
 
 
+def losses_at(connection: Connection, places: Sequence[tuple[str, int]]) -> dict[str, list[float | None]]:
+    """Training losses of some epochs of some jobs, by job, in the order of the epochs."""
+    if not places:
+        return {}
+    columns = epochs.c.job_id, epochs.c.epoch
+    query = select(*columns, epochs.c.train_loss).where(tuple_(*columns).in_(places)).order_by(*columns)
+    found: dict[str, list[float | None]] = {}
+    for job_id, _, loss in connection.execute(query):
+        found.setdefault(job_id, []).append(loss)
+    return found
+
+
 def layer_rows(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
     return connection.execute(select(Layer.__table__).where(Layer.job_id == job_id).order_by(Layer.index)).all()
 

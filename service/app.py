@@ -33,6 +33,7 @@ from service.api import (
 from service.bootstrap import bootstrap_key
 from service.capacity import KnownCapacity
 from service.context import Context
+from service.dashboard.pages import add_dashboard
 from service.doors import Doors
 from service.ended import EndedJobs
 from service.errors import answer_errors
@@ -46,6 +47,7 @@ from service.openapi import create_openapi_app
 from service.pages import add_pages
 from service.predictors import Predictors
 from service.rates import Rates
+from service.sessions import Sessions
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -60,6 +62,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = create_openapi_app(__name__, version("descent"))
     # Of what is read without a limit of its own; `service/bodies.py` and `service/receiving.py` set theirs.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
+    bootstrap = bootstrap_key(settings)
+    known_keys = KnownKeys(database, bootstrap)
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
@@ -68,7 +72,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         doorbell=Doorbell(settings),
         watcher=Watcher(database, settings.waiters),
         capacity=KnownCapacity(database, settings),
-        keys=KnownKeys(database, bootstrap_key(settings)),
+        keys=known_keys,
+        sessions=Sessions(known_keys, bootstrap),
         rates=Rates(settings),
         usage=KnownUsage(database, settings),
         queue=KnownQueue(settings),
@@ -85,6 +90,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(show_standing)
     answer_errors(app)
     add_pages(app)
+    add_dashboard(app)
     of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
     for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, keys, usage, health):
         app.register_api(resource.api)
