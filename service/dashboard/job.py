@@ -85,8 +85,9 @@ def _explained(finding: Mapping[str, Any], definition: Mapping[str, Any]) -> dic
     """A finding with what a page says of it."""
     remedies = [remedy | {"changes": changes_of(remedy["patch"], definition)} for remedy in finding["remedies"]]
     code = Code(finding["code"])
-    seen_in = SEEN_IN.get(code, "gradient_rms")
-    return dict(finding) | {"remedies": remedies, "meaning": meaning_of(code), "statistic": seen_in}
+    levels = {item["statistic"]: item["threshold"] for item in finding["evidence"]}
+    seen_in = {"statistic": SEEN_IN.get(code, "gradient_rms"), "levels": levels}
+    return dict(finding) | {"remedies": remedies, "meaning": meaning_of(code)} | seen_in
 
 
 def _layer(layer: Row[Any], findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

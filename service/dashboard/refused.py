@@ -27,12 +27,8 @@ def as_page(reply: Response) -> AnyResponse:
 
 
 def _asks_for_a_page() -> bool:
-    return "text/html" in request.accept_mimetypes and not request.path.startswith(NO_PAGES) and _names_it()
-
-
-def _names_it() -> bool:
-    """Not by `*/*` alone, as programs do."""
-    return any(form == "text/html" for form, _ in request.accept_mimetypes)
+    """Browsers ask for HTML first; scripts of a page, and programs, do not."""
+    return request.accept_mimetypes.best == "text/html" and not request.path.startswith(NO_PAGES)
 
 
 def _to_sign_in() -> AnyResponse:
