@@ -18,7 +18,7 @@ def add_dashboard(app: Flask) -> None:
     pages = Blueprint("dashboard", __name__, template_folder="templates")
     for module in (assets, sign_in, jobs, new_job, job, compare, datasets, workers, keys):
         module.add_to(pages)
-    pages.context_processor(_shared)
+    pages.app_context_processor(_shared)
     # Later ones come first: what is refused becomes a page, and that is compressed.
     pages.after_app_request(compress)
     pages.after_app_request(refused.as_page)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.system.browser import Watched, a_browser, a_page, chromium
-from tests.system.stack import KEY, Stack, await_true
+from tests.system.stack import KEY, Stack
 
 ODD_NAME = '<b onclick="alert(1)">bold</b> 🦊 "quoted" & more'
 PAGES = ("/", "/jobs/new", "/datasets", "/datasets/iris", "/workers", "/keys")
@@ -81,9 +81,11 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
         page.wait_for_selector("#finding-vanishing_depth")
         assert "sigmoid layer passes on" in page.inner_text("#finding-vanishing_depth .cause")
         page.wait_for_selector("#heat canvas")
-        page.select_option("#statistic", "gradient_rms")
-        await_true(lambda: "RMS" in page.inner_text("#heat-title") or len(flat(colours_of(watched, "#heat canvas"))) > 8)
+        with page.expect_response(lambda reply: "statistic=gradient_rms" in reply.url):
+            page.select_option("#statistic", "gradient_rms")
+        page.wait_for_timeout(200)
         rows = colours_of(watched, "#heat canvas")
+        assert len({pixel for row in rows for pixel in row}) > 8
         light = [sum(map(sum, row)) / len(row) for row in rows]
         assert light[-1] > 2 * light[0], "the gradient of the first layers is dark, that of the last ones bright"
         page.locator("#heat .plot").focus()
@@ -118,10 +120,6 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
         page.wait_for_url("**/sign-in")
         watched.goto("/")
         assert "/sign-in" in page.url
-
-
-def flat(rows: list[list[tuple[int, ...]]]) -> set[tuple[int, ...]]:
-    return {pixel for row in rows for pixel in row}
 
 
 def test_pages_fit_every_width_in_both_colours_and_everybody_can_use_them(visitor: Watched) -> None:

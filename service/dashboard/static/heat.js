@@ -123,7 +123,7 @@ export class HeatMap extends Plot {
   #steps(pen, right) {
     pen.textAlign = "center";
     pen.textBaseline = "alphabetic";
-    for (const value of this.x.ticks(Math.max(Math.floor((right - this.left) / 110), 2))) pen.fillText(format(value, 6), this.x.at(value), this.height - 12);
+    for (const value of this.x.ticks(Math.max(Math.floor((right - this.left) / 110), 2)).filter(Number.isInteger)) pen.fillText(format(value, 6), this.x.at(value), this.height - 12);
     pen.textAlign = "right";
     pen.fillText("step", right, this.height - 1);
   }

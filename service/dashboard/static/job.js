@@ -22,6 +22,8 @@ const COLOURS = {
   dead: { log: false, bounds: [0, 1] },
   saturation: { log: false, bounds: [0, 1] },
 };
+const OF_STEPS = { "loss of each sampled step": "loss", "rho: what a step gained of what its gradient promised": "rho" };
+const HAS_GAPS = new Set(["dead", "saturation"]);
 const HAS_TENSORS = new Set(["norm", "update_ratio"]);
 
 const page = document.getElementById("job");
@@ -41,6 +43,7 @@ let metrics = null;
 let gains = null;
 let times = null;
 let evidence = null;
+let isChosen = false; // what the charts show, by hand
 
 // Loss and metrics
 
@@ -52,23 +55,49 @@ async function readMetrics() {
   const choice = element("metric");
   const names = ["loss", ...Object.keys(metrics).filter((name) => !["epoch", "run", "nonfinite"].includes(name) && !Object.values(PAIRS).flat().includes(name))];
   for (const pair of ["accuracy", "skill"]) if (PAIRS[pair].some((name) => name in metrics)) names.splice(1, 0, pair);
-  for (const name of names) if (![...choice.options].some(({ value }) => value === name)) choice.add(new Option(name.replaceAll("_", " "), name));
-  drawLoss();
+  for (const name of names) offer(choice, name.replaceAll("_", " "), name);
+  for (const name of Object.keys(OF_STEPS)) offer(choice, name, name);
+  await drawLoss();
 }
 
-function drawLoss() {
+function offer(choice, text, value) {
+  if (![...choice.options].some((option) => option.value === value)) choice.add(new Option(text, value));
+}
+
+async function drawLoss() {
   const chosen = element("metric").value;
+  if (chosen in OF_STEPS) await drawSteps(OF_STEPS[chosen], chosen);
+  else drawEpochs(chosen);
+}
+
+const marksOf = (width) => [
+  ...(job.best?.epoch ? [{ x: job.best.epoch * width, text: `best epoch ${job.best.epoch}`, className: "best" }] : []),
+  ...(evidence && evidence.step !== null ? [{ x: evidence.step, text: evidence.code }] : []),
+];
+
+async function drawSteps(statistic, name) {
+  const { steps, values } = await read(`${base}/gradients?statistic=${statistic}&points=${MOST_EPOCHS}&digits=5`);
+  const threshold = evidence?.levels[statistic];
+  loss.set({
+    series: [{ name: name.split(":")[0], className: "series-0", x: steps, y: values.map(([value]) => value) }],
+    marks: marksOf(stepsOfEpoch()),
+    levels: typeof threshold === "number" ? [{ y: threshold, text: "a finding from here" }] : [],
+    log: element("log").checked && statistic !== "rho",
+    xSays: undefined,
+    message: steps.length ? "" : "No samples yet.",
+  });
+}
+
+function drawEpochs(chosen) {
   const names = (PAIRS[chosen] ?? [chosen]).filter((name) => name in metrics);
   const width = stepsOfEpoch();
   const x = metrics.epoch.map((epoch) => epoch * width);
   const lost = Object.values(metrics.nonfinite).flat().length;
   const series = names.map((name, index) => ({ name: name.replaceAll("_", " "), className: `series-${index}`, x, y: metrics[name], dots: true }));
-  const marks = [];
-  if (job.best?.epoch) marks.push({ x: job.best.epoch * width, text: `best epoch ${job.best.epoch}`, className: "best" });
-  if (evidence?.step !== null && evidence) marks.push({ x: evidence.step, text: evidence.code });
   loss.set({
     series,
-    marks,
+    marks: marksOf(width),
+    levels: [],
     log: element("log").checked,
     xSays: (step) => `epoch ${Math.round(step / width)}, step ${format(step, 9)}`,
     message: metrics.epoch.length ? (series.some(({ y }) => y.some((value) => value !== null)) ? "" : `Not one of these numbers is finite: ${lost} are NaN or infinite.`) : waiting(),
@@ -90,7 +119,9 @@ async function readHeat() {
   const zoomed = range.shown ? `&from_step=${Math.floor(range.shown[0])}&to_step=${Math.ceil(range.shown[1])}` : "";
   const found = await read(`${base}/gradients?statistic=${statistic}&points=${MOST_STEPS}&digits=4${zoomed}`);
   if (mine !== reading) return; // another was asked for meanwhile
-  const columns = found.layers.map((layer, index) => ({ ...layer, column: index })).filter(({ kind }) => kind !== "bias");
+  // Biases say little beside their weights; and some statistics have no meaning for some activations.
+  const isMeant = ({ kind, column }) => kind !== "bias" && !(HAS_GAPS.has(statistic) && found.steps.length && found.values.every((row) => row[column] === null));
+  const columns = found.layers.map((layer, index) => ({ ...layer, column: index })).filter(isMeant);
   const places = new Map(columns.map(({ column }, row) => [column, row]));
   const empty = found.steps.length ? "" : job.terminal ? "The job kept no samples of this: it ended before the first, or its definition leaves them out." : "No samples yet.";
   const values = found.values.map((row) => columns.map(({ column }) => row[column]));
@@ -102,7 +133,7 @@ async function readHeat() {
     nonfinite: found.nonfinite.filter(([, column]) => places.has(column)).map(([step, column, kind]) => [step, places.get(column), kind]),
     colours: COLOURS[statistic] ?? { log: true },
     mark: evidence && { step: evidence.step, text: evidence.code, rows: columns.flatMap(({ layer }, row) => (evidence.layers.includes(layer) ? [row] : [])) },
-    message: empty || (columns.length ? "" : "This network has no layer of which this is measured."),
+    message: empty || (columns.length ? "" : "This network has no layer for which this has a meaning."),
   });
   return found;
 }
@@ -114,9 +145,11 @@ range.addEventListener("change", () => {
   delayed = setTimeout(() => readHeat().catch(explain), 250);
 });
 element("reset").addEventListener("click", () => range.reset());
-element("statistic").addEventListener("change", () => readHeat().catch(explain));
-element("metric").addEventListener("change", drawLoss);
-element("log").addEventListener("change", drawLoss);
+element("statistic").addEventListener("change", () => {
+  isChosen = true;
+  readHeat().catch(explain);
+});
+for (const id of ["metric", "log"]) element(id).addEventListener("change", () => drawLoss().catch(explain));
 
 // The gradient on its way back
 
@@ -195,8 +228,11 @@ function take(finding) {
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-show]");
   if (!link) return;
+  isChosen = true;
   take(element(link.dataset.show));
-  drawLoss();
+  const curve = Object.keys(OF_STEPS).find((name) => OF_STEPS[name] in evidence.levels);
+  if (curve) element("metric").value = curve;
+  drawLoss().catch(explain);
   drawFlow();
   readHeat().catch(explain);
 });
@@ -223,16 +259,13 @@ const seconds = (value) => (value < 60 ? `${Math.round(value)} s` : value < 3600
 let isFirst = true;
 
 async function news() {
-  if (isFirst) {
-    // The page itself is as new as this.
-    const first = document.querySelector(".finding");
-    if (first) take(first);
-    isFirst = false;
-  } else {
-    await refresh();
-  }
-  const found = await Promise.all([readHeat(), readMetrics(), readFlow(), readTime()]);
-  if (found[0] && !found[0].layers.length && element("statistic").value === "gradient_rms" && !evidence) {
+  // The page itself is as new as the first answer.
+  if (!isFirst) await refresh();
+  isFirst = false;
+  const cause = document.querySelector(".finding");
+  if (!isChosen && cause && cause.dataset.code !== evidence?.code) take(cause);
+  const [found] = await Promise.all([readHeat(), readMetrics(), readFlow(), readTime()]);
+  if (found && !found.layers.length && job.progress.step && !isChosen && element("statistic").value !== "norm") {
     // A perceptron has no hidden layer, but tensors.
     element("statistic").value = "norm";
     await readHeat();

@@ -89,7 +89,7 @@ export class LineChart extends Plot {
       nodes.push(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: at, y2: at }));
       nodes.push(svg("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, format(value)));
     }
-    for (const value of x.ticks(Math.max(Math.floor((width - LEFT) / 110), 2))) {
+    for (const value of x.ticks(Math.max(Math.floor((width - LEFT) / 110), 2)).filter(Number.isInteger)) {
       const at = x.at(value);
       nodes.push(svg("text", { x: at, y: height - 12, "text-anchor": "middle" }, format(value, 6)));
     }
