@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 
+from benchmarks.backends import copy_job
 from benchmarks.goals import GOALS
 from benchmarks.jobs import stacks
 from benchmarks.process_memory import held
 from benchmarks.report import Table, median, spread
+from models.database import Database
 from tests.system.browser import a_browser
 from tests.system.stack import KEY, Stack, parent_of
 
@@ -48,6 +50,7 @@ def run(quick: bool) -> list[Table]:
         views = list(viewed(stack, job["id"], 3 if quick else 15))
         rows = [row(name, [view[name] for view in views]) for name in views[0]]
         rows.append(memory_row(stack, job["id"], 50 if quick else 500))
+        rows.append(list_row(stack, job["id"], 5 if quick else 30))
     return [Table("The dashboard's page of a deep job", COLUMNS, rows, " ".join(NOTE.split()))]
 
 
@@ -96,8 +99,7 @@ def memory_row(stack: Stack, job_id: str, times: int) -> list[object]:
     """Private memory of the API after the first tenth of the views, and its growth by all others."""
     [pid] = [pid for pid in stack.processes("granian") if not children_of(pid, stack)]
     paths = [f"/jobs/{job_id}", *(path.format(id=job_id) for path in ASKED)]
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack.port}", headers={"Accept-Encoding": "gzip"}) as client:
-        assert client.post("/sign-in", data={"key": KEY}).status_code == 303
+    with signed_in(stack) as client:
         sizes = []
         for _ in range(times):
             for path in paths:
@@ -105,6 +107,23 @@ def memory_row(stack: Stack, job_id: str, times: int) -> list[object]:
             sizes.append(held("RssAnon", pid) / 1e6)
     grown = sizes[-1] - sizes[times // 10]
     return [f"memory grown over {times} views, MB", grown, GOALS["dashboard/memory"], f"{min(sizes):.1f}-{max(sizes):.1f}", times]
+
+
+def list_row(stack: Stack, job_id: str, times: int) -> list[object]:
+    """Milliseconds of the list's first page, of a thousand jobs."""
+    database = Database(stack.database_url)
+    copy_job(database, job_id, 1000)
+    database.close()
+    with signed_in(stack) as client:
+        taken = [client.get("/", headers={"Accept": "text/html"}).elapsed.total_seconds() * 1000 for _ in range(times)]
+    return row("list of 1 000 jobs, ms", taken)
+
+
+@contextmanager
+def signed_in(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.port}", headers={"Accept-Encoding": "gzip"}) as client:
+        assert client.post("/sign-in", data={"key": KEY}).status_code == 303
+        yield client
 
 
 def children_of(pid: int, stack: Stack) -> list[int]:
