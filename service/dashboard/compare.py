@@ -25,6 +25,7 @@ from service.resource import show_job
 FEWEST, MOST = 2, 6
 MEASURES = ("gradient_rms", "norm")
 """What is compared: the first that all have."""
+NOTHING_YET = "One of them has no samples yet."
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def _metrics(compared: list[Compared]) -> list[tuple[str, list[float | None]]]:
 
 def _parted(connection: Connection, one: Compared, other: Compared) -> dict[str, Any]:
     """Where the gradients of a job part from those of the first; in words where that cannot be said."""
+    if not (one.layers and other.layers):
+        return {"why_not": NOTHING_YET}
     columns = [_hidden(job) for job in (one, other)]
     if not columns[0] or len(columns[0]) != len(columns[1]):
         return {"why_not": "Their networks have different numbers of hidden layers."}
@@ -90,7 +93,7 @@ def _parted(connection: Connection, one: Compared, other: Compared) -> dict[str,
         if all(len(part.steps) for part in series):
             found = separation(*series)
             return {"statistic": statistic, **(_told(found, one, statistic) if found else {"never": True})}
-    return {"why_not": "One of them has no samples yet."}
+    return {"why_not": NOTHING_YET}
 
 
 def _told(found: Separation, one: Compared, statistic: str) -> dict[str, Any]:

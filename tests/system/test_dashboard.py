@@ -100,7 +100,7 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
         page.click("#reset")
 
         # A repair, beside its parent
-        page.click("#finding-vanishing_depth .remedy:first-of-type button.main")
+        page.locator("#finding-vanishing_depth .remedy button.main").first.click()
         page.wait_for_url(re.compile(rf"/compare\?jobs={sick},job_"))
         page.wait_for_selector(".beside .verdict-healthy", timeout=60_000)
         assert "network.activation" in page.inner_text("#differences-title + .scroll")
@@ -249,6 +249,6 @@ def test_many_jobs_are_cancelled_together_and_keys_made_by_hand(visitor: Watched
     page.fill("#make [name=name]", ODD_NAME)
     page.click("#make button")
     page.wait_for_selector("#secret code:has-text('dsc_')")
-    page.wait_for_selector(f"tbody th bdi:has-text({ODD_NAME.split()[-1]!r})")
-    page.click("tbody tr:first-child button")
-    page.wait_for_function("!document.querySelector('tbody bdi')")
+    row = page.locator("tbody tr", has_text=ODD_NAME)
+    row.locator("button").click()
+    row.wait_for(state="detached")

@@ -17,7 +17,7 @@ const svg = (name, attributes = {}, text) => {
 };
 
 export class LineChart extends Plot {
-  data = { series: [], marks: [], levels: [], log: false, xName: "step" };
+  data = { series: [], marks: [], levels: [], log: false, xName: "step", message: "Being read …" };
 
   constructor(root, options) {
     super(root, options);

@@ -1,6 +1,6 @@
 // What every page does: the switch of colours, parts that keep themselves up to date, buttons that call the API.
 
-import { Away, Refused, call, read } from "./api.js";
+import { Away, Refused, call } from "./api.js";
 
 const SECONDS = 2;
 const LONGEST_SECONDS = 15;
@@ -150,4 +150,3 @@ document.addEventListener("click", async (event) => {
     explain(error);
   }
 });
-export { read };
