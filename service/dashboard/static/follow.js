@@ -1,7 +1,7 @@
 // A job as it moves: long-polls, each of a second, so that its steps are seen too; through restarts of the service.
 
 import { call } from "./api.js";
-import { explain, pause, tell, visible } from "./page.js";
+import { explain, pause, recovered, visible } from "./page.js";
 
 const WAIT_SECONDS = 1;
 const ENDED_SECONDS = 10;
@@ -19,7 +19,7 @@ export async function follow(jobId, onTick, onNews) {
       const now = reply.headers.get("ETag");
       onTick(job);
       if (now !== version || away) await onNews(job);
-      if (away) tell("");
+      recovered();
       version = now;
       away = 0;
       await pause(job.terminal ? ENDED_SECONDS : 0.3);

@@ -1,7 +1,7 @@
 // The editor of a definition: the service checks it as it is typed, and says what to expect of it.
 
 import { Refused, call, read } from "./api.js";
-import { explain, tell } from "./page.js";
+import { explain, recovered } from "./page.js";
 import { placeOf } from "./pointers.js";
 import { format } from "./scale.js";
 
@@ -31,7 +31,7 @@ async function ask() {
     const found = await read("/v1/estimates", { method: "POST", body: editor.value, signal: asking.signal });
     editor.classList.remove("invalid");
     editor.removeAttribute("aria-invalid");
-    tell("");
+    recovered();
     said.replaceChildren(node("p", "It can be trained."), ...found.warnings.map(({ detail }) => node("p", detail, "warned")));
     showEstimate(found);
   } catch (error) {

@@ -40,8 +40,17 @@ export function tell(text, link) {
   }
 }
 
+let isAway = false;
+
+/** Somebody answers again. What else was told stays. */
+export function recovered() {
+  if (isAway) tell("");
+  isAway = false;
+}
+
 /** What went wrong, in words. True if it makes sense to go on trying. */
 export function explain(error) {
+  isAway = error instanceof Away || error.status === 429;
   if (error instanceof Away) {
     tell("The service does not answer; trying again …");
     return true;
@@ -54,12 +63,8 @@ export function explain(error) {
     tell("This was deleted, or belongs to another key. What is shown is what was known last.", ["/", "All jobs"]);
     return false;
   }
-  if (error instanceof Refused && error.status === 429) {
-    tell(error.message);
-    return true;
-  }
   tell(error.message);
-  return false;
+  return isAway;
 }
 
 // Parts with `data-live` are taken from the page as the server makes it now
@@ -69,7 +74,6 @@ const shown = new Map([...document.querySelectorAll("[data-live]")].map((part) =
 export async function refresh() {
   // As a page would be asked for, so that what is refused is said in JSON.
   const reply = await call(location.pathname + location.search, { headers: { Accept: "text/html;q=0.1, application/problem+json" } });
-  if (new URL(reply.url).pathname !== location.pathname) throw new Refused(401, {});
   const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
   for (const part of fresh.querySelectorAll("[data-live]")) {
     const old = document.getElementById(part.id);
@@ -80,7 +84,7 @@ export async function refresh() {
     replace(old, part);
   }
   document.dispatchEvent(new CustomEvent("refreshed", { detail: fresh }));
-  tell("");
+  recovered();
 }
 
 /** What was opened, chosen or focused stays so. */
