@@ -27,8 +27,9 @@ def as_page(reply: Response) -> AnyResponse:
 
 
 def _asks_for_a_page() -> bool:
-    """Browsers ask for HTML first; scripts of a page, and programs, do not."""
-    return request.accept_mimetypes.best == "text/html" and not request.path.startswith(NO_PAGES)
+    """Browsers would rather have HTML; scripts of a page, and programs, would not."""
+    wanted = request.accept_mimetypes
+    return wanted["text/html"] > wanted[PROBLEM] and not request.path.startswith(NO_PAGES)
 
 
 def _to_sign_in() -> AnyResponse:
