@@ -38,7 +38,7 @@ SEEN_IN = {
     Code.NONFINITE: "norm",
 }
 """The statistic whose map shows a finding; of all others `gradient_rms` does."""
-FEW_EVALUATIONS = 20
+MOST_EVALUATIONS = 100
 
 
 def add_to(pages: Blueprint) -> None:
@@ -76,9 +76,9 @@ def show_page(job_id: str) -> str:
 
 def _own_evaluation(connection: Connection, job_id: str) -> dict[str, Any] | None:
     """What the job measured itself, on its validation part."""
-    rows = tasks.tasks_of(connection, job_id, g.sees, Kind.EVALUATION, None, FEW_EVALUATIONS)
-    own = [row for row in rows if row.result is not None and "dataset" not in row.request]
-    return show_task(own[-1]) if own else None
+    rows = tasks.tasks_of(connection, job_id, g.sees, Kind.EVALUATION, None, MOST_EVALUATIONS)
+    own = next((row for row in rows if row.request == artifacts.VALIDATION and row.result is not None), None)
+    return own and show_task(own)
 
 
 def _explained(finding: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Any]:
