@@ -106,7 +106,13 @@ def memory_row(stack: Stack, job_id: str, times: int) -> list[object]:
                 client.get(path, headers={"Accept": "text/html"} if path == paths[0] else {}).raise_for_status()
             sizes.append(held("RssAnon", pid) / 1e6)
     grown = sizes[-1] - sizes[times // 10]
-    return [f"memory grown over {times} views, MB", grown, GOALS["dashboard/memory"], f"{min(sizes):.1f}-{max(sizes):.1f}", times]
+    return [
+        f"memory grown over {times} views, MB",
+        grown,
+        GOALS["dashboard/memory"],
+        f"{min(sizes):.1f}-{max(sizes):.1f}",
+        times,
+    ]
 
 
 def list_row(stack: Stack, job_id: str, times: int) -> list[object]:

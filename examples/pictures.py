@@ -54,7 +54,11 @@ def main() -> None:
 @contextmanager
 def service() -> Iterator[tuple[httpx.Client, str]]:
     port, key = free_port(), secrets.token_hex(16)
-    environment = os.environ | {"DESCENT_DATA": str(DATA / str(port)), "DESCENT_PORT": str(port), "DESCENT_API_KEY": key}
+    environment = os.environ | {
+        "DESCENT_DATA": str(DATA / str(port)),
+        "DESCENT_PORT": str(port),
+        "DESCENT_API_KEY": key,
+    }
     DATA.mkdir(parents=True, exist_ok=True)
     with (DATA / "service.log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "service"], env=environment, stdout=log, stderr=log)

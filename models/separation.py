@@ -49,4 +49,3 @@ def _factors(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float
     is_lost = np.isfinite(a) != np.isfinite(b)
     factors = np.where(is_lost, np.inf, factors)
     return np.where(np.isnan(factors), 1.0, factors)
-

@@ -27,6 +27,7 @@ CHOICES: dict[str, list[str]] = {
     "finding": [str(code) for code in Code],
 }
 
+
 def add_to(pages: Blueprint) -> None:
     pages.add_url_rule("/", "jobs", show_jobs)
 

@@ -35,7 +35,9 @@ class Policed(HTMLParser):
         self.broken += [f"<{tag} {name}>" for name in given if name == "style" or name.startswith("on")]
         if tag == "style" or (tag == "script" and "src" not in given):
             self.broken.append(f"<{tag}>")
-        self.broken += [f"{tag} from {given[name]}" for name in ("src", "href", "action") if is_elsewhere(given.get(name))]
+        self.broken += [
+            f"{tag} from {given[name]}" for name in ("src", "href", "action") if is_elsewhere(given.get(name))
+        ]
         if given.get("id"):
             self.ids.append(str(given["id"]))
 
@@ -90,7 +92,9 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites_and_has_no_secret
     assert secret not in cookie
     assert secret[12:] not in cookie
     assert "Secure" in sign_in(api.client, secret, headers={"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
-    assert sign_in(api.client, secret, base_url="http://localhost:1234").headers["Set-Cookie"].startswith("descent_1234=")
+    assert (
+        sign_in(api.client, secret, base_url="http://localhost:1234").headers["Set-Cookie"].startswith("descent_1234=")
+    )
 
 
 def test_a_wrong_key_is_told_so(api: Api) -> None:
@@ -151,7 +155,9 @@ def test_a_session_ends_with_its_key(api: Api) -> None:
     assert api.client.get("/", headers=BROWSER).status_code == 303
 
 
-@pytest.mark.parametrize("change", [lambda text: text[:-2], lambda text: "x" + text, lambda text: "", lambda text: "a.b.c"])
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-2], lambda text: "x" + text, lambda text: "", lambda text: "a.b.c"]
+)
 def test_a_cookie_that_was_made_up_is_no_session(browser: FlaskClient, change: Any) -> None:
     cookie = browser.get_cookie("descent")
     assert cookie is not None

@@ -215,7 +215,9 @@ def test_numbers_that_are_not_finite_are_shown_as_what_they_are(visitor: Watched
 @pytest.mark.long
 def test_a_data_set_is_uploaded_looked_at_and_trained_on(visitor: Watched, embedded: Stack, tmp_path: Any) -> None:
     file = tmp_path / "rows.csv"
-    file.write_text("a,b,label\n" + "".join(f"{index},{index % 7},{'yes' if index % 2 else 'no'}\n" for index in range(200)))
+    file.write_text(
+        "a,b,label\n" + "".join(f"{index},{index % 7},{'yes' if index % 2 else 'no'}\n" for index in range(200))
+    )
     page = visitor.page
     visitor.goto("/datasets")
     page.set_input_files("input[type=file]", str(file))

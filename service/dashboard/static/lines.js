@@ -6,7 +6,8 @@ import { Scale, extent, format } from "./scale.js";
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 62;
 const RIGHT = 14;
-const TOP = 18;
+const TOP = 34;
+const MARK_ROWS = 2; // of texts above the curves, so that two marks close by can both be read
 const BOTTOM = 30;
 
 const svg = (name, attributes = {}, text) => {
@@ -55,7 +56,7 @@ export class LineChart extends Plot {
     const curves = svg("g", { "clip-path": `url(#${clip})` });
     for (const { y, text } of levels) curves.append(...this.#level(y, text));
     for (const one of series) curves.append(...this.#curve(one));
-    for (const mark of marks) curves.append(...this.#mark(mark));
+    for (const [index, mark] of marks.entries()) curves.append(...this.#mark(mark, index % MARK_ROWS));
     picture.append(curves);
     this.cursorLine = svg("line", { class: "cursor", y1: TOP, y2: height - BOTTOM, x1: -9, x2: -9 });
     this.brushed = svg("rect", { class: "brush", y: TOP, height: height - TOP - BOTTOM, x: -9, width: 0 });
@@ -128,12 +129,12 @@ export class LineChart extends Plot {
     ];
   }
 
-  #mark({ x, text, className = "mark" }) {
+  #mark({ x, text, className = "mark" }, row) {
     const at = this.x.at(x);
     const isRight = at > this.width / 2;
     return [
-      svg("line", { class: className, x1: at, x2: at, y1: TOP - 4, y2: this.height - BOTTOM }),
-      svg("text", { class: `${className}-text`, x: at + (isRight ? -5 : 5), y: TOP - 6, "text-anchor": isRight ? "end" : "start" }, text),
+      svg("line", { class: className, x1: at, x2: at, y1: TOP - 6 - 15 * row, y2: this.height - BOTTOM }),
+      svg("text", { class: `${className}-text`, x: at + (isRight ? -5 : 5), y: TOP - 8 - 15 * row, "text-anchor": isRight ? "end" : "start" }, text),
     ];
   }
 

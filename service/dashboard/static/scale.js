@@ -42,6 +42,7 @@ function niceStep(rough) {
 
 function logTicks(low, high, most) {
   const decades = high - low;
+  if (decades < 0.5) return new Scale([10 ** low, 10 ** high], [0, 1]).ticks(most);
   if (decades < 1.2) {
     const found = [];
     for (let d = Math.floor(low); d <= high; d++) for (const m of [1, 2, 3, 5, 7]) found.push(m * 10 ** d);
