@@ -26,7 +26,17 @@ NOTE = """One slot, embedded, over loopback on the same cores as the browser. `f
 first-contentful-paint, `charts` the time from the start of the navigation until curves, map and flow are drawn; `over
 the wire` counts all bytes of the view as they were sent, headers and compression included. A view of the memory row
 is the page and all that its scripts ask for."""
-DRAWN = "document.querySelector('#heat canvas') && document.querySelector('#loss svg') && document.querySelector('#flow svg')"
+WATCH = """
+addEventListener("DOMContentLoaded", () => {
+  const parts = ["#heat canvas", "#loss svg", "#flow svg"];
+  const look = () => {
+    if (parts.every((part) => document.querySelector(part))) window.drawn = performance.now();
+    else requestAnimationFrame(look);
+  };
+  look();
+});
+"""
+"""Notes when all is drawn."""
 DEEP = {
     "name": "60 layers, 2 000 samples",
     "network": {"family": "dnn", "hidden": [16] * 60, "activation": "relu", "init": "he"},
@@ -87,9 +97,12 @@ def view(page: Any, url: str) -> dict[str, float]:
     network.send("Network.enable")
     sizes: list[float] = []
     network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-    page.goto(url, wait_until="commit")
-    page.wait_for_function(DRAWN, polling="raf")
-    drawn = page.evaluate("performance.now()")
+    page.add_init_script(WATCH)
+    page.goto(url)
+    for _ in range(200):
+        if drawn := page.evaluate("window.drawn"):
+            break
+        page.wait_for_timeout(50)
     page.wait_for_timeout(500)
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     return {"first paint, ms": paint, "charts, ms": drawn, "over the wire, kB": sum(sizes) / 1000}

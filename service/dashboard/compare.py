@@ -1,7 +1,7 @@
 """`/compare?jobs=a,b`: two to six jobs beside each other."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,19 @@ def show_page() -> str:
     return render_template(
         "compare.html",
         compared=compared,
+        labels=labels_of([one.job for one in compared]),
         parted=parted,
         differing=differences([one.job["definition"] for one in compared]),
         metrics=_metrics(compared),
     )
+
+
+def labels_of(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Their names; with the end of the id where a name alone would not tell which one it is."""
+    names = [job["name"] or "unnamed" for job in jobs]
+    return [
+        name if names.count(name) == 1 else f"{name} …{job['id'][-6:]}" for name, job in zip(names, jobs, strict=True)
+    ]
 
 
 def _read(connection: Connection, job_id: str) -> Compared:

@@ -1,5 +1,5 @@
-"""A real Chromium, headless, and a watch over all that its pages do: no error in the console, nothing against the policy,
-no request to another host."""
+"""A real Chromium, headless, and a watch over all that its pages do: no error in the console, nothing against the
+policy, no request to another host."""
 
 import os
 import re
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.system.stack import await_true
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "there is no Chromium: `apt-get install chromium`, or set CHROMIUM to its path; without it the pages are untested"
@@ -62,6 +64,10 @@ class Watched:
         self.page.fill("#key", key)
         self.page.click("button.main")
         self.page.wait_for_url(f"{self.origin}/")
+
+    def until(self, expression: str, seconds: float = 60) -> None:
+        """Asked from outside: what Playwright would have the page itself evaluate again and again, its policy forbids."""
+        await_true(lambda: self.page.evaluate(f"Boolean({expression})"), seconds)
 
     def audit(self) -> None:
         """By axe-core: nothing that is serious, in this page as it is."""

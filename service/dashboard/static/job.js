@@ -282,8 +282,11 @@ async function awaitFiles() {
 }
 
 document.addEventListener("refreshed", ({ detail }) => {
-  const card = element("predict-card");
-  if (card) card.hidden = detail.getElementById("predict-card")?.hidden ?? true;
+  // Not a part that is replaced with each refresh: somebody may be typing in it.
+  const card = detail.getElementById("predict-card");
+  if (!card || element("predict-card")) return;
+  element("try").replaceChildren(card);
+  tryModel(base);
 });
 
 follow(jobId, tick, async (now) => {

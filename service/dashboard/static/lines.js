@@ -8,7 +8,7 @@ const LEFT = 62;
 const RIGHT = 14;
 const TOP = 34;
 const MARK_ROWS = 2; // of texts above the curves, so that two marks close by can both be read
-const BOTTOM = 30;
+const BOTTOM = 32;
 
 const svg = (name, attributes = {}, text) => {
   const node = document.createElementNS(NS, name);
@@ -92,10 +92,10 @@ export class LineChart extends Plot {
     }
     for (const value of x.ticks(Math.max(Math.floor((width - LEFT) / 110), 2)).filter(Number.isInteger)) {
       const at = x.at(value);
-      nodes.push(svg("text", { x: at, y: height - 12, "text-anchor": "middle" }, format(value, 6)));
+      nodes.push(svg("text", { x: at, y: height - 15, "text-anchor": "middle" }, format(value, 6)));
     }
     nodes.push(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: height - BOTTOM, y2: height - BOTTOM }));
-    nodes.push(svg("text", { x: width - RIGHT, y: height, "text-anchor": "end" }, this.data.xName));
+    nodes.push(svg("text", { x: width - RIGHT, y: height - 1, "text-anchor": "end" }, this.data.xName));
     return nodes;
   }
 

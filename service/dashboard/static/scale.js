@@ -4,7 +4,7 @@ export function format(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (value === 0 || (size >= 1e-3 && size < 1e6)) return size >= 1e4 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
-  return value.toExponential(digits - 1);
+  return value.toExponential(digits - 1).replace(/\.?0+e/, "e");
 }
 
 /** From values to pixels, linear or logarithmic. */
