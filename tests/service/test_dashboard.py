@@ -1,5 +1,6 @@
 """Pages and sessions, without a browser: who gets in, what a page may do, what it shows of what is odd."""
 
+import io
 import re
 import time
 from html.parser import HTMLParser
@@ -212,6 +213,18 @@ def test_a_refusal_is_a_page_for_a_browser_and_json_for_all_others(browser: Flas
         page = browser.get(path, headers=BROWSER)
         assert (page.status_code, page.mimetype) == (status, "text/html"), path
         assert "<b>" not in page.text
+
+
+def test_an_uploaded_data_set_is_shown_with_its_columns_and_rows(browser: FlaskClient) -> None:
+    rows = "size,label\n" + "".join(f"{index},{'ab'[index % 2]}\n" for index in range(30))
+    form = {"file": (io.BytesIO(rows.encode()), ODD_NAME), "target": "label"}
+    made = browser.post("/v1/datasets", data=form, headers=HEADERS).json
+    page = browser.get("/datasets", headers=BROWSER)
+    assert (page.status_code, page.text.count(made["id"])) == (200, 2)
+    page = browser.get(f"/datasets/{made['id']}", headers=BROWSER)
+    assert page.status_code == 200
+    assert page.text.count("<rect") > 5
+    assert not Policed(page.text).broken
 
 
 def test_a_wrong_filter_is_told_by_name(browser: FlaskClient) -> None:

@@ -228,6 +228,8 @@ def test_a_data_set_is_uploaded_looked_at_and_trained_on(visitor: Watched, embed
     page.wait_for_url(re.compile("/datasets/dat_"))
     page.wait_for_selector("svg.bars rect")
     visitor.audit()
+    visitor.goto("/datasets")
+    page.click("#mine tbody a >> nth=0")
     page.click("text=Train on it")
     page.wait_for_selector("#said:has-text('can be trained')")
     page.click("#submit")

@@ -5,7 +5,7 @@ import { DIVERGING, SEQUENTIAL, Scale, extent, format } from "./scale.js";
 
 const LEFT_MOST = 150;
 const TOP = 18;
-const BOTTOM = 30;
+const BOTTOM = 32;
 const SCALE_WIDTH = 74;
 const LOST = [232, 28, 160];
 const ZERO = [128, 128, 128];
@@ -123,9 +123,9 @@ export class HeatMap extends Plot {
   #steps(pen, right) {
     pen.textAlign = "center";
     pen.textBaseline = "alphabetic";
-    for (const value of this.x.ticks(Math.max(Math.floor((right - this.left) / 110), 2)).filter(Number.isInteger)) pen.fillText(format(value, 6), this.x.at(value), this.height - 12);
+    for (const value of this.x.ticks(Math.max(Math.floor((right - this.left) / 110), 2)).filter(Number.isInteger)) pen.fillText(format(value, 6), this.x.at(value), this.height - 17);
     pen.textAlign = "right";
-    pen.fillText("step", right, this.height - 1);
+    pen.fillText("step", right, this.height - 3);
   }
 
   #scale(pen, left) {

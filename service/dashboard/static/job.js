@@ -167,6 +167,7 @@ const arriving = (row) => row.reduceRight((left, gain) => [gain === null || left
 
 function drawFlow() {
   const { layers, steps, values } = gains;
+  element("flow-card").hidden = !layers.length && job.progress.step > 0;
   const at = Number(element("flow-step").value);
   element("flow-at").textContent = steps.length ? `step ${format(steps[at], 9)}` : "";
   const x = layers.map((_, index) => index);
@@ -185,7 +186,7 @@ function drawFlow() {
     log: true,
     xName: "layer",
     xSays: (index) => layers[index]?.name ?? "",
-    message: series.length ? "" : layers.length ? "No samples yet." : "This network has no hidden layer, or its definition leaves their statistics out.",
+    message: series.length ? "" : "No samples yet.",
   });
 }
 element("flow-step").addEventListener("input", drawFlow);

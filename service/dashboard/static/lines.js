@@ -88,7 +88,7 @@ export class LineChart extends Plot {
     for (const value of y.ticks(5)) {
       const at = y.at(value);
       nodes.push(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: at, y2: at }));
-      nodes.push(svg("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, format(value)));
+      nodes.push(svg("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, format(value, 5)));
     }
     for (const value of x.ticks(Math.max(Math.floor((width - LEFT) / 110), 2)).filter(Number.isInteger)) {
       const at = x.at(value);

@@ -43,9 +43,9 @@ function niceStep(rough) {
 function logTicks(low, high, most) {
   const decades = high - low;
   if (decades < 0.5) return new Scale([10 ** low, 10 ** high], [0, 1]).ticks(most);
-  if (decades < 1.2) {
+  if (decades < 2.2) {
     const found = [];
-    for (let d = Math.floor(low); d <= high; d++) for (const m of [1, 2, 3, 5, 7]) found.push(m * 10 ** d);
+    for (let d = Math.floor(low); d <= high; d++) for (const m of decades < 1.2 ? [1, 2, 3, 5, 7] : [1, 3]) found.push(m * 10 ** d);
     const inside = found.filter((v) => Math.log10(v) >= low - 1e-9 && Math.log10(v) <= high + 1e-9);
     return inside.length >= 2 ? inside : [10 ** low, 10 ** high];
   }
