@@ -1,7 +1,7 @@
 """`make pictures`: screenshots of every page from a running service, light and dark, into docs/pictures.
 
-It starts a service of its own and trains a network that learns, one that does not, and its repair. Chromium is what takes
-the pictures; `--look FOLDER` takes each page whole, at three widths, to be looked at.
+It starts a service of its own and trains a network that learns, one that does not, and its repair. Chromium takes the
+pictures; `--look FOLDER` takes each page whole, at three widths, to be looked at.
 """
 
 import argparse

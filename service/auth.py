@@ -28,8 +28,8 @@ class Unconfirmed(DescentError):
 
 
 def authenticate() -> None:
-    """Puts into `g` the `caller`; the `owner` of what it makes; whose things it `sees`; and the cookie of its `session`,
-    if it calls by one.
+    """Puts into `g` the `caller`; the `owner` of what it makes; whose things it `sees`; and, if it calls by one, the
+    cookie of its `session`.
 
     Raises:
         Unauthorised, Unconfirmed

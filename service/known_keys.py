@@ -87,7 +87,7 @@ class KnownKeys:
         if prefix == BOOTSTRAP:
             return self._bootstrap
         known = self._lookup(prefix)
-        return known and self._used(prefix, known)
+        return self._used(prefix, known) if known else None
 
     def _used(self, prefix: str, known: Known) -> Caller:
         if known.is_use_due:

@@ -3,8 +3,8 @@
     cookie = sessions.begin(secret)      # None: no valid key
     caller = sessions.caller(cookie)     # None: over, or never begun
 
-No table holds them. Every process of the API can read them, also after a restart, for they are signed with what they all
-know: the bootstrap key. A session ends after SECONDS, with its key, and with the bootstrap key.
+No table holds them. Every process of the API can read them, also after a restart, for they are signed with what all of
+them know: the bootstrap key. A session ends after SECONDS, with its key, and with the bootstrap key.
 """
 
 import hashlib

@@ -59,7 +59,7 @@ def show_asset(version: str, name: str) -> AnyResponse:
         return redirect(url_of(name), 302)
     mimetype = TYPES.get(Path(name).suffix) or guess_type(name)[0]
     reply = Response(assets.plain[name], mimetype=mimetype)
-    if "gzip" in request.accept_encodings:
+    if request.accept_encodings["gzip"]:
         reply.data = assets.compressed[name]
         reply.headers["Content-Encoding"] = "gzip"
     reply.headers["Vary"] = "Accept-Encoding"

@@ -1,6 +1,7 @@
 """The histogram of a column as bars of an SVG."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 WIDTH, HEIGHT = 160, 40
@@ -20,7 +21,7 @@ def bars_of(column: Mapping[str, Any]) -> list[Bar]:
     """Of numbers their bins, of categories the most frequent ones; none where nothing was counted."""
     if histogram := column.get("histogram"):
         edges, rows = histogram["edges"], histogram["rows"]
-        names = [f"{low:.4g} to {high:.4g}" for low, high in zip(edges, edges[1:], strict=False)]
+        names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
     elif counts := column.get("counts"):
         names, rows = [said["value"] for said in counts], [said["rows"] for said in counts]
     else:

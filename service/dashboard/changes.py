@@ -15,9 +15,13 @@ NOT_SHOWN = ("/name", "/tags", "/data/uploaded")
 def changes_of(patch: Iterable[Mapping[str, Any]], definition: Any) -> Changes:
     """What a JSON Patch of a remedy does: operations that set, add or remove a value."""
     return [
-        (dotted(item["path"]), told(value_at(definition, item["path"])), told(item["value"]) if "value" in item else ABSENT)
+        (
+            dotted(item["path"]),
+            told(value_at(definition, item["path"])),
+            told(item["value"]) if "value" in item else ABSENT,
+        )
         for item in patch
-    ]  # fmt: skip
+    ]
 
 
 def differences(definitions: Sequence[Any]) -> list[tuple[str, list[str]]]:

@@ -19,7 +19,7 @@ def compress(reply: Response) -> Response:
     if not is_for_a_page or reply.mimetype not in TYPES or reply.is_streamed or "Content-Encoding" in reply.headers:
         return reply
     reply.headers.add("Vary", "Accept-Encoding, Cookie")
-    if "gzip" in request.accept_encodings and len(reply.data) >= SMALLEST:
+    if request.accept_encodings["gzip"] and len(reply.data) >= SMALLEST:
         reply.data = gzip.compress(reply.data, LEVEL, mtime=0)
         reply.headers["Content-Encoding"] = "gzip"
     return reply

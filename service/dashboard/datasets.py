@@ -1,4 +1,4 @@
-"""`/datasets`: what there is to train on, and uploading more; `/datasets/{name}`: one, with its columns and first rows."""
+"""`/datasets`: what there is to train on, and uploading more; `/datasets/{name}`: its columns and first rows."""
 
 from typing import Any
 

@@ -66,7 +66,7 @@ class Watched:
         self.page.wait_for_url(f"{self.origin}/")
 
     def until(self, expression: str, seconds: float = 60) -> None:
-        """Asked from outside: what Playwright would have the page itself evaluate again and again, its policy forbids."""
+        """Asked from outside: what Playwright would have the page itself evaluate, its policy forbids."""
         await_true(lambda: self.page.evaluate(f"Boolean({expression})"), seconds)
 
     def audit(self) -> None:

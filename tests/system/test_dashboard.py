@@ -48,7 +48,8 @@ def colours_of(watched: Watched, selector: str) -> list[list[tuple[int, ...]]]:
     return [[picture.getpixel((x, y)) for x in range(left, right, 8)] for y in range(30, height - 40, 4)]  # type: ignore[misc]
 
 
-def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: Stack) -> None:
+def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: Stack) -> None:  # noqa: PLR0915
+    """One visit, as a person would make it."""
     with a_page(browser, f"http://127.0.0.1:{embedded.port}") as watched:
         page = watched.page
         watched.goto("/jobs/new")
