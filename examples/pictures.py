@@ -27,6 +27,8 @@ PICTURES = HERE.parent / "docs" / "pictures"
 DATA = HERE.parent / "var" / "pictures"
 WIDTHS = (390, 1024, 1920)
 SIZE = {"width": 1024, "height": 900}
+HEIGHTS = {"job": 1750, "recurrent": 1750, "compare": 1300}
+"""Of pages that show the most further down."""
 COLOURS = 96
 """Of a picture: they are of few, and small without the others."""
 RNN = {
@@ -127,14 +129,17 @@ def settle(page: Any, name: str) -> None:
 def take(page: Any, name: str, scheme: str, look: Path | None) -> None:
     if look is None:
         PICTURES.mkdir(exist_ok=True)
-        return save(page.screenshot(), PICTURES / f"{name}-{scheme}.png")
+        page.set_viewport_size(SIZE | {"height": HEIGHTS.get(name, SIZE["height"])})
+        page.wait_for_timeout(200)
+        save(page.screenshot(), PICTURES / f"{name}-{scheme}.png")
+        page.set_viewport_size(SIZE)
+        return
     look.mkdir(parents=True, exist_ok=True)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(200)
         (look / f"{name}-{scheme}-{width}.png").write_bytes(page.screenshot(full_page=True))
     page.set_viewport_size(SIZE)
-    return None
 
 
 def save(shot: bytes, path: Path) -> None:

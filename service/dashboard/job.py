@@ -30,8 +30,6 @@ SEEN_IN = {
     Code.DEAD_AT_INIT: "dead",
     Code.DYING_UNITS: "dead",
     Code.SATURATED: "saturation",
-    Code.EXPLODING_DEPTH: "gain",
-    Code.VANISHING_DEPTH: "gain",
     Code.LEARNING_RATE_TOO_LOW: "update_ratio",
     Code.LEARNING_RATE_TOO_HIGH: "update_ratio",
     Code.STALLED: "update_ratio",
