@@ -29,7 +29,7 @@ WIDTHS = (390, 1024, 1920)
 SIZE = {"width": 1024, "height": 900}
 HEIGHTS = {"job": 1750, "recurrent": 1750, "compare": 1300}
 """Of pages that show the most further down."""
-COLOURS = 96
+COLOURS = 192
 """Of a picture: they are of few, and small without the others."""
 RNN = {
     "name": "copy memory, plain rnn",

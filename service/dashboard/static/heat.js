@@ -223,7 +223,7 @@ export class HeatMap extends Plot {
 
 function fitted(pen, name, width) {
   if (pen.measureText(name).width <= width) return name;
-  let text = name;
-  while (text.length > 1 && pen.measureText(`${text}…`).width > width) text = text.slice(0, -1);
-  return `${text}…`;
+  let text = name; // its end tells it from its neighbours
+  while (text.length > 1 && pen.measureText(`…${text}`).width > width) text = text.slice(1);
+  return `…${text}`;
 }
