@@ -12,11 +12,15 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
+    Text,
+    and_,
     bindparam,
+    column,
     func,
     literal_column,
     select,
     tuple_,
+    values,
 )
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -260,10 +264,14 @@ def losses_at(connection: Connection, places: Sequence[tuple[str, int]]) -> dict
     """Training losses of some epochs of some jobs, by job, in the order of the epochs."""
     if not places:
         return {}
-    columns = epochs.c.job_id, epochs.c.epoch
-    query = select(*columns, epochs.c.train_loss).where(tuple_(*columns).in_(places)).order_by(*columns)
+    # A list of pairs in WHERE would have SQLite read the whole table.
+    of_job, at = epochs.c.job_id, epochs.c.epoch
+    wanted = values(column("job_id", Text), column("epoch", Integer), name="wanted").data(list(places)).cte()
+    query = select(of_job, at, epochs.c.train_loss).join_from(
+        wanted, epochs, and_(of_job == wanted.c.job_id, at == wanted.c.epoch)
+    )
     found: dict[str, list[float | None]] = {}
-    for job_id, _, loss in connection.execute(query):
+    for job_id, _, loss in connection.execute(query.order_by(of_job, at)):
         found.setdefault(job_id, []).append(loss)
     return found
 
