@@ -49,7 +49,7 @@ def run(quick: bool) -> list[Table]:
 
 def turn(way: str, path: Path, folder: Path, memory: list[float]) -> float:
     line = [sys.executable, "-m", "benchmarks.ingest", way, str(path), str(folder)]
-    seconds, peak = map(float, subprocess.run(line, capture_output=True, check=True, text=True).stdout.split())
+    seconds, peak = map(float, subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True).stdout.split())
     memory.append(peak / 1e6)
     return seconds
 

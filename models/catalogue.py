@@ -31,6 +31,8 @@ class DataShape:
     """Whether each time step has a target of its own (`readout: each`)."""
     vocabulary: int = 0
     """Number of different tokens; 0 where the rows are not tokens."""
+    categories: tuple[tuple[int, int], ...] = ()
+    """Which features say the category of a column: the first of them, and how many they are. Of a table."""
 
 
 MOTIFS = ("square", "cross", "disc", "stripes")
@@ -332,4 +334,14 @@ def shape_of_upload(known: Uploaded) -> DataShape:
         known.classes,
         known.per_step,
         known.vocabulary,
+        _categories(known),
+    )
+
+
+def _categories(known: Uploaded) -> tuple[tuple[int, int], ...]:
+    if known.columns is None:
+        return ()
+    slices = known.columns.slices
+    return tuple(
+        (slices[column.name].start, len(column.outputs)) for column in known.columns.inputs if column.kind == "category"
     )

@@ -10,12 +10,12 @@ from models.definitions.layers import (
     AnyLayer,
     Convolution,
     Dense,
+    EmbeddingLayer,
     Output,
     Pooling,
     Readout,
     Recurrent,
     Residual,
-    TokenEmbedding,
 )
 from models.definitions.network import Block, Cnn, Dnn, Network, Rnn, Sequential
 
@@ -53,7 +53,13 @@ def has_batch_norm(network: Network) -> bool:
     return any(isinstance(layer, Dense | Convolution) and layer.norm == "batch" for layer in [*layers, *inner])
 
 
+def _embedding(network: Dnn | Rnn) -> Iterator[Placed]:
+    if network.embedding is not None:
+        yield Placed("embedding", EmbeddingLayer(kind="embedding", size=network.embedding.size), "/network/embedding")
+
+
 def _dnn(network: Dnn) -> Iterator[Placed]:
+    yield from _embedding(network)
     for index, width in enumerate(network.hidden):
         layer = Dense(
             kind="dense",
@@ -95,8 +101,7 @@ def _convolution(network: Cnn, block: Block) -> Convolution:
 
 
 def _rnn(network: Rnn) -> Iterator[Placed]:
-    if network.embedding is not None:
-        yield Placed("embedding", TokenEmbedding(kind="embedding", size=network.embedding.size), "/network/embedding")
+    yield from _embedding(network)
     layer = Recurrent(
         kind="recurrent",
         cell=network.cell,

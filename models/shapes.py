@@ -14,6 +14,7 @@ from models.definitions.layers import (
     MOST_LAYERS,
     Convolution,
     Dense,
+    EmbeddingLayer,
     Frames,
     Norm,
     Output,
@@ -21,7 +22,6 @@ from models.definitions.layers import (
     Readout,
     Recurrent,
     Residual,
-    TokenEmbedding,
 )
 from models.definitions.network import Network
 from models.errors import InvalidDefinition, Problem
@@ -90,6 +90,9 @@ class Layer:
     """Of a residual block."""
     forward_states: int = 0
     """Of a readout: how many of the features come from the forward direction."""
+    embedded: tuple[tuple[int, int], ...] = ()
+    """Of an embedding of categories: the first feature of each column that a vector takes the place of, and how many
+    features it has."""
 
     @property
     def name(self) -> str:
@@ -158,6 +161,14 @@ def trace(network: Network, data: DataShape) -> Architecture:
     return Architecture(tuple(tracer.layers))
 
 
+def same_weights(network: Network, data: DataShape, other: DataShape) -> bool:
+    """Whether the network has the tensors on other data that it has on these, and so may be given them."""
+    try:
+        return trace(network, other).tensors == trace(network, data).tensors
+    except InvalidDefinition:
+        return False
+
+
 @dataclass
 class Tracer:
     """Collects layers and problems while the shape of a row goes through the network."""
@@ -186,6 +197,7 @@ class Tracer:
         activations: int = 0,
         within: tuple[Layer, ...] = (),
         forward_states: int = 0,
+        embedded: tuple[tuple[int, int], ...] = (),
     ) -> None:
         named = tuple(Tensor(f"{placed.name}.{tensor.name}", tensor.shape) for tensor in tensors or ())
         layer = Layer(
@@ -200,6 +212,7 @@ class Tracer:
             activations,
             within,
             forward_states,
+            embedded,
         )
         self.layers.append(layer)
         self.shape = output
@@ -233,9 +246,6 @@ def _misfits_of_data(network: Network, data: DataShape) -> Iterator[Problem]:
     if network.family == "rnn" and data.kind == "tokens" and network.embedding is None:
         detail = "The data are tokens, which a network cannot take as they are."
         yield Problem("/network/embedding", "embedding_needed", detail, 'Add "embedding": {"size": 16}.')
-    elif network.family == "rnn" and data.kind != "tokens" and network.embedding is not None:
-        detail = f"The data are numbers of shape {shape}, not tokens; there is nothing to embed."
-        yield Problem("/network/embedding", "embedding_without_tokens", detail, "Leave it out.")
     if network.family == "rnn" and network.forget_bias is not None and network.cell != "lstm":
         detail = f"A {network.cell} cell has no forget gate."
         yield Problem("/network/forget_bias", "no_forget_gate", detail, 'Leave it out, or use "cell": "lstm".')
@@ -349,13 +359,32 @@ def _trace_recurrent(tracer: Tracer, placed: Placed, layer: Recurrent) -> None:
     tracer.add(placed, layer.cell, (time, layer.hidden * directions), tensors, init, flops, kept)
 
 
-def _trace_embedding(tracer: Tracer, placed: Placed, layer: TokenEmbedding) -> None:
-    if not tracer.wants(placed, "tokens"):
+def _trace_embedding(tracer: Tracer, placed: Placed, layer: EmbeddingLayer) -> None:
+    if tracer.form != "tokens":
+        _trace_categories(tracer, placed, layer)
         return
     (time,) = tracer.shape
     tracer.form = "sequence"
     table = [Tensor("weight", (tracer.data.vocabulary, layer.size))]
     tracer.add(placed, "embedding", (time, layer.size), table, resolve("default", "linear"), 0, time * layer.size)
+
+
+def _trace_categories(tracer: Tracer, placed: Placed, layer: EmbeddingLayer) -> None:
+    found = () if tracer.layers else tuple(column for column in tracer.data.categories if column[1] > layer.size)
+    if not found:
+        most = max((count for _, count in tracer.data.categories), default=0)
+        detail = f"There is nothing to embed: tokens, or, as the first layer, columns of over {layer.size} categories."
+        hint = f"Leave it out, or let size be less than {most}." if most > 1 and not tracer.layers else "Leave it out."
+        tracer.refuse(placed.pointer, "nothing_to_embed", detail, hint)
+        return
+    *steps, width = tracer.shape
+    places = math.prod(steps)
+    vectors = [Tensor(f"columns.{index}.weight", (layer.size, count)) for index, (_, count) in enumerate(found)]
+    wide = sum(count for _, count in found)
+    narrow = width - wide + layer.size * len(found)
+    init = resolve_linear("auto")
+    flops = 2 * places * wide * layer.size
+    tracer.add(placed, "embedding", (*steps, narrow), vectors, init, flops, places * narrow, embedded=found)
 
 
 def _trace_frames(tracer: Tracer, placed: Placed, layer: Frames) -> None:
@@ -463,7 +492,7 @@ TRACERS: dict[type, Callable[[Tracer, Placed, Any], None]] = {
     Dense: _trace_dense,
     Convolution: _trace_convolution,
     Recurrent: _trace_recurrent,
-    TokenEmbedding: _trace_embedding,
+    EmbeddingLayer: _trace_embedding,
     Frames: _trace_frames,
     Pooling: _trace_pooling,
     Readout: _trace_readout,

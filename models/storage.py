@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from models.errors import DescentError
@@ -141,6 +141,11 @@ def open_storage(settings: Settings) -> Storage:
     from models.remote_storage import RemoteStorage  # noqa: PLC0415  its client takes 17 ms to import
 
     return RemoteStorage(settings.storage, cache, settings.cache_bytes)
+
+
+def rest_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of an open file, from where it stands."""
+    return iter(lambda: file.read(CHUNK_BYTES), b"")
 
 
 def chunks_of(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:

@@ -46,13 +46,15 @@ def differences(trained: Uploaded, other: Uploaded) -> Iterator[Problem]:
         yield Problem(AT, "other_kind", detail, "Give a data set like the one that is trained on.")
         return
     if trained.columns is None or other.columns is None:
-        if trained.input_shape != other.input_shape or other.vocabulary > trained.vocabulary:
+        are_texts = "words" in trained.arrays and "words" in other.arrays
+        if trained.input_shape != other.input_shape:
             detail = f"Its rows have the shape {list(other.input_shape)}, and not {list(trained.input_shape)}."
-            yield Problem(AT, "other_shape", detail, "Give a data set of the same shape.")
+            hint = f"Upload it with length={trained.input_shape[0]}." if are_texts else "Give one of the same shape."
+            yield Problem(AT, "other_shape", detail, hint)
+        if other.vocabulary > trained.vocabulary and not are_texts:
+            detail = f"It has {other.vocabulary} different tokens, and what is trained on {trained.vocabulary}."
+            yield Problem(AT, "other_vocabulary", detail, "Give one whose tokens are among those.")
         yield from _unknown_categories("the target", trained.classes, other.classes)
-        if _words(trained) != _words(other):
-            detail = "Its words have other numbers: tokens are numbered by the texts of their own data set."
-            yield Problem(AT, "other_words", detail, "Keep a share of the rows for validation.")
         return
     for column in (*trained.columns.inputs, trained.columns[trained.columns.target or ""]):
         twin = other.columns[column.name]
@@ -65,10 +67,6 @@ def differences(trained: Uploaded, other: Uploaded) -> Iterator[Problem]:
         if column.kind == "category" and twin.missing and not column.missing:
             detail = f"Values of {column.name!r} are missing there, and none in what is trained on."
             yield Problem(AT, "missing_value", detail, "Leave out those rows.")
-
-
-def _words(known: Uploaded) -> str | None:
-    return known.arrays["words"].sha256 if "words" in known.arrays else None
 
 
 def _unknown_categories(where: str, known: Sequence[str], others: Sequence[str]) -> Iterator[Problem]:

@@ -47,6 +47,10 @@ class Words:
         """Of a single word."""
         return self._tokens.get(word.lower(), UNKNOWN)
 
+    def numbers_in(self, other: "Words") -> NDArray[np.int64]:
+        """Of each token of these words, [size], its number among others; what those do not have is unknown there."""
+        return np.array([PADDING, UNKNOWN, *map(other.token, self.words)], np.int64)
+
     def save(self, path: Path) -> None:
         np.save(path, np.array([word.encode() for word in self.words], f"S{MOST_BYTES}"), allow_pickle=False)
 

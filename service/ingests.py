@@ -177,8 +177,9 @@ class Ingests:
         if child.returncode == 0:
             answer: dict[str, Any] = json.loads(out)
             return answer
-        is_given_up = child.returncode < 0 or row.attempt >= datasets.MOST_ATTEMPTS
-        return {"problems": [unreadable()]} if is_given_up else {"away": ""}
+        if child.returncode < 0:
+            return {"problems": [unreadable()]}
+        return {"problems": [no_room()]} if row.attempt >= datasets.MOST_ATTEMPTS else {"away": ""}
 
     def _task(self, row: Row[Any], folder: Path) -> dict[str, Any]:
         """What `models.ingest` takes."""
@@ -252,6 +253,13 @@ def error_of(problems: Problems) -> dict[str, Any]:
 def too_slow(seconds: float) -> dict[str, str]:
     detail = f"To read it takes more than {seconds:g} seconds (DESCENT_INGEST_SECONDS)."
     return {"pointer": "/file", "code": "too_slow", "detail": detail, "hint": "Send an NPZ, or fewer rows."}
+
+
+def no_room() -> dict[str, str]:
+    """The log has what it was."""
+    detail = f"Its arrays could not be stored in {datasets.MOST_ATTEMPTS} attempts: the disk may be full."
+    hint = "Send it again when there is room: as much as the file, and as its arrays twice."
+    return {"pointer": "/file", "code": "not_stored", "detail": detail, "hint": hint}
 
 
 def unreadable() -> dict[str, str]:

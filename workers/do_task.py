@@ -8,12 +8,13 @@ import torch
 
 from models.artifacts import PREDICTIONS, fresh_key
 from models.definitions.data import Data
+from models.definitions.uploaded import Uploaded
 from models.errors import DescentError, InvalidDefinition
 from models.ingest.options import Options
 from models.lifecycle import error
 from models.predictor import load
 from models.settings import Settings
-from models.storage import CHUNK_BYTES, Storage, StorageAway, Stored, open_storage
+from models.storage import Storage, StorageAway, Stored, open_storage, rest_of
 from models.tasks import Kind
 from workers.datasets.shelf import fetch, load_data, load_validation
 from workers.export.export import export
@@ -57,13 +58,20 @@ def _evaluate(order: Order, settings: Settings, storage: Storage) -> Outcome:
 
 def part_of(data: Data, model: Model, settings: Settings, storage: Storage) -> Part:
     """All rows to evaluate on: of the set for validation, or of a built-in one."""
-    # What it was trained on is not needed here.
-    files = fetch(data.model_copy(update={"uploaded": None}), storage)
+    files = fetch(data.model_copy(update={"uploaded": _words_of(data.uploaded)}), storage)
     folder = settings.data.absolute() / "datasets"
     arrays = load_validation(data, files) or load_data(data, folder, files)
     rows = np.arange(len(arrays.y))
     y = rows_of(np.asarray(arrays.y), rows, None)
     return Mapped(y=y, source=inputs_of(data, arrays), rows=rows, scale=model.inputs)
+
+
+def _words_of(trained: Uploaded | None) -> Uploaded | None:
+    """Of what a job was trained on all that its evaluation on another set needs: how words are numbered."""
+    if trained is None:
+        return None
+    words = {name: array for name, array in trained.arrays.items() if name == "words"}
+    return trained.model_copy(update={"arrays": words})
 
 
 def _predict(order: Order, settings: Settings, storage: Storage) -> Outcome:
@@ -74,8 +82,7 @@ def _predict(order: Order, settings: Settings, storage: Storage) -> Outcome:
     upload = storage.path_of(Stored(**request["upload"]))
     file, rows = predict_file(upload, Options.model_validate(request["options"]), predictor, settings.data)
     with file:
-        chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
-        stored = storage.write(fresh_key(order.job_id, PREDICTIONS), chunks)
+        stored = storage.write(fresh_key(order.job_id, PREDICTIONS), rest_of(file))
     return Outcome(result={"rows": rows, "file": stored.plain()})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from models.artifacts import CHECKPOINT, fresh_key
 from models.reports import ModelKept
 from models.settings import Settings
-from models.storage import CHUNK_BYTES, StorageAway, Stored, open_storage
+from models.storage import StorageAway, Stored, open_storage, rest_of
 
 log = logging.getLogger(__name__)
 
@@ -43,5 +43,4 @@ class ModelFiles:
         with tempfile.TemporaryFile(dir=self.settings.data) as file:
             torch.save(state, file)
             file.seek(0)
-            chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
-            return open_storage(self.settings).write(fresh_key(self.job_id, CHECKPOINT), chunks)
+            return open_storage(self.settings).write(fresh_key(self.job_id, CHECKPOINT), rest_of(file))

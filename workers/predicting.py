@@ -4,7 +4,7 @@ Beside the columns of the file `predicted_class` and `probability_<class>` for e
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ from models.ingest.options import Options
 from models.ingest.parquet_file import read_parquet
 from models.ingest.reading import format_of
 from models.ingest.refusal import refused
+from models.ingest.row_writer import NewWriter
 from models.ingest.values import as_doubles, as_words, kind_of
 from models.inputs import INPUT, MISSING, Feeds, input_name
 from models.predictor import Predictor
@@ -38,7 +39,7 @@ def predict_file(path: Path, options: Options, predictor: Predictor, folder: Pat
     kinds: dict[str, Kind] = {column.name: column.kind for column in columns.inputs} if columns else {}
     writers: list[PredictionWriter] = []
 
-    def new_writer(schema: pa.Schema) -> Any:
+    def new_writer(schema: pa.Schema) -> "PredictionWriter":
         # A CSV is begun anew where a later row shows what a column holds.
         writers.append(PredictionWriter(schema, predictor, folder))
         return writers[-1]
@@ -54,7 +55,7 @@ def predict_file(path: Path, options: Options, predictor: Predictor, folder: Pat
             writer.give_up()
 
 
-def _read_csv(path: Path, options: Options, new_writer: Callable[[pa.Schema], Any]) -> None:
+def _read_csv(path: Path, options: Options, new_writer: "NewWriter[PredictionWriter]") -> None:
     """As `read_csv`; of a value that its column cannot have it says the row."""
     try:
         read_csv(path, options, new_writer)
@@ -62,22 +63,24 @@ def _read_csv(path: Path, options: Options, new_writer: Callable[[pa.Schema], An
         if error.problems[0].code != "wrong_kind":
             raise
         as_texts: dict[str, Kind] = dict.fromkeys(options.kinds, "text")
-        finder: Any = Finder(options.kinds)
-        read_csv(path, options.model_copy(update={"kinds": as_texts}), lambda _: finder)
+        read_csv(path, options.model_copy(update={"kinds": as_texts}), lambda _: Finder(options.kinds))
         raise
 
 
 class Finder:
-    """Takes batches of texts, and refuses the first that is not of its column's kind."""
+    """A `RowWriter` of texts: refuses the first that is not of its column's kind."""
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self._types = {name: TYPES[kind] for name, kind in kinds.items() if kind in ("number", "boolean")}
-        self._rows = 0
+        self.rows = 0
+
+    def look(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch
 
     def add(self, batch: pa.RecordBatch) -> None:
         for name in self._types.keys() & {*batch.schema.names}:
-            converted(batch.column(name), self._types[name], name, self._rows)
-        self._rows += batch.num_rows
+            converted(batch.column(name), self._types[name], name, self.rows)
+        self.rows += batch.num_rows
 
 
 def converted(texts: pa.Array, kind: pa.DataType, name: str, rows: int) -> pa.Array:
@@ -101,7 +104,7 @@ def converted(texts: pa.Array, kind: pa.DataType, name: str, rows: int) -> pa.Ar
 
 
 class PredictionWriter:
-    """Takes batches of a table's rows, as `models.ingest.table.TableWriter` does."""
+    """A `RowWriter`: says of each row what the model does."""
 
     def __init__(self, schema: pa.Schema, predictor: Predictor, folder: Path) -> None:
         self._predictor = predictor
@@ -125,6 +128,9 @@ class PredictionWriter:
         if missing:
             named = ", ".join(map(repr, missing[:10]))
             raise refused("missing_column", f"It has no column {named}.", "The model needs each of its features.")
+
+    def look(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch
 
     def add(self, batch: pa.RecordBatch) -> None:
         width = len(batch.schema) + len(self._said)

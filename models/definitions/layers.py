@@ -95,8 +95,9 @@ class Recurrent(Strict):
     """Of an lstm: the sum of both bias vectors of the forget gate. `null`: PyTorch's own."""
 
 
-class TokenEmbedding(Strict):
-    """A learned vector for each token: [time] to [time, size]."""
+class EmbeddingLayer(Strict):
+    """A learned vector for each token: [time] to [time, size]. Of a table with categories, as the first layer: a vector
+    in place of each column that has more than `size` categories."""
 
     kind: Literal["embedding"]
     size: Width
@@ -148,7 +149,7 @@ class Output(Strict):
 
 
 Typed = Annotated[
-    Dense | Convolution | Recurrent | TokenEmbedding | Frames | Pooling | Readout | Residual,
+    Dense | Convolution | Recurrent | EmbeddingLayer | Frames | Pooling | Readout | Residual,
     Field(discriminator="kind"),
 ]
-AnyLayer = Dense | Convolution | Recurrent | TokenEmbedding | Frames | Pooling | Readout | Residual | Output
+AnyLayer = Dense | Convolution | Recurrent | EmbeddingLayer | Frames | Pooling | Readout | Residual | Output

@@ -14,6 +14,13 @@ from models.definitions.layers import MOST_LAYERS, ForgetBias, Kernel, Norm, Sha
 Ending = Literal["auto", "linear", "sigmoid", "softmax"]
 
 
+class Embedding(Strict):
+    """A learned vector for each token, or for each category of a table's columns that have more than `size`."""
+
+    size: Width
+    """Length of the vector."""
+
+
 class Block(Kernel):
     """One convolution of a cnn, and the pooling after it."""
 
@@ -31,6 +38,8 @@ class Dnn(Strict):
     """Fully connected layers. The input is flattened."""
 
     family: Literal["dnn"]
+    embedding: Embedding | None = None
+    """For tables with columns of many categories; without it each category is a column of its own."""
     hidden: Annotated[Several[Width], Field(max_length=MOST_LAYERS - 1)]
     """Widths of the hidden layers; `[]` is the perceptron."""
     activation: Activation = "relu"
@@ -77,13 +86,6 @@ class Cnn(Strict):
     """What the last layer ends in; `auto` is what the loss wants: linear, for the losses take logits."""
 
 
-class Embedding(Strict):
-    """A learned vector for each token."""
-
-    size: Width
-    """Length of the vector."""
-
-
 class Rnn(Strict):
     """Recurrent layers over [time, features] or tokens, then fully connected layers."""
 
@@ -104,7 +106,7 @@ class Rnn(Strict):
     """What the head sees: the last state (bidirectional: the last of the forward beside the first of the backward
     direction), the mean over time, or each time step by itself, with a target and a loss of its own."""
     embedding: Embedding | None = None
-    """For tokens, which need it."""
+    """For tokens, which need it, and for series with columns of many categories."""
     head: Annotated[Several[Width], Field(max_length=MOST_LAYERS - 3)] = ()
     """Widths of fully connected layers between the readout and the output."""
     activation: Activation = "relu"

@@ -3,8 +3,10 @@
 import codecs
 import re
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -15,7 +17,7 @@ from models.ingest.csv_dialect import Dialect, sniff
 from models.ingest.csv_faults import broken, wrong_encoding
 from models.ingest.options import Options
 from models.ingest.refusal import refused
-from models.ingest.table import NewWriter, TableWriter
+from models.ingest.row_writer import NewWriter, RowWriter, Writer
 
 THREADS = 2
 """Blocks that are read at once."""
@@ -28,7 +30,7 @@ TYPES: dict[Kind, pa.DataType] = {
 }
 
 
-def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[TableWriter, list[dict[str, str]]]:
+def read_csv(path: Path, options: Options, new_writer: NewWriter[Writer]) -> tuple[Writer, list[dict[str, str]]]:
     """Gives all rows to a writer; its warnings beside it.
 
     Raises:
@@ -51,7 +53,7 @@ def read_csv(path: Path, options: Options, new_writer: NewWriter) -> tuple[Table
             _widen(types, dialect.names[int(found[1])], found[2], options)
 
 
-def _read(path: Path, dialect: Dialect, types: dict[str, pa.DataType], new_writer: NewWriter) -> TableWriter:
+def _read(path: Path, dialect: Dialect, types: dict[str, pa.DataType], new_writer: NewWriter[Writer]) -> Writer:
     parts = blocks(path, dialect.encoding)
     first = next(parts, b"").removeprefix(codecs.BOM_UTF8)[dialect.start :] or next(parts, b"")
     # The first block shows what the columns hold; whole numbers may go on with parts.
@@ -60,20 +62,24 @@ def _read(path: Path, dialect: Dialect, types: dict[str, pa.DataType], new_write
         raise wrong_encoding(path, dialect.encoding)
     types |= guessed
     writer = new_writer(pa.schema([(name, types[name]) for name in dialect.names]))
+
+    def looked(block: bytes) -> list[Any]:
+        return [writer.look(batch) for batch in parsed(block, dialect, types).to_batches()]
+
     with ThreadPoolExecutor(THREADS) as pool:
-        waiting = deque([pool.submit(parsed, first, dialect, types)])
-        for block in parts:
-            waiting.append(pool.submit(parsed, block, dialect, types))
+        waiting: deque[Future[list[Any]]] = deque()
+        for block in chain([first], parts):
+            waiting.append(pool.submit(looked, block))
             if len(waiting) > THREADS:
                 _add(writer, waiting.popleft().result())
-        for part in waiting:
-            _add(writer, part.result())
+        for some in waiting:
+            _add(writer, some.result())
     return writer
 
 
-def _add(writer: TableWriter, table: pa.Table) -> None:
-    for batch in table.to_batches():
-        writer.add(batch)
+def _add(writer: RowWriter, parts: list[Any]) -> None:
+    for part in parts:
+        writer.add(part)
 
 
 def parsed(block: bytes, dialect: Dialect, types: dict[str, pa.DataType]) -> pa.Table:

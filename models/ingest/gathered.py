@@ -3,16 +3,14 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.columns import Kind
+from models.ingest.numbers import Numbers
 
 MOST_CATEGORIES = 1_000
 """Of a column whose kind is guessed; one of more is `text`."""
 MOST_WHOLE = 100
 """Different whole numbers that are kept as what may be categories."""
-MOST_EXACT = 2**24
-"""Whole numbers up to it are float32."""
 LEAST_STEPS = 10
 """Of float32 in a standard deviation."""
 
@@ -50,21 +48,12 @@ class AllMoments:
         self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
         self._mean, self._squares = np.zeros(columns), np.zeros(columns)
 
-    def see(self, doubles: NDArray[np.float64]) -> None:
-        """`doubles`: [rows, columns], NaN where one is missing; they are spoiled."""
-        missing = np.isnan(doubles)
-        count = len(doubles) - missing.sum(axis=0)
-        is_whole = count.min(initial=len(doubles)) == len(doubles)
-        self._low = np.fmin(self._low, np.fmin.reduce(doubles, axis=0))
-        self._high = np.fmax(self._high, np.fmax.reduce(doubles, axis=0))
-        if not is_whole:
-            doubles[missing] = 0
-        mean = doubles.sum(axis=0) / np.maximum(count, 1)
-        doubles -= mean
-        if not is_whole:
-            doubles[missing] = 0
-        between, total = mean - self._mean, np.maximum(self._count + count, 1)
-        self._squares += np.einsum("ij,ij->j", doubles, doubles) + between**2 * self._count * count / total
+    def see(self, numbers: Numbers) -> None:
+        count = numbers.rows - numbers.missing
+        self._low = np.fmin(self._low, numbers.low)
+        self._high = np.fmax(self._high, numbers.high)
+        between, total = numbers.mean - self._mean, np.maximum(self._count + count, 1)
+        self._squares += numbers.squares + between**2 * self._count * count / total
         self._mean += between * count / total
         self._count += count
 
@@ -91,13 +80,9 @@ class Gathered:
     whole: set[int] | None = field(default_factory=set)
     overflowed: bool = False
 
-    def see_whole(self, values: NDArray[np.float64]) -> None:
-        """Keeps its different values as long as they are few and whole."""
-        found = self.whole or set()
-        # Most columns are found out by their first values.
-        for part in (values[:100], values[100:]):
-            if (part != np.rint(part)).any() or (abs(part) > MOST_EXACT).any():
-                self.whole = None
-                return
-            found |= set(map(int, np.unique(part)))
-        self.whole = found if len(found) <= MOST_WHOLE else None
+    def see_whole(self, found: set[int] | None) -> None:
+        """Keeps its different values as long as they are few and whole. `found`: those of some rows, if they are."""
+        if self.whole is None:
+            return
+        both = None if found is None else self.whole | found
+        self.whole = both if both is not None and len(both) <= MOST_WHOLE else None

@@ -6,7 +6,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from models.ingest.refusal import refused
-from models.ingest.table import NewWriter, TableWriter, refuse_names
+from models.ingest.row_writer import NewWriter, Writer
+from models.ingest.table import refuse_names
 
 BATCH_ROWS = 2**15
 MOST_ROWS = 2**40
@@ -14,7 +15,7 @@ LEAST_BITS = 1e-4
 """Of a value, on average, that a file may hold it in: run lengths pack long runs of one value into nearly nothing."""
 
 
-def read_parquet(path: Path, new_writer: NewWriter) -> TableWriter:
+def read_parquet(path: Path, new_writer: NewWriter[Writer]) -> Writer:
     """Gives all rows to a writer.
 
     Raises:
@@ -25,7 +26,7 @@ def read_parquet(path: Path, new_writer: NewWriter) -> TableWriter:
             _check(file, path)
             writer = new_writer(file.schema_arrow)
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                writer.add(batch)
+                writer.add(writer.look(batch))
             if writer.rows != file.metadata.num_rows:
                 detail = f"Its footer claims {file.metadata.num_rows:,} rows, and it has {writer.rows:,}."
                 raise refused("wrong_footer", detail, "Write it again.")

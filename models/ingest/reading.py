@@ -15,9 +15,10 @@ from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
 from models.ingest.archive import open_zip
 from models.ingest.csv_file import read_csv
-from models.ingest.gathered import MOST_EXACT, Gathered
+from models.ingest.gathered import Gathered
 from models.ingest.images import read_images
 from models.ingest.npz_file import read_npz
+from models.ingest.numbers import MOST_EXACT
 from models.ingest.options import Format, Options
 from models.ingest.parquet_file import read_parquet
 from models.ingest.refusal import refused

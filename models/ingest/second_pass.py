@@ -15,7 +15,7 @@ from models.ingest.histograms import BINS, Histograms
 
 MOST_CHOSEN_CATEGORIES = 10_000
 """Of a column that is said to be a category."""
-CHUNK_VALUES = 2**20
+CHUNK_VALUES = 2**18
 SAMPLE_VALUES = 2**21
 """Medians are those of evenly spaced rows, as many as go into so many values: of 20 columns 100 000 rows."""
 FEW = 20

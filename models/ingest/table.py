@@ -5,7 +5,8 @@ order in which they come; a second (`second_pass.py`) puts the codes in the orde
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from models.columns import ENCODED, Kind
 from models.ingest.array_file import ArrayFile
 from models.ingest.gathered import MOST_CATEGORIES, AllMoments, Gathered
+from models.ingest.numbers import Doubles, Numbers, look_at
 from models.ingest.refusal import refused
 from models.ingest.second_pass import MOST_CHOSEN_CATEGORIES, Table
-from models.ingest.values import Doubles, as_doubles, as_seconds, as_words, kind_of, shown
+from models.ingest.values import as_doubles, as_seconds, as_words, kind_of, shown
 
 MOST_COLUMNS = 10_000
 MOST_GROUPS = 2**24
@@ -27,8 +29,18 @@ MOST_GROUPS = 2**24
 PREVIEW_ROWS, PREVIEW_VALUES = 20, 2_000
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Some rows that were looked at."""
+
+    batch: pa.RecordBatch
+    matrix: NDArray[np.float32]
+    """[rows, stored columns]; the codes of categories are still missing."""
+    numbers: Numbers
+
+
 class TableWriter:
-    """Takes batches, and writes `table.npy` [rows, columns] and `times.npy` [rows] into a folder."""
+    """A `RowWriter`: writes `table.npy` [rows, columns] and `times.npy` [rows] into a folder."""
 
     def __init__(self, schema: pa.Schema, folder: Path, kinds: Mapping[str, Kind], group: str | None, time: str | None):
         if len(schema.names) > MOST_COLUMNS:
@@ -38,14 +50,15 @@ class TableWriter:
         self._group, self._time = group, time
         self.preview: list[list[Any]] = []
         self.stored = [c for c in self.columns if c.kind in ENCODED]
+        self._places = [place for place, c in enumerate(self.columns) if c.kind in ENCODED]
+        """Of the stored columns in the file."""
+        self._place_of = {column.name: place for place, column in enumerate(self.stored)}
         self._numbers = [place for place, c in enumerate(self.stored) if c.kind in ("number", "boolean")]
+        """Among the stored columns."""
         self._moments = AllMoments(len(self._numbers))
+        self.rows = 0
         self._table = ArrayFile(folder / "table.npy", (len(self.stored),), np.float32)
         self._times = ArrayFile(folder / "times.npy", (), np.float64) if time else None
-
-    @property
-    def rows(self) -> int:
-        return self._table.rows
 
     def _column(self, entry: pa.Field, kinds: Mapping[str, Kind], group: str | None, time: str | None) -> Gathered:
         if entry.name == group:
@@ -56,51 +69,39 @@ class TableWriter:
             return Gathered(entry.name, kinds[entry.name], MOST_CHOSEN_CATEGORIES)
         return Gathered(entry.name, kind_of(entry.type))
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def look(self, batch: pa.RecordBatch) -> Looked:
+        doubles = np.empty((len(self._numbers), batch.num_rows))
+        for row, place in enumerate(self._numbers):
+            doubles[row] = as_doubles(batch.column(self._places[place]))
+        whole = [row for row, place in enumerate(self._numbers) if self.stored[place].whole is not None]
+        for row, place in enumerate(self._numbers):
+            _refuse_no_boolean(self.stored[place], doubles[row])
+        numbers = look_at(doubles, whole)
+        matrix = np.empty((batch.num_rows, len(self.stored)), np.float32)
+        for place, floats in zip(self._numbers, numbers.floats, strict=True):
+            matrix[:, place] = floats
+        return Looked(batch, matrix, numbers)
+
+    def add(self, looked: Looked) -> None:
+        batch, numbers = looked.batch, looked.numbers
         if not self.preview:
             few = min(PREVIEW_ROWS, max(1, PREVIEW_VALUES // max(batch.num_columns, 1)))
             self.preview = list(map(list, zip(*map(shown, batch.slice(0, few).columns), strict=True)))
-        matrix = np.empty((batch.num_rows, len(self.stored)), np.float32)
-        numbers = np.empty((batch.num_rows, len(self._numbers)))
-        count = 0
-        place = 0
+        for row, place in enumerate(self._numbers):
+            column = self.stored[place]
+            column.missing += int(numbers.missing[row])
+            column.infinite += int(numbers.infinite[row])
+            column.see_whole(numbers.whole.get(row))
+        self._moments.see(numbers)
         for column, values in zip(self.columns, batch.columns, strict=True):
             if column.kind == "time":
                 self._add_time(column, values)
-            elif column.kind in ENCODED or column.overflowed:
-                if column.kind in ("number", "boolean"):
-                    matrix[:, place] = numbers[:, count] = self._numbers_of(column, values)
-                    count += 1
-                else:
-                    matrix[:, place] = self._codes(column, values)
-                place += 1
-            else:
+            elif column.kind == "category" or column.overflowed:
+                looked.matrix[:, self._place_of[column.name]] = self._codes(column, values)
+            elif column.kind == "text":
                 column.missing += values.null_count
-        if self._numbers:
-            self._moments.see(numbers)
-        self._table.append(matrix)
-
-    def _numbers_of(self, column: Gathered, values: pa.Array) -> Doubles:
-        """Those that a float32 can hold, not yet rounded to it; NaN for all others."""
-        column.missing += values.null_count
-        doubles = as_doubles(values)
-        if column.kind == "boolean" and not np.isin(doubles[~np.isnan(doubles)], (0, 1)).all():
-            detail = f"The column {column.name!r} is to be a boolean, and has other numbers than 0 and 1."
-            raise refused("wrong_kind", detail, "Say that it is a number.", "/kinds")
-        with np.errstate(over="ignore"):
-            floats = doubles.astype(np.float32)
-        infinite = np.isinf(floats)
-        if infinite.any():
-            column.infinite += int(infinite.sum())
-            column.missing += int(infinite.sum())
-            floats[infinite] = np.nan
-            doubles = np.where(infinite, np.nan, doubles)
-        # NaN of its own, and not null: Parquet knows both.
-        missing = np.isnan(floats)
-        column.missing += int(missing.sum()) - values.null_count - int(infinite.sum())
-        if column.whole is not None:
-            column.see_whole(doubles[~missing])
-        return doubles
+        self._table.append(looked.matrix)
+        self.rows += batch.num_rows
 
     def _codes(self, column: Gathered, values: pa.Array) -> NDArray[np.float32]:
         column.missing += values.null_count
@@ -156,7 +157,10 @@ class TableWriter:
         return Table(self._table.path, self.columns, self.stored)
 
 
-NewWriter = Callable[[pa.Schema], TableWriter]
+def _refuse_no_boolean(column: Gathered, values: Doubles) -> None:
+    if column.kind == "boolean" and not np.isin(values[~np.isnan(values)], (0, 1)).all():
+        detail = f"The column {column.name!r} is to be a boolean, and has other numbers than 0 and 1."
+        raise refused("wrong_kind", detail, "Say that it is a number.", "/kinds")
 
 
 def refuse_names(names: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from models.columns import Column
 from models.definitions.uploaded import Task, Uploaded
 from models.ingest.array_file import ArrayFile
 from models.ingest.refusal import refused
-from models.ingest.table import TableWriter
+from models.ingest.table import Looked, TableWriter
 from models.ingest.values import as_words
 from models.words import Words, words_of
 
@@ -34,9 +34,9 @@ class TextWriter(TableWriter):
         self._longest = 0
         self._texts = (folder / "texts").open("wb")
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        super().add(batch)
-        for text in as_words(batch.column(self._place)).to_pylist():
+    def add(self, looked: Looked) -> None:
+        super().add(looked)
+        for text in as_words(looked.batch.column(self._place)).to_pylist():
             words = words_of(text or "")
             self._counts.update(words)
             self._longest = max(self._longest, len(words))

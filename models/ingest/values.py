@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from models.columns import Kind, word_of
+from models.ingest.numbers import Doubles
 from models.ingest.refusal import refused
-
-Doubles = NDArray[np.float64]
 
 
 def kind_of(kind: pa.DataType) -> Kind:

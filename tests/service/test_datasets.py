@@ -470,6 +470,18 @@ def test_a_file_that_takes_too_much_is_refused(tmp_path: Path, setting: str, val
     api.database.close()
 
 
+def test_a_file_whose_arrays_find_no_room_fails_and_says_that_the_disk_may_be_full(
+    datasets: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not that the file is broken."""
+    monkeypatch.setattr("models.datasets.MOST_ATTEMPTS", 1)
+    folder = datasets.api.folder / "objects" / "datasets"
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("")  # where its arrays would go
+    reply = datasets.upload()
+    assert [error["code"] for error in reply.json["errors"]] == ["not_stored"]
+
+
 def test_what_a_killed_process_left_in_scratch_goes_with_its_data_set(datasets: Datasets) -> None:
     dataset = datasets.upload().json["id"]
     left = datasets.api.folder / "scratch" / f"{dataset}-1"

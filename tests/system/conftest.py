@@ -15,6 +15,15 @@ from tests.system.stack import Stack
 __all__ = ["Stack"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is the same on both back ends is long on the other one."""
+    for item in items:
+        mark = item.get_closest_marker("quick_on")
+        if mark is not None and mark.args[0] not in item.nodeid.rpartition("[")[2]:
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BACKENDS])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service for all system tests of this process, with servers of its own that a test may take away."""

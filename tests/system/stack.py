@@ -25,6 +25,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "a-key-for-the-system-tests-0123456789"
 START_SECONDS = 90
 LEASE_SECONDS = 3.0
+BRIEF: dict[str, Any] = {
+    "network": {"family": "dnn", "hidden": [16]},
+    "data": {"dataset": "digits"},
+    "training": {"epochs": 240},
+}
+"""Some seconds of training: long enough for a test to lay hands on its process, on a fast machine too."""
 
 
 class Stack:
@@ -165,8 +171,14 @@ class Stack:
 
     def await_runner(self, job_id: str) -> int:
         """The process of the only job that trains, which has taken a step."""
-        await_true(lambda: self.job(job_id)["progress"]["step"] > 0 and len(self.runners()) == 1, 30)
-        return self.runners()[0]
+        found: list[int] = []
+
+        def trains() -> bool:
+            found[:] = self.runners()
+            return self.job(job_id)["progress"]["step"] > 0 and len(found) == 1
+
+        await_true(trains, 30)
+        return found[0]
 
     @contextmanager
     def another_worker(self, **settings: str) -> Iterator[int]:

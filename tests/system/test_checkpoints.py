@@ -53,6 +53,7 @@ def first_epochs(stack: Stack, job_id: str) -> dict[int, int]:
     return {attempt: min(epoch for its, epoch in told if its == attempt) for attempt, _ in told}
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(1)
 def test_a_runner_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(stack: Stack) -> None:
     job_id = stack.post(HEAVY)
@@ -70,6 +71,7 @@ def test_a_runner_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_o
     same_result(stack, job_id, stack.train(HEAVY)["id"])
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(15)
 def test_a_checkpoint_that_cannot_be_written_does_not_stop_training_and_is_told(stack: Stack) -> None:
     """Files of its process may not grow beyond a part of a checkpoint."""

@@ -12,13 +12,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import compiled
-from tests.system.stack import LEASE_SECONDS, Stack, await_true, same_result
-
-BRIEF: dict[str, Any] = {
-    "network": {"family": "dnn", "hidden": [16]},
-    "data": {"dataset": "digits"},
-    "training": {"epochs": 60},
-}
+from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, same_result
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +21,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> str:
     return compiled("shim", tmp_path_factory.mktemp("shim"))
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(16)
 @pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.long)])
 def test_a_worker_whose_clock_is_an_hour_off_keeps_its_job_and_takes_no_other(
@@ -47,6 +42,7 @@ def test_a_worker_whose_clock_is_an_hour_off_keeps_its_job_and_takes_no_other(
             assert job["finished_at"] >= job["started_at"] >= job["created_at"]
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(17)
 def test_a_process_that_leaves_without_a_word_has_its_job_run_again(stack: Stack, shim: str) -> None:
     with stack.worker_asleep(), stack.another_worker(LD_PRELOAD=shim):

@@ -14,19 +14,13 @@ import pytest
 from tests.system.commit_proxy import CommitProxy
 from tests.system.invariants import check_invariants
 from tests.system.servers import helper
-from tests.system.stack import LEASE_SECONDS, Stack, await_true, exists, same_result, state_of
+from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, exists, same_result, state_of
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},
     "data": {"dataset": "xor"},
     "training": {"epochs": 2},
 }
-BRIEF: dict[str, Any] = {
-    "network": {"family": "dnn", "hidden": [16]},
-    "data": {"dataset": "digits"},
-    "training": {"epochs": 60},
-}
-"""A second or two of training."""
 
 
 @contextmanager

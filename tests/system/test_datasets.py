@@ -110,6 +110,7 @@ def test_series_are_cut_into_sequences(stack: Stack) -> None:
     assert job["best"]["validation_r2"] > 0.5
 
 
+@pytest.mark.quick_on("embedded")
 def test_a_zip_of_images_is_trained_on(stack: Stack) -> None:
     rng = np.random.default_rng(0)
     packed = io.BytesIO()
@@ -171,6 +172,7 @@ def test_a_job_on_bytes_that_were_damaged_fails_and_says_so(stack: Stack) -> Non
     assert "damaged" in job["error"]["detail"]
 
 
+@pytest.mark.quick_on("production")
 def test_what_is_read_when_the_api_dies_is_read_after_all(stack: Stack) -> None:
     content = "a,b,y\n" + "".join(f"{i},{i % 3},{i * 2}\n" for i in range(1_500_000))
 

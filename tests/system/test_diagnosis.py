@@ -127,6 +127,7 @@ def tried(stack: Stack) -> list[Reply]:
     return items
 
 
+@pytest.mark.quick_on("production")
 def test_a_job_repairs_itself_where_its_definition_asks_for_it(stack: Stack) -> None:
     job = stack.train(vanishing(repair={"max_jobs": 2}))
     [said] = told(stack, job["id"], "job.repair")
@@ -139,6 +140,7 @@ def test_a_job_repairs_itself_where_its_definition_asks_for_it(stack: Stack) -> 
     assert told(stack, child["id"], "job.repair") == []
 
 
+@pytest.mark.quick_on("embedded")
 def test_a_policy_ends_a_hopeless_job_within_its_first_steps(stack: Stack) -> None:
     # As long as a repaired one needs to catch up with a linear model.
     job = stack.train(dead(policies={"dead_at_init": "stop"}, training={"epochs": 20}))
@@ -155,12 +157,14 @@ def test_a_policy_ends_a_hopeless_job_within_its_first_steps(stack: Stack) -> No
     assert (child["status"], diagnosis(stack, child["id"])["repair"]["cured"]) == ("succeeded", True)
 
 
+@pytest.mark.quick_on("embedded")
 def test_without_a_policy_the_same_job_goes_on(stack: Stack) -> None:
     job = stack.train(dead())
     assert (job["status"], job["verdict"], job["progress"]["epoch"]) == ("succeeded", "unhealthy", 5)
     assert codes(diagnosis(stack, job["id"]))[0] == "dead_at_init"
 
 
+@pytest.mark.quick_on("embedded")
 def test_a_diverging_job_is_stopped_and_says_where_it_began(stack: Stack) -> None:
     job = stack.train(diverging())
     assert (job["status"], job["error"]["class"], job["error"]["code"]) == ("failed", "numeric", "nonfinite")
@@ -182,6 +186,7 @@ def test_a_diverging_job_is_stopped_and_says_where_it_began(stack: Stack) -> Non
     assert judged_again(stack, job["id"]) == found
 
 
+@pytest.mark.quick_on("production")
 def test_a_diverging_job_goes_on_where_its_policy_says_so(stack: Stack) -> None:
     job = stack.train(diverging(nonfinite="continue"))
     assert (job["status"], job["verdict"]) == ("succeeded", "unhealthy")
@@ -193,6 +198,7 @@ def test_a_diverging_job_goes_on_where_its_policy_says_so(stack: Stack) -> None:
     assert judged_again(stack, job["id"]) == found
 
 
+@pytest.mark.quick_on("embedded")
 def test_a_diverging_job_goes_back_and_on_at_a_lower_rate(stack: Stack) -> None:
     job = stack.train(diverging(30.0, nonfinite="rollback_and_lower_rate"))
     found = diagnosis(stack, job["id"])
@@ -202,6 +208,7 @@ def test_a_diverging_job_goes_back_and_on_at_a_lower_rate(stack: Stack) -> None:
     assert judged_again(stack, job["id"]) == found
 
 
+@pytest.mark.quick_on("production")
 def test_one_that_goes_back_in_vain_fails_after_five_times(stack: Stack) -> None:
     job = stack.train(diverging(1e6, nonfinite="rollback_and_lower_rate"))
     assert (job["status"], job["error"]["code"]) == ("failed", "nonfinite")
@@ -233,6 +240,7 @@ def matches(stack: Stack, path: str, tag: str) -> bool:
     return stack.client.get(path, headers={"If-None-Match": tag}).status_code == 304
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(1)
 def test_a_job_that_is_killed_on_the_way_is_diagnosed_like_one_that_was_left_alone(stack: Stack) -> None:
     definition = vanishing(60, gradients={"every_steps": 5})
@@ -307,6 +315,7 @@ def accepts(stack: Stack, definition: dict[str, Any]) -> bool:
     return bool(reply.status_code == 202)
 
 
+@pytest.mark.quick_on("embedded")
 def test_a_job_of_two_processes_has_the_diagnosis_of_one(stack: Stack) -> None:
     alone = stack.train(vanishing(3))
     shared = vanishing(3, resources={"device": "cpu", "processes": 2})
@@ -319,6 +328,7 @@ def test_a_job_of_two_processes_has_the_diagnosis_of_one(stack: Stack) -> None:
     assert judged_again(stack, job["id"]) == found
 
 
+@pytest.mark.quick_on("production")
 def test_a_job_that_was_paused_has_the_diagnosis_of_one_that_was_not(stack: Stack) -> None:
     definition = vanishing(40)
     job_id = running(stack, definition)

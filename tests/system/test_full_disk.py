@@ -83,6 +83,7 @@ def test_a_full_disk_loses_no_job_that_was_accepted_and_accepts_none_that_it_wou
     check_invariants(small)
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(15)
 def test_a_worker_begins_no_job_while_the_disk_is_nearly_full(stack: Stack) -> None:
     with stack.another_worker(DESCENT_FREE_DISK_BYTES=str(10**18)) as cramped:

@@ -43,20 +43,20 @@ def test_a_job_is_evaluated_and_predicts_for_a_file(stack: Stack) -> None:
     assert own["result"]["accuracy"] == pytest.approx(job["best"]["validation_accuracy"])
     asked = stack.client.post(f"{base}/evaluations", json={"dataset": "xor", "parameters": {"seed": 5}})
     sent = stack.client.post(f"{base}/predictions", content="a,b\n0,1\n1,1\n", headers={"Content-Type": "text/csv"})
-    ended = [_ended(stack, reply.headers["Location"]) for reply in (asked, sent)]
+    ended = [ended(stack, reply.headers["Location"]) for reply in (asked, sent)]
     assert ended[0]["result"]["rows"] == 400
     assert ended[0]["result"]["accuracy"] > 0.9
     table = parquet.read_table(io.BytesIO(stack.client.get(ended[1]["result"]["url"]).content))
     rows = stack.client.post(f"{base}/predictions", json={"inputs": [[0, 1], [1, 1]]}).json()["outputs"]
     assert table["predicted_class"].to_pylist() == [row["class"] for row in rows] == ["1", "0"]
     wrong = stack.client.post(f"{base}/predictions", content="a,b\n0,x\n", headers={"Content-Type": "text/csv"})
-    failed = _ended(stack, wrong.headers["Location"])
+    failed = ended(stack, wrong.headers["Location"])
     assert (failed["status"], failed["error"]["class"]) == ("failed", "user")
     assert stack.client.delete(base).status_code == 204
     assert not list((stack.data / "objects" / "artifacts").glob(f"{job['id']}/*/*"))
 
 
-def _ended(stack: Stack, place: str) -> dict[str, Any]:
+def ended(stack: Stack, place: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def has_ended() -> bool:
@@ -94,3 +94,9 @@ def test_a_network_of_texts_predicts_for_texts(stack: Stack) -> None:
     body = {"inputs": ["a fine day", "Grim, and cold!", ["grim"]]}
     reply = stack.client.post(f"/v1/jobs/{job['id']}/predictions?allow_unhealthy=true", json=body)
     assert [output["class"] for output in reply.json()["outputs"]] == ["good", "bad", "bad"]
+    # Its words have other numbers in texts of which they are the most frequent ones.
+    others = "\n".join(["text,label", *['"grim, grim!",bad'] * 20, *["a fine one,good"] * 10])
+    options |= {"length": str(sent["input_shape"][0])}
+    other = stack.client.post("/v1/datasets", files={"file": ("others.csv", others)}, data=options).json()
+    asked = stack.client.post(f"/v1/jobs/{job['id']}/evaluations", json={"dataset": other["id"]})
+    assert ended(stack, asked.headers["Location"])["result"]["accuracy"] == 1

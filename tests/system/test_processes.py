@@ -12,14 +12,8 @@ from sqlalchemy import select
 
 from models.tables import Job
 from tests.system.invariants import await_no_process
-from tests.system.stack import LEASE_SECONDS, Stack, await_true, exists, same_result
+from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, exists, same_result
 
-BRIEF: dict[str, Any] = {
-    "network": {"family": "dnn", "hidden": [16]},
-    "data": {"dataset": "digits"},
-    "training": {"epochs": 60},
-}
-"""A second or two of training."""
 RARE = [pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGBUS, signal.SIGABRT, signal.SIGTERM)]
 
 
@@ -193,6 +187,7 @@ def test_a_job_is_cancelled_after_its_fork_server_was_killed(stack: Stack, slow:
     assert stack.train(BRIEF)["status"] == "succeeded"
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(4)
 def test_a_worker_that_sleeps_beyond_its_lease_is_fenced_when_it_wakes(stack: Stack, slow: dict[str, Any]) -> None:
     job_id = stack.post(slow)
@@ -211,6 +206,7 @@ def test_a_worker_that_sleeps_beyond_its_lease_is_fenced_when_it_wakes(stack: St
         assert exists(other)
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(4)
 def test_a_worker_that_sleeps_alone_goes_on_when_it_wakes(stack: Stack) -> None:
     job_id = stack.post(BRIEF)
@@ -256,7 +252,7 @@ def test_a_job_that_was_handed_over_more_often_than_it_may_fail_still_succeeds(s
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, *RARE])
 def test_however_a_process_dies_its_job_runs_again_and_says_why(stack: Stack, number: signal.Signals) -> None:
     """KILL is what the kernel sends when memory is out."""
-    job_id = stack.post(BRIEF | {"training": {"epochs": 240}})  # it must not be over before it is killed
+    job_id = stack.post(BRIEF)
     os.kill(stack.await_runner(job_id), number)
     job = stack.follow(job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 2)
@@ -282,6 +278,7 @@ def test_a_job_that_needs_more_memory_than_there_is_fails_and_says_so(stack: Sta
     assert stack.train(BRIEF)["status"] == "succeeded"
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(17)
 def test_a_runner_that_hangs_is_killed_and_its_job_runs_again(stack: Stack) -> None:
     job_id = stack.post(BRIEF)

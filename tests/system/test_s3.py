@@ -1,14 +1,18 @@
 """Storage in S3, as moto's server speaks it: from upload to trained network; and sources that a client names."""
 
+import hashlib
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from pyarrow import parquet
 
 from tests.system.conftest import await_no_process
 from tests.system.servers import Embedded
-from tests.system.stack import Stack
+from tests.system.stack import Stack, await_true
+from tests.system.test_models import await_files, ended
 
 pytestmark = pytest.mark.long
 """tests/models/test_storage.py asks the same of the storage itself."""
@@ -63,9 +67,25 @@ def test_an_upload_is_kept_in_s3_and_trained_on(remote: Stack) -> None:
     }
     job = remote.train(definition)
     assert job["status"] == "succeeded", job["error"]
+    await_files(remote, job["id"])
+    files = remote.client.get(f"/v1/jobs/{job['id']}/artifacts").json()["items"]
+    for file in files:
+        content = remote.client.get(file["url"]).content
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["size"])
+        part = remote.client.get(file["url"], headers={"Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, content[10:20])
+    base = f"/v1/jobs/{job['id']}/predictions?allow_unhealthy=true"
+    [row] = remote.client.post(base, json={"inputs": [{"a": 3, "b": "x"}]}).json()["outputs"]
+    sent = remote.client.post(base, content="a,b\n3,x\n", headers={"Content-Type": "text/csv"})
+    predicted = ended(remote, sent.headers["Location"])
+    assert predicted["error"] is None, predicted
+    table = parquet.read_table(io.BytesIO(remote.client.get(predicted["result"]["url"]).content))
+    assert table["predicted_value"].to_pylist() == pytest.approx([row["value"]], rel=1e-5)
+    asked = remote.client.post(f"/v1/jobs/{job['id']}/evaluations", json={"dataset": reply.json()["id"]})
+    assert ended(remote, asked.headers["Location"])["result"]["rows"] == 100
     assert remote.client.delete(f"/v1/jobs/{job['id']}").status_code == 204
     assert remote.client.delete(f"/v1/datasets/{reply.json()['id']}").status_code == 204
-    assert keys(remote) == []
+    await_true(lambda: keys(remote) == [], 60)
 
 
 def test_a_source_that_is_allowed_is_fetched(remote: Stack) -> None:

@@ -178,7 +178,9 @@ MIXED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "table": ({"family": "dnn", "hidden": [5]}, {}),
     "table of numbers": ({"family": "dnn", "hidden": [5]}, {"columns": mixed.NUMBERS}),
     "values": ({"family": "dnn", "hidden": [5]}, {"task": "regression"}),
+    "vectors of categories": ({"family": "dnn", "hidden": [5], "embedding": {"size": 2}}, {}),
     "series": (RECURRENT | {"bidirectional": True}, {"length": 4}),
+    "series with vectors of categories": (RECURRENT | {"embedding": {"size": 2}}, {"length": 4}),
     "series as one vector": ({"family": "dnn", "hidden": [5]}, {"length": 4}),
 }
 

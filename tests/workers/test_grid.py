@@ -111,10 +111,23 @@ def sequentials(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
 
 
 @st.composite
+def with_categories(draw: st.DrawFn, data: DataShape) -> tuple[dict[str, Any], DataShape]:
+    """A column of as many categories as a vector is long, one of more, and a number between them, before all others."""
+    size = draw(st.integers(1, 4))
+    more = size + draw(st.integers(1, 3))
+    shape = (*data.input_shape[:-1], data.input_shape[-1] + size + 1 + more)
+    columns = ((0, size), (size + 1, more))
+    return {"embedding": {"size": size}}, replace(data, input_shape=shape, categories=columns)
+
+
+@st.composite
 def dnns(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
     kind, rank = draw(st.sampled_from([("table", 1), ("image", 3), ("signal", 2), ("sequence", 2)]))
-    shape = tuple(draw(width) for _ in range(rank))
-    return draw(dnn), DataShape(kind, "regression", 100, shape, draw(outputs))
+    data = DataShape(kind, "regression", 100, tuple(draw(width) for _ in range(rank)), draw(outputs))
+    embedding: dict[str, Any] = {}
+    if kind in ("table", "sequence") and draw(st.booleans()):
+        embedding, data = draw(with_categories(data))
+    return draw(dnn) | embedding, data
 
 
 @st.composite
@@ -131,7 +144,9 @@ def rnns(draw: st.DrawFn) -> tuple[dict[str, Any], DataShape]:
     if draw(st.booleans()):
         data = DataShape("tokens", "classification", 100, (draw(width),), draw(outputs), vocabulary=7, per_step=each)
         return network | {"embedding": {"size": draw(width)}}, data
-    return network, DataShape("sequence", "regression", 100, (draw(width), draw(width)), draw(outputs), per_step=each)
+    data = DataShape("sequence", "regression", 100, (draw(width), draw(width)), draw(outputs), per_step=each)
+    embedding, data = draw(st.one_of(st.just(({}, data)), with_categories(data)))
+    return network | embedding, data
 
 
 FAMILIES: dict[str, Any] = {"dnn": dnns(), "cnn": cnns(), "rnn": rnns(), "sequential": sequentials()}

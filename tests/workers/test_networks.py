@@ -24,6 +24,28 @@ def a_network(plain: dict[str, Any], data: DataShape, seed: int = 0) -> Any:
     return build(NETWORK.validate_python(plain), data)
 
 
+def test_a_vector_takes_the_place_of_the_features_of_a_column_with_many_categories() -> None:
+    data = DataShape("sequence", "regression", 100, (5, 12), 1, categories=((1, 5), (7, 3), (10, 2)))
+    network = a_network({"family": "rnn", "hidden": 4, "embedding": {"size": 2}}, data)
+    x = torch.randn(6, 5, 12)
+    first, second = (column.weight.detach() for column in network.embedding.columns)
+    wanted = torch.empty(6, 5, 8)
+    for row in range(6):
+        for step in range(5):
+            here = x[row, step]
+            parts = [here[:1], first @ here[1:6], here[6:7], second @ here[7:10], here[10:]]
+            wanted[row, step] = torch.cat(parts)
+    torch.testing.assert_close(network.embedding(x), wanted)
+    assert network(x).shape == (6, 1)
+
+
+def test_vectors_of_categories_begin_with_the_spread_of_what_comes_in() -> None:
+    data = DataShape("table", "regression", 100, (401,), 1, categories=((1, 400),))
+    network = a_network({"family": "dnn", "hidden": [4], "embedding": {"size": 50}}, data)
+    (column,) = network.embedding.columns
+    assert float(column.weight.detach().std()) == pytest.approx(1 / 20, rel=0.03)
+
+
 GAINS = {
     "relu": math.sqrt(2), "gelu": math.sqrt(2), "elu": math.sqrt(2), "tanh": 5 / 3, "sigmoid": 1.0, "linear": 1.0,
     "selu": 1.0,

@@ -11,6 +11,7 @@ from models.catalogue import shape_of_upload
 from models.definitions.data import Data
 from models.definitions.job import JobDefinition
 from models.definitions.uploaded import StoredArray, Uploaded
+from models.errors import InvalidDefinition
 from models.ingest.options import Options
 from models.ingest.reading import read_file
 from models.reports import Ended, Report
@@ -157,6 +158,22 @@ def test_a_validation_set_is_encoded_like_what_is_trained_on(shelf: Shelf) -> No
             assert not column.any()
         elif name != "size":  # whose missing values are filled by another median
             assert torch.equal(column, alone.x[:, theirs.outputs.index(name)])
+
+
+def test_texts_to_validate_on_are_read_by_the_words_of_those_that_are_trained_on(shelf: Shelf) -> None:
+    shelf.add("train", b"text,label\n" + b"good film film film,yes\nbad film,no\n" * 10, text="text", target="label")
+    shelf.add("other", b"text,label\ngood good good bad,no\nqueer film,no\nfilm,yes\n", text="text", target="label")
+    data = shelf.data("train", validation={"dataset": "dat_other"})
+    validation = load_validation(data, shelf.files)
+    assert validation is not None
+    # film 2, bad 3, good 4; 'queer' is none of them.
+    assert validation.x[np.arange(2)].tolist() == [[4, 4, 4, 3], [0, 0, 1, 2]]
+    assert validation.y.tolist() == [0, 0, 1]
+    short = b"text,label\ngood film,no\nbad film,yes\n"
+    shelf.add("short", short, text="text", target="label")
+    with pytest.raises(InvalidDefinition) as refused:
+        shelf.data("train", validation={"dataset": "dat_short"})
+    assert refused.value.problems[0].hint == "Upload it with length=4."
 
 
 def test_a_validation_set_with_unknown_categories_is_refused(shelf: Shelf) -> None:

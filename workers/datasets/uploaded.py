@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.columns import Column, Columns
 from models.definitions.uploaded import Uploaded, Window
+from models.words import Words
 from workers.datasets.arrays import Arrays, NotIngested
 from workers.training.split import Order
 
@@ -82,6 +83,18 @@ class LastSteps(Rows):
         return last
 
 
+class Renumbered(Rows):
+    """Tokens by the numbers that the words of another data set have."""
+
+    def __init__(self, tokens: NDArray[Any], numbers: NDArray[np.int64]) -> None:
+        self._tokens, self._numbers = tokens, numbers
+        self.shape, self.dtype = tokens.shape, tokens.dtype
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        renumbered: NDArray[Any] = self._numbers[self._tokens[rows]].astype(self.dtype)
+        return renumbered
+
+
 class Opened:
     """The arrays of one uploaded data set, mapped; `like` is the one that is trained on, if that is another."""
 
@@ -89,16 +102,19 @@ class Opened:
         self._known, self._like, self._files = known, like or known, files
 
     def _array(self, name: str) -> NDArray[Any]:
-        try:
-            path = self._files[self._known.arrays[name].sha256]
-            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (KeyError, FileNotFoundError) as error:
-            raise NotIngested(f"The array {name} of the data set is missing.") from error
+        return np.asarray(np.load(self._path(self._known, name), mmap_mode="r", allow_pickle=False))
+
+    def _path(self, known: Uploaded, name: str) -> Path:
+        array = known.arrays.get(name)
+        path = self._files.get(array.sha256) if array else None
+        if path is None or not path.exists():
+            raise NotIngested(f"The array {name} of the data set is missing.")
+        return path
 
     def arrays(self) -> Arrays:
         """All rows, in their own units."""
         if self._known.columns is None or self._like.columns is None:
-            return Arrays(self._array("x"), self._targets(self._array("y")), self._order())
+            return Arrays(self._tokens(self._array("x")), self._targets(self._array("y")), self._order())
         matrix = self._array("table")
         x: Any = features_of(matrix, self._known.columns, self._like.columns)
         y = self._target_column(matrix)
@@ -115,6 +131,14 @@ class Opened:
     def _ends(self, window: Window) -> NDArray[np.int64]:
         """The rows of the sequences' targets."""
         return self._starts + window.length + window.horizon - 1
+
+    def _tokens(self, x: NDArray[Any]) -> Rows | NDArray[Any]:
+        """With the words of texts numbered as in what is trained on."""
+        known, like = (each.arrays.get("words") for each in (self._known, self._like))
+        if known is None or like is None or known.sha256 == like.sha256:
+            return x
+        own, wanted = (Words.load(self._path(each, "words")) for each in (self._known, self._like))
+        return Renumbered(x, own.numbers_in(wanted))
 
     def _targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """With the classes numbered as in what is trained on."""

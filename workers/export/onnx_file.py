@@ -20,9 +20,8 @@ from torch import Tensor
 
 from models.catalogue import DataShape
 from models.columns import Column
-from models.errors import InvalidDefinition
 from models.inputs import INPUT, OUTPUTS, Feeds, Inputs, has_categories
-from models.shapes import trace
+from models.shapes import same_weights
 from models.words import Words
 from workers.export.column_inputs import with_columns
 from workers.training.model import Model
@@ -81,12 +80,8 @@ def time_axis(model: Model) -> int | None:
         return None
     sizes = list(model.shape.input_shape)
     sizes[axis - 1] += max(extra for _, extra in CHECKED)
-    try:
-        longer = trace(model.definition.network, replace(model.shape, input_shape=tuple(sizes)))
-    except InvalidDefinition:
-        return None
-    same = longer.tensors == trace(model.definition.network, model.shape).tensors
-    return axis if same else None
+    longer = replace(model.shape, input_shape=tuple(sizes))
+    return axis if same_weights(model.definition.network, model.shape, longer) else None
 
 
 def exported(model: Model, signature: Signature) -> bytes:

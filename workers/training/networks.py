@@ -291,6 +291,36 @@ class Output(nn.Module):
         return self.ending(values) if self.ending else values
 
 
+class CategoryEmbedding(nn.Module):
+    """[rows, (time,) features] with a vector in place of the features that say the category of a column.
+
+    Those features are 1 for the column's category and else 0, standardised like all others, so that a linear map
+    without bias looks up the category's vector: its weights' column, in units of the feature's own spread.
+    """
+
+    def __init__(self, shapes: Layer, size: int) -> None:
+        super().__init__()
+        self.columns = nn.ModuleList(nn.Linear(count, size, bias=False) for _, count in shapes.embedded)
+        ends = [0, *(start + count for start, count in shapes.embedded)]
+        self.widths: list[int] = []
+        """Of the parts of a row: what stays before a column, the column, and so on, and what stays behind all."""
+        for end, (start, count) in zip(ends, shapes.embedded, strict=False):
+            self.widths += [start - end, count]
+        self.widths.append(shapes.input_shape[-1] - ends[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = list(torch.split(x, self.widths, -1))
+        for index, column in enumerate(self.columns):
+            parts[2 * index + 1] = column(parts[2 * index + 1])
+        return torch.cat(parts, -1)
+
+
+def _embedding(shapes: Layer, layer: definitions.EmbeddingLayer) -> nn.Module:
+    if shapes.embedded:
+        return CategoryEmbedding(shapes, layer.size)
+    return nn.Embedding(shapes.tensors[0].shape[0], layer.size)
+
+
 def _pooling(shapes: Layer, layer: definitions.Pooling) -> nn.Module:
     positions = tuple(range(2, len(shapes.input_shape) + 1))
     return {"flatten": nn.Flatten(), "average": Mean(*positions), "max": Maximum(*positions)}[layer.mode]
@@ -317,6 +347,9 @@ def _draw(module: Any, layer: AnyLayer, branch_scale: float) -> None:
                     _draw(within, inner, branch_scale=1.0)
             if module.projection and not is_default(layer.layers[-1].init):
                 draw_weights(module.projection.weight, resolve_linear(layer.layers[-1].init))
+        case definitions.EmbeddingLayer() if isinstance(module, CategoryEmbedding):
+            for weight in module.columns.parameters():
+                draw_weights(weight, resolve_linear("auto"))
         case definitions.Output() if not is_default(layer.init):
             draw_weights(module.linear.weight, resolve_linear(layer.init))
             if module.linear.bias is not None:
@@ -340,7 +373,7 @@ MODULES: dict[type, Callable[[Layer, Any], nn.Module]] = {
     definitions.Dense: Dense,
     definitions.Convolution: Convolution,
     definitions.Recurrent: Recurrent,
-    definitions.TokenEmbedding: lambda shapes, layer: nn.Embedding(shapes.tensors[0].shape[0], layer.size),
+    definitions.EmbeddingLayer: _embedding,
     definitions.Frames: lambda shapes, layer: Frames(),
     definitions.Pooling: _pooling,
     definitions.Readout: _readout,
