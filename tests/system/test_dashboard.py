@@ -96,7 +96,8 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
 
         # Zoomed in one chart, all are
         page.locator("#loss .plot").focus()
-        page.keyboard.press("+")
+        with page.expect_response(lambda reply: "statistic=gradient_rms" in reply.url and "from_step=" in reply.url):
+            page.keyboard.press("+")
         page.wait_for_selector("#reset:not([disabled])")
         page.click("#reset")
 
