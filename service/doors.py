@@ -94,7 +94,8 @@ def harden(reply: Response) -> Response:
         headers["Connection"] = "close"
     headers["X-Request-Id"] = g.get("request_id", "")
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
+    # With none at all the forms of a page would say that they come from nowhere (`Origin: null`), and be refused.
+    headers["Referrer-Policy"] = "same-origin" if reply.mimetype == "text/html" else "no-referrer"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Content-Security-Policy"] = POLICIES.get(reply.mimetype or "", CALLS)
     if request.path.startswith("/v1/"):
