@@ -20,9 +20,7 @@ def test_losses_are_found_by_job_and_epoch_without_reading_the_table(database: D
     asked: list[tuple[str, Any]] = []
     with database.write() as connection:
         connection.execute(insert(epochs), rows)
-    event.listen(
-        database.engine, "before_cursor_execute", lambda c, cursor, sql, given, *_: asked.append((sql, given))
-    )
+    event.listen(database.engine, "before_cursor_execute", lambda c, cursor, sql, given, *_: asked.append((sql, given)))
     with database.read() as connection:
         assert losses_at(connection, []) == {}
         assert losses_at(connection, [(one, 5), (other, 2), (one, 1), (other, 9)]) == {one: [0.1, 0.5], other: [0.2]}
