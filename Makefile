@@ -47,8 +47,9 @@ pictures: $(INSTALLED) ## Screenshots of every page of the dashboard, from a run
 	@$(BIN)/python -m examples.pictures
 audit: $(INSTALLED) ## Known holes in what is installed; says so, and passes, where there is no network
 	@$(BIN)/python -m tests.audit
-reference: $(INSTALLED) ## Write docs/definitions.md anew, from the models
+reference: $(INSTALLED) ## Write docs/definitions.md and the commands of docs/cli.md anew, from the code
 	@$(BIN)/python -m models.definitions.reference
+	@$(BIN)/python -m cli.reference
 bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .json anew
 	@.venv-peers/bin/python -m benchmarks
 bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing

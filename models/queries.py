@@ -87,7 +87,10 @@ REPAIRS = (
     .where(_children.parent == _jobs.id, _children.origin == literal_column("'repair'"))
     .scalar_subquery()
 )
-NOT_SHOWN = {"facts", "incident", "diagnosis", "repair", "remedy", "remedied", "cured"}
+NOT_SHOWN = {
+    *("facts", "incident", "diagnosis", "repair", "remedy", "remedied", "cured"),
+    *("request_id", "traceparent", "reported_at", "checkpoint_at"),
+}
 """Columns of a job that a list of jobs would read in vain."""
 JOB = select(
     *(column for column in _jobs if column.name not in NOT_SHOWN),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flask import current_app
+from prometheus_client import CollectorRegistry
 
 from models.database import Database
 from models.datasets import uploads_of
@@ -42,6 +43,7 @@ class Context:
     ended: EndedJobs
     predictors: Predictors
     flights: Flights
+    metrics: CollectorRegistry
     schema: str
     """Revision of the migrations that this code needs."""
 

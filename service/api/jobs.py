@@ -1,5 +1,6 @@
 """`/v1/jobs`: submit, list, follow, read the history. What changes a job is in `moves`."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -265,5 +266,7 @@ def _await_change(job_id: str, seconds: float) -> None:
         row = queries.find_version(connection, job_id, g.sees)
     changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
+        began = time.perf_counter()
         with shared.watcher.place() as place:
             place.wait(job_id, lambda mark: mark.version > row.version, seconds)
+        g.waited = time.perf_counter() - began

@@ -58,8 +58,8 @@ class KeyBody(Strict):
     name: Text
     """For people."""
     scopes: Annotated[Several[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))]
-    """`read` asks and predicts, `write` stores and changes, `admin` does both for all owners and manages keys. A key
-    that is to see what it submits needs `read` too."""
+    """`read` asks and predicts, `write` stores and changes, `metrics` reads `/metrics` and nothing else, `admin` does
+    all of it for all owners and manages keys. A key that is to see what it submits needs `read` too."""
     owner: Annotated[str, Field(max_length=40), AfterValidator(_owner)] | None = None
     """The `owner` of another key, to share its jobs, data sets and limits; default: this key is an owner of its own."""
     expires_at: Time | None = None

@@ -6,7 +6,19 @@ from pathlib import Path
 
 from migrations.newest import newest_revision
 
-HEAVY = ("torch", "sklearn", "scipy", "onnx", "onnxruntime", "pyarrow", "PIL", "bokeh", "alembic", "workers")
+HEAVY = (
+    "torch",
+    "sklearn",
+    "scipy",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+    "PIL",
+    "bokeh",
+    "alembic",
+    "workers",
+    "opentelemetry",
+)
 SCRIPT = """
 import sys
 import service.app
