@@ -7,6 +7,7 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY models ./models
 COPY migrations ./migrations
+COPY cli ./cli
 ENV DESCENT_DATA=/data DESCENT_HOST=0.0.0.0 DESCENT_PORT=8700
 VOLUME /data /objects
 

@@ -28,6 +28,7 @@ from service.api import (
     keys,
     metrics,
     moves,
+    plots,
     predictions,
     queue,
     repairs,
@@ -41,6 +42,7 @@ from service.broker import broker_answers
 from service.capacity import KnownCapacity
 from service.collector import Collector
 from service.context import Context
+from service.dashboard.pages import add_dashboard
 from service.doors import Doors
 from service.ended import EndedJobs
 from service.errors import answer_errors
@@ -57,6 +59,7 @@ from service.pages import add_pages
 from service.predictors import Predictors
 from service.rates import Rates
 from service.request_traces import trace_requests
+from service.sessions import Sessions
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -79,6 +82,8 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
     app = create_openapi_app(__name__, version("descent"))
     # Of what is read without a limit of its own; `service/bodies.py` and `service/receiving.py` set theirs.
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
+    bootstrap = bootstrap_key(settings)
+    known_keys = KnownKeys(database, bootstrap)
     app.extensions["descent"] = Context(
         settings=settings,
         database=database,
@@ -87,7 +92,8 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
         doorbell=Doorbell(settings),
         watcher=watcher,
         capacity=KnownCapacity(database, settings),
-        keys=KnownKeys(database, bootstrap_key(settings)),
+        keys=known_keys,
+        sessions=Sessions(known_keys, bootstrap),
         rates=Rates(settings),
         usage=KnownUsage(database, settings),
         queue=KnownQueue(settings),
@@ -110,7 +116,8 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
     app.after_request(show_standing)
     answer_errors(app)
     add_pages(app)
-    of_jobs = moves, events, series, diagnosis, repairs, artifacts, predictions, evaluations
+    add_dashboard(app)
+    of_jobs = moves, events, series, plots, diagnosis, repairs, artifacts, predictions, evaluations
     for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, keys, usage, metrics, health):
         app.register_api(resource.api)
     return app

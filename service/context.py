@@ -20,6 +20,7 @@ from service.known_queue import KnownQueue
 from service.known_usage import KnownUsage
 from service.predictors import Predictors
 from service.rates import Rates
+from service.sessions import Sessions
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -34,6 +35,7 @@ class Context:
     watcher: Watcher
     capacity: KnownCapacity
     keys: KnownKeys
+    sessions: Sessions
     rates: Rates
     usage: KnownUsage
     queue: KnownQueue

@@ -182,7 +182,7 @@ def answer_again(job_id: str) -> Response:
     return answer_made(job_id, 200)
 
 
-def _wanted(query: ListQuery) -> dict[str, Any]:
+def wanted_of(query: ListQuery) -> dict[str, Any]:
     """What `models.queries.list_jobs` takes."""
     wanted = query.model_dump(exclude={"limit", "after", "sort"}, exclude_none=True)
     readers: dict[str, Callable[[str], Any]] = {
@@ -199,7 +199,7 @@ def list_jobs(query: ListQuery) -> Response:
     shared = context()
     place = decode_id(query.after)
     with shared.database.read() as connection:
-        wanted = _wanted(query)
+        wanted = wanted_of(query)
         rows = queries.list_jobs(connection, g.sees, place, query.limit + 1, query.sort == OLDEST_FIRST, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts

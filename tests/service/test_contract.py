@@ -57,6 +57,7 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
         "GET /v1/jobs/{job_id}/predictions/{task_id}", "DELETE /v1/jobs/{job_id}/predictions/{task_id}",
         "GET /v1/jobs/{job_id}/predictions/{task_id}/result", "POST /v1/jobs/{job_id}/evaluations",
         "GET /v1/jobs/{job_id}/evaluations", "GET /v1/jobs/{job_id}/evaluations/{task_id}",
+        "GET /v1/jobs/{job_id}/plots/{picture}",
     }  # fmt: skip
     assert {"JobDefinition", "Dnn", "Cnn", "Rnn", "ProblemReply"} <= contract["components"]["schemas"].keys()
 
@@ -95,7 +96,7 @@ def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
         "create_evaluation", "list_evaluations", "get_evaluation", "post_estimate", "get_job_schema", "list_textbook",
         "get_chapter", "upload_dataset", "list_datasets", "get_dataset", "preview_dataset", "correct_dataset",
         "delete_dataset", "list_workers", "list_queue", "healthz", "readyz", "create_key", "list_keys", "get_key",
-        "rotate_key", "delete_key", "get_usage", "show_metrics",
+        "rotate_key", "delete_key", "get_usage", "get_plot", "show_metrics",
     } <= ids  # fmt: skip
 
 
