@@ -128,12 +128,13 @@ def _points(powers: Powers, x: Scale, y: Scale) -> list[tuple[float, float] | No
 
 
 def _line(look: str, powers: Powers, x: Scale, y: Scale) -> list[Shape]:
-    """With a cross where a number is not finite: at the top, and at the bottom where it is zero."""
+    """With a cross where it breaks off: at the top where a number is not finite, at the bottom where it is zero."""
     shapes: list[Shape] = []
     for piece in pieces(_points(powers, x, y)):
         shapes.append(Line(look, piece) if len(piece) > 1 else Dot(look, *piece[0]))
-    for place, value in enumerate(powers.tolist(), start=1):
-        if not math.isfinite(value):
+    values = powers.tolist()
+    for place, (value, nearer) in enumerate(zip(values, [*values[1:], 0.0], strict=True), start=1):
+        if not math.isfinite(value) and math.isfinite(nearer):
             shapes += cross(x.at(place), AREA[3] if value < 0 else AREA[1])
     return shapes
 
