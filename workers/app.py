@@ -11,9 +11,10 @@ from celery import Celery, bootsteps, signals
 from models.database import Database
 from models.doorbell import Doorbell
 from models.ids import new_id
-from models.queue import DOORBELL, create_celery
+from models.queue import DOORBELL
 from models.settings import Settings
 from models.workers import Registration
+from workers.celery_app import create_celery
 from workers.collector import Collector
 from workers.devices import has_bfloat16, resident_bytes, slots
 from workers.keeper import Keeper
