@@ -43,7 +43,7 @@ def create_worker(settings: Settings) -> Celery:
     registration = Registration(
         scheduler.worker_id, tuple(devices), min(scheduler.memory.values()), has_bfloat16(devices)
     )
-    keeper = Keeper(scheduler, registration, database, settings)
+    keeper = Keeper(scheduler, registration, database, settings, ring_lanes)
     collector = Collector(database, settings)
 
     leave_lanes, stop_lanes = [lane.leave for lane in lanes], [lane.stop for lane in lanes]
