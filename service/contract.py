@@ -39,6 +39,10 @@ OTHER_FORMS = {
     "get_gradients": ("text/csv", "step,hidden.0.weight\n0,0.0123\n"),
 }
 """What `Accept` may ask for instead of JSON, by operation, with an example."""
+OF_SERVER = {
+    "414": "The URL has more than 65 534 bytes. Without a body: the server refuses it before anything reads it.",
+    "431": "There are more than 100 headers, or they are too large. Without a body.",
+}
 SAYS_WHEN = {"429", "503"}
 UNIONS = {"anyOf", "oneOf"}
 SAYS_VERDICT = {("predict", "200"), ("predict", "202")}
@@ -66,6 +70,7 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
             headers = answer.setdefault("headers", {})
             for name in _headers_of(operation, status):
                 headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+        answers |= {status: {"description": said} for status, said in OF_SERVER.items()}
     return contract
 
 
