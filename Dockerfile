@@ -7,12 +7,13 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY models ./models
 COPY migrations ./migrations
+COPY cli ./cli
 ENV DESCENT_DATA=/data DESCENT_HOST=0.0.0.0 DESCENT_PORT=8700
 VOLUME /data /objects
 
 FROM base AS service
 COPY service ./service
-RUN pip install --editable .
+RUN pip install --editable '.[telemetry]'
 USER descent
 EXPOSE 8700
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
@@ -25,7 +26,7 @@ ARG TORCH_INDEX=https://pypi.org/simple
 COPY workers ./workers
 # The compiler is for the statistics of gradients, workers/training/statistics.c, and leaves with this layer.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
-    && pip install --extra-index-url "$TORCH_INDEX" --editable '.[worker]' \
+    && pip install --extra-index-url "$TORCH_INDEX" --editable '.[worker,telemetry]' \
     && apt-get purge --yes --auto-remove gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 USER descent
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s CMD ["python", "-m", "workers.alive"]

@@ -43,10 +43,13 @@ check: $(INSTALLED) ## Lint, format, types, the walls between the rooms, migrati
 	$(BIN)/lint-imports
 	$(BIN)/python -m migrations.check
 	@$(MAKE) --no-print-directory audit
+pictures: $(INSTALLED) ## Screenshots of every page of the dashboard, from a running service, into docs/pictures
+	@$(BIN)/python -m examples.pictures
 audit: $(INSTALLED) ## Known holes in what is installed; says so, and passes, where there is no network
 	@$(BIN)/python -m tests.audit
-reference: $(INSTALLED) ## Write docs/definitions.md anew, from the models
+reference: $(INSTALLED) ## Write docs/definitions.md and the commands of docs/cli.md anew, from the code
 	@$(BIN)/python -m models.definitions.reference
+	@$(BIN)/python -m cli.reference
 bench: $(PEERS) ## Everything against its peers; writes docs/benchmarks.md and .json anew
 	@.venv-peers/bin/python -m benchmarks
 bench-quick: $(PEERS) ## The same with fewer samples, in under 3 minutes; writes nothing
@@ -56,4 +59,4 @@ zoo: $(INSTALLED) ## How well sick jobs are diagnosed and repaired: an hour or t
 soak-queue: $(INSTALLED) ## 10 000 jobs of two keys on four workers: none lost, in order, fair; writes docs/reliability-queue.md
 	@$(BIN)/python -m benchmarks.soak_queue --write
 
-.PHONY: help install demo textbook serve test test-system chaos fuzz schemathesis audit check reference bench bench-quick zoo soak-queue
+.PHONY: pictures help install demo textbook serve test test-system chaos fuzz schemathesis audit check reference bench bench-quick zoo soak-queue

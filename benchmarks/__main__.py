@@ -18,7 +18,7 @@ from benchmarks.report import Table, installed, machine
 
 SECTIONS = (
     *("engine", "statistics", "scaling", "mapped", "ingest", "larger_than_memory"),
-    *("jobs", "memory", "api", "waiting", "predictions", "storage", "queue", "gpu"),
+    *("jobs", "memory", "api", "waiting", "predictions", "storage", "queue", "dashboard", "gpu"),
 )
 DOCS = Path(__file__).parents[1] / "docs"
 HEADER = """# Benchmarks

@@ -32,6 +32,11 @@ GOALS: dict[str, str] = {
     "table/descent": "faster than pandas, < 300 MB",
     # Milliseconds of the 99th percentile beside 200 long-polls and 50 event streams.
     "waiting/p99": "250",
+    # Of the page of a job with 60 layers and 2 000 sampled steps.
+    "dashboard/first paint, ms": "1000",
+    "dashboard/charts, ms": "2500",
+    "dashboard/over the wire, kB": "700",
+    "dashboard/memory": "flat",
     # The exponent of seconds over steps, layers and jobs.
     "growth": "about 1",
 }

@@ -33,7 +33,7 @@ from models.tables import Event, Job
 OWNERS = ("key_a", "key_b")
 DOCS = Path(__file__).parents[1] / "docs" / "reliability-queue.md"
 HEADER = "# The queue under load\n\n`make soak-queue` repeats it.\n"
-TROUBLE = ("Traceback", " ERROR ", "no job could be claimed", "locked", "deadlock")
+TROUBLE = ("Traceback", '"level": "error"', "no job could be claimed", "locked", "deadlock")
 
 
 @dataclass(frozen=True)

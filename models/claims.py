@@ -35,6 +35,8 @@ from models.definitions.job import JobDefinition
 from models.history import emit
 from models.states import HELD, Status
 from models.tables import DeviceDay, Job, Share
+from models.tallies import INSERT_SECONDS
+from models.trail import NO_TRAIL, Trail
 from models.usage import TODAY
 
 PATIENCE_SECONDS = 30.0
@@ -64,6 +66,10 @@ class Claim:
     """What it is estimated to need of each device."""
     devices: tuple[str, ...] = ("cpu",)
     """One for each process that trains it."""
+    queued_at: float = 0.0
+    """When it was last put into the queue, by the database's clock."""
+    trail: Trail = NO_TRAIL
+    """Of the request that made it."""
 
     @cached_property
     def definition(self) -> JobDefinition:
@@ -190,7 +196,8 @@ def _claim_of(*devices: str) -> ReturningUpdate[Any]:
     is_queued = _jobs.c.status == _literal(Status.QUEUED)
     move = update(_jobs).where(_jobs.c.id == chosen.scalar_subquery(), is_queued, _fits_now(shares_memory))
     taken = _jobs.c.id, _jobs.c.attempt, _jobs.c.definition, database_now(), _jobs.c.checkpoint
-    return move.values(values).returning(*taken, _jobs.c.wanted_memory, _jobs.c.wanted_slots)
+    wanted, asked = (_jobs.c.wanted_memory, _jobs.c.wanted_slots), (_jobs.c.request_id, _jobs.c.traceparent)
+    return move.values(values).returning(*taken, *wanted, _jobs.c.queued_at, *asked)
 
 
 CLAIMS = {"cpu": _claim_of("auto", "cpu"), "cuda": _claim_of("auto", "cpu", "cuda")}
@@ -211,12 +218,12 @@ def claim(connection: Connection, worker: str, offer: Offer, lease_seconds: floa
     row = connection.execute(CLAIMS[kind], wanted).one_or_none()
     if row is None:
         return None
-    job_id, attempt, definition, now, checkpoint, memory, slots = row
+    job_id, attempt, definition, now, checkpoint, memory, slots, queued_at, *asked = row
     devices = (offer.device,) if slots == 1 else offer.idle[:slots]
     if slots > 1:
         connection.execute(SET_DEVICE, {"of_job": job_id, "devices": ",".join(devices)})
     emit(connection, job_id, "job.started", attempt, worker=worker, device=",".join(devices))
-    return Claim(job_id, attempt, definition, now, checkpoint, memory, devices)
+    return Claim(job_id, attempt, definition, now, checkpoint, memory, devices, queued_at, Trail(*asked))
 
 
 def renew(connection: Connection, worker: str, lease_seconds: float) -> None:
@@ -260,7 +267,7 @@ def _charge_day(insert: Callable[[Table], Any]) -> Any:
 
 
 INSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-CHARGES = {name: (_charge(insert), _charge_day(insert)) for name, insert in INSERTS.items()}
+CHARGES = {name: (_charge(insert), _charge_day(insert), INSERT_SECONDS) for name, insert in INSERTS.items()}
 
 
 def charge(connection: Connection, job_id: str) -> None:

@@ -1,7 +1,8 @@
 """API keys: made, listed, replaced and taken back. A key is found by the public start of its secret; of the rest only a
 hash is kept, so that whoever reads the database cannot call.
 
-Scopes: `read` asks and predicts, `write` stores and changes, `admin` does both for all owners and manages keys.
+Scopes: `read` asks and predicts, `write` stores and changes, `metrics` reads what a monitoring system watches and
+nothing else, `admin` does all of it for all owners and manages keys.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ BOOTSTRAP = "key_bootstrap"
 class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
+    METRICS = "metrics"
     ADMIN = "admin"
 
 

@@ -18,6 +18,7 @@ from models.questions import Question
 from models.states import HELD, TERMINAL, Status, sources
 from models.submission import AGEING_SECONDS, REPAIR
 from models.tables import OF_REPAIRS, Job
+from models.tallies import count_end, count_given_back
 
 _jobs: Table = Job.__table__  # type: ignore[assignment]
 MEMORY_TRIES = 2
@@ -51,6 +52,7 @@ def cancel(connection: Connection, job_id: str, owner: str, mode: str) -> None:
     match found.status:
         case Status.QUEUED | Status.PAUSED:
             _move(connection, found, _ended(Status.CANCELLED, CANCELLED), "job.cancelled")
+            count_end(connection, found.id)
             if found.origin == REPAIR:
                 settle(connection, found.id, found.parent)
         case Status.RUNNING | Status.PAUSING:
@@ -187,6 +189,7 @@ def finish(
     move = move.values(_ended(outcome, reason) | {"error": error} | values)
     if _moved(connection, move):
         charge(connection, job_id)
+        count_end(connection, job_id)
         if repair := REPAIR_OF.one(connection, job_id=job_id):
             settle(connection, job_id, repair.parent)
         emit(connection, job_id, f"job.{outcome}", attempt, **({"error": error} if error else {}))
@@ -217,6 +220,7 @@ def give_back(
         finish(connection, job_id, attempt, Status.FAILED, error=_worker_lost(reason, row.fruitless))
         return Status.FAILED
     fruitless = row.fruitless if counts else max(row.fruitless - 1, 0)
+    count_given_back(connection, is_lost=counts)
     return _release(connection, job_id, attempt, Status.QUEUED, reason, "job.requeued", fruitless=fruitless)
 
 

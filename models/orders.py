@@ -8,6 +8,7 @@ from models.artifacts import VALIDATION
 from models.findings import findings_of
 from models.tables import Job, Task
 from models.tasks import Kind
+from models.trail import NO_TRAIL, Trail
 
 
 def facts_of(connection: Connection, job_id: str) -> dict[str, Any]:
@@ -21,3 +22,9 @@ def facts_of(connection: Connection, job_id: str) -> dict[str, Any]:
     evaluation = connection.scalar(select(Task.result).where(Task.id == own)) if own else None
     said = {"findings": findings_of(connection, job_id), "evaluation": evaluation}
     return dict(row._mapping) | said
+
+
+def trail_of(connection: Connection, job_id: str) -> Trail:
+    """Of the request that made the job."""
+    row = connection.execute(select(Job.request_id, Job.traceparent).where(Job.id == job_id)).one_or_none()
+    return Trail(*row) if row else NO_TRAIL

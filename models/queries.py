@@ -12,11 +12,15 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
+    Text,
+    and_,
     bindparam,
+    column,
     func,
     literal_column,
     select,
     tuple_,
+    values,
 )
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -83,7 +87,10 @@ REPAIRS = (
     .where(_children.parent == _jobs.id, _children.origin == literal_column("'repair'"))
     .scalar_subquery()
 )
-NOT_SHOWN = {"facts", "incident", "diagnosis", "repair", "remedy", "remedied", "cured"}
+NOT_SHOWN = {
+    *("facts", "incident", "diagnosis", "repair", "remedy", "remedied", "cured"),
+    *("request_id", "traceparent", "reported_at", "checkpoint_at"),
+}
 """Columns of a job that a list of jobs would read in vain."""
 JOB = select(
     *(column for column in _jobs if column.name not in NOT_SHOWN),
@@ -254,6 +261,22 @@ def list_events(connection: Connection, job_id: str, after: int, limit: int) -> 
 def epoch_rows(connection: Connection, job_id: str, after_epoch: int) -> Sequence[Row[Any]]:
     query = select(epochs).where(epochs.c.job_id == job_id, epochs.c.epoch > after_epoch)
     return connection.execute(query.order_by(epochs.c.epoch)).all()
+
+
+def losses_at(connection: Connection, places: Sequence[tuple[str, int]]) -> dict[str, list[float | None]]:
+    """Training losses of some epochs of some jobs, by job, in the order of the epochs."""
+    if not places:
+        return {}
+    # A list of pairs in WHERE would have SQLite read the whole table.
+    of_job, at = epochs.c.job_id, epochs.c.epoch
+    wanted = values(column("job_id", Text), column("epoch", Integer), name="wanted").data(list(places)).cte()
+    query = select(of_job, at, epochs.c.train_loss).join_from(
+        wanted, epochs, and_(of_job == wanted.c.job_id, at == wanted.c.epoch)
+    )
+    found: dict[str, list[float | None]] = {}
+    for job_id, _, loss in connection.execute(query.order_by(of_job, at)):
+        found.setdefault(job_id, []).append(loss)
+    return found
 
 
 def layer_rows(connection: Connection, job_id: str) -> Sequence[Row[Any]]:

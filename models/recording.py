@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from models import artifacts
 from models.claims import Claim
+from models.database import database_now
 from models.findings import record_findings, take_back
 from models.history import emit
 from models.lifecycle import LeaseLost, fail, fenced, finish, give_back
@@ -100,10 +101,13 @@ def _progress(report: Report, claim: Claim, claimed_monotonic: float) -> dict[st
             values["best"] = report.best and _flat(report.best)
         case Progress(step=step, seconds_per_step=seconds):
             values = {"step": step} | ({"seconds_per_step": seconds} if seconds is not None else {})
+            if report.monotonic is not None:
+                values["reported_at"] = claim.claimed_at + report.monotonic - claimed_monotonic
         case Checkpointed(name=name, step=step):
             # Attempts count from anew where one has come further than those before.
             further = case((Job.checkpoint_step < step, 0), else_=Job.fruitless)
             values = {"step": step, "checkpoint": name, "checkpoint_step": step, "fruitless": further}
+            values["checkpoint_at"] = database_now()
         case StatisticsLost(samples=samples):
             values = {"statistics_lost": Job.statistics_lost + samples}
         case EpochEnded():

@@ -70,6 +70,19 @@ class Progress:
     step: int
     seconds_per_step: float | None = None
     """Of this attempt so far, validation and everything else included; None before its first step."""
+    monotonic: float | None = field(default=None, compare=False)
+    """When that was, by the clock of `FirstStep`."""
+
+
+@dataclass(frozen=True)
+class PhaseEnded:
+    """Of a job that is traced: what its runner did for a while."""
+
+    name: str
+    """`starting`, `training`, `evaluating` or `saving`."""
+    began: float
+    """By the clock of `FirstStep`, as is `ended`."""
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -198,6 +211,7 @@ Report = (
     | Built
     | FirstStep
     | Progress
+    | PhaseEnded
     | Sampled
     | StatisticsLost
     | EpochEnded

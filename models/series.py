@@ -192,6 +192,11 @@ class Series:
             values[row][column] = None
         return {"steps": self.steps.tolist(), "values": values, "nonfinite": named}
 
+    def rounded(self, digits: int) -> "Series":
+        """With so many significant digits: each the double nearest to its decimal, so that JSON has no more of them."""
+        rounded = [float(f"{value:.{digits}g}") for value in self.values.ravel().tolist()]
+        return Series(self.steps, np.array(rounded, np.float64).reshape(self.values.shape))
+
 
 def assemble(
     pieces: Iterable[Piece],

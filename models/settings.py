@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -107,6 +107,11 @@ class Settings(BaseModel):
     """Most long-polls and event streams a process of the API holds at once."""
     threads: Annotated[int, Field(ge=1, validate_default=True)] = 320
     """Requests a process of the API serves at once, waiting ones included; more than DESCENT_WAITERS."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged: this and what is worse. `debug`: each request too."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How: a line of JSON for each record, or a line for people; `auto`: for people where stderr is a terminal."""
 
     @field_validator("threads")
     @classmethod

@@ -143,6 +143,15 @@ def open_storage(settings: Settings) -> Storage:
     return RemoteStorage(settings.storage, cache, settings.cache_bytes)
 
 
+def storage_answers(storage: Storage) -> bool:
+    """Whether it can be used."""
+    try:
+        storage.check()
+    except StorageAway:
+        return False
+    return True
+
+
 def rest_of(file: IO[bytes]) -> Iterator[bytes]:
     """The bytes of an open file, from where it stands."""
     return iter(lambda: file.read(CHUNK_BYTES), b"")

@@ -1,7 +1,7 @@
 """New jobs: submitted, or made of one that has ended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from models.ids import new_id
 from models.owners import seen
 from models.states import TERMINAL, Status, Verdict
 from models.tables import QUEUED, Event, Job, Use
+from models.trail import Trail, trail
 
 AGEING_SECONDS = 600.0
 """Waiting for so long weighs as much as one level of priority: among the jobs of an owner none starves."""
@@ -39,6 +40,8 @@ class Submission:
     """Of a REPAIR, what `models.cures.repair_of` says."""
     key: Key | None = None
     """That its client gave to the request."""
+    trail: Trail = field(default_factory=trail)
+    """Of the request that asks for it; of a job that is repaired by itself, the one that asked for that."""
 
 
 # Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
@@ -183,6 +186,8 @@ def _new_row(submission: Submission, now: float) -> dict[str, Any]:
         "epochs": definition.training.restarts * (definition.training.epochs or 0),
         "status": Status.QUEUED,
         "verdict": Verdict.UNKNOWN,
+        "request_id": submission.trail.request_id,
+        "traceparent": submission.trail.traceparent,
         "created_at": now,
         "queued_at": now,
     }

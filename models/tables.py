@@ -161,9 +161,18 @@ class Job(Base):
     cured: Mapped[bool | None]
     """Of a repair: whether it was; NULL until that is known."""
 
+    request_id: Mapped[str | None]
+    """Of the request that made it."""
+    traceparent: Mapped[str | None]
+    """The span of that request (W3C Trace Context)."""
+
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     first_step_at: Mapped[float | None]
+    reported_at: Mapped[float | None]
+    """When its runner said what was recorded last of how far it is."""
+    checkpoint_at: Mapped[float | None]
+    """When its last checkpoint was recorded."""
     finished_at: Mapped[float | None]
 
     __table_args__ = (
@@ -375,6 +384,20 @@ class DeviceDay(Base):
     """Since 1970-01-01, by UTC."""
     seconds: Mapped[float]
     """A job that holds two devices counts twice."""
+
+
+class Tally(Base):
+    """Something that has happened, counted: each transaction adds rows of its own, so that none waits for another, and
+    the sweeper adds them up. What is deleted stays counted."""
+
+    __tablename__ = "tallies"
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, autoincrement=True)
+    name: Mapped[str]
+    """One of `models.tallies`."""
+    label: Mapped[str]
+    detail: Mapped[str]
+    value: Mapped[float]
 
 
 class IdempotencyKey(Base):

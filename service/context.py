@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flask import current_app
+from prometheus_client import CollectorRegistry
 
 from models.database import Database
 from models.datasets import uploads_of
@@ -19,6 +20,7 @@ from service.known_queue import KnownQueue
 from service.known_usage import KnownUsage
 from service.predictors import Predictors
 from service.rates import Rates
+from service.sessions import Sessions
 from service.submissions import Submissions
 from service.watcher import Watcher
 
@@ -33,6 +35,7 @@ class Context:
     watcher: Watcher
     capacity: KnownCapacity
     keys: KnownKeys
+    sessions: Sessions
     rates: Rates
     usage: KnownUsage
     queue: KnownQueue
@@ -40,6 +43,7 @@ class Context:
     ended: EndedJobs
     predictors: Predictors
     flights: Flights
+    metrics: CollectorRegistry
     schema: str
     """Revision of the migrations that this code needs."""
 

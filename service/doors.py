@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 
 from models.errors import DescentError
 from models.settings import Settings
+from service.plots.looks import STYLE_HASH
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -21,6 +22,10 @@ PAGES = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """No script but from files of ours: none in the page, and no eval."""
+DRAWINGS = f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'; sandbox"
+"""No script at all, and no style but that of our pictures."""
+POLICIES = {"text/html": PAGES, "image/svg+xml": DRAWINGS}
+"""By type; for all others CALLS."""
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 
@@ -89,9 +94,10 @@ def harden(reply: Response) -> Response:
         headers["Connection"] = "close"
     headers["X-Request-Id"] = g.get("request_id", "")
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
+    # With none at all the forms of a page would say that they come from nowhere (`Origin: null`), and be refused.
+    headers["Referrer-Policy"] = "same-origin" if reply.mimetype == "text/html" else "no-referrer"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    headers["Content-Security-Policy"] = PAGES if reply.mimetype == "text/html" else CALLS
+    headers["Content-Security-Policy"] = POLICIES.get(reply.mimetype or "", CALLS)
     if request.path.startswith("/v1/"):
         headers.setdefault("Cache-Control", "no-store")
     return reply

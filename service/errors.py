@@ -33,7 +33,7 @@ from models.errors import (
     UnhealthyModel,
 )
 from models.storage import Damaged, NotStored, StorageAway
-from service.auth import Forbidden, Unauthorised
+from service.auth import Forbidden, Unauthorised, Unconfirmed
 from service.doors import CrossOrigin, WrongHost
 from service.predictors import ModelTooLarge
 from service.problems import EXPLAINED, page_of
@@ -54,6 +54,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     Unauthorised: (401, "unauthorised"),
     Forbidden: (403, "forbidden"),
     CrossOrigin: (403, "cross_origin"),
+    Unconfirmed: (403, "unconfirmed"),
     NotFound: (404, "not_found"),
     IllegalMove: (409, "illegal_move"),
     InUse: (409, "in_use"),

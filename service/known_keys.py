@@ -75,8 +75,23 @@ class KnownKeys:
         is_right = hmac.compare_digest(given, known.hash if known else NOBODY)
         if not (known and is_right):
             return None
+        return self._used(secret[:PREFIX_LENGTH], known)
+
+    def holder(self, prefix: str) -> Caller | None:
+        """The caller whose secret begins like this, of a session that began with all of it; BOOTSTRAP for the bootstrap
+        key. None if the key does not hold any more.
+
+        Raises:
+            SQLAlchemyError
+        """
+        if prefix == BOOTSTRAP:
+            return self._bootstrap
+        known = self._lookup(prefix)
+        return self._used(prefix, known) if known else None
+
+    def _used(self, prefix: str, known: Known) -> Caller:
         if known.is_use_due:
-            self._known[secret[:PREFIX_LENGTH]] = replace(known, is_use_due=False)
+            self._known[prefix] = replace(known, is_use_due=False)
             # Beside the request, which waits for no writer.
             threading.Thread(target=self._note_use, args=(known.caller.key,), name=NOTES, daemon=True).start()
         return known.caller

@@ -63,7 +63,8 @@ class Launcher:
         settings = self.settings
         url = f"http://{settings.host}:{settings.port}"
         key = "DESCENT_API_KEY" if settings.api_key else settings.data / KEY_FILE
-        return f"Descent listens on {url}, its contract is at {url}/docs, the API key in {key}. Ctrl-C stops it."
+        where = f"Descent listens on {url}, a dashboard for people there, its contract at {url}/docs."
+        return f"{where} The API key is in {key}. Ctrl-C stops it."
 
     def _keep(self, module: str) -> None:
         """Starts a process that is not there (any more)."""

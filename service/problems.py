@@ -51,6 +51,11 @@ EXPLAINED: dict[str, Explained] = {
         "A page of another origin asks for a change in a browser (`Origin`).",
         "Call the API from a server, or have the name of the page's host put into DESCENT_HOSTS.",
     ),
+    "unconfirmed": Explained(
+        HTTPStatus.FORBIDDEN,
+        "A call that changes something came with the cookie of the dashboard, and without the token of its session.",
+        "Programs send `Authorization: Bearer dsc_...`, and need no token; of the dashboard load the page again.",
+    ),
     "not_found": Explained(
         HTTPStatus.NOT_FOUND,
         "There is no such thing, or it is not yours: the two look alike on purpose.",

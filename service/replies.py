@@ -771,7 +771,7 @@ class KeyReply(Reply):
     owner: str
     """Whose jobs and data sets it sees; keys of the same owner share them."""
     name: str
-    scopes: list[Literal["read", "write", "admin"]]
+    scopes: list[Literal["read", "write", "metrics", "admin"]]
     prefix: str
     """The start of its secret."""
     replaces: str | None

@@ -4,14 +4,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 from flask import Flask
 
-from models.masking import mask_logs
+from models.logs import start_logs
 from models.parent import leave_with_parent
 from models.settings import InvalidSettings, Settings, read_settings
+from models.tracing import open_tracing
 from service.app import create_app
-from service.watcher import Watcher
 
 
 def command(settings: Settings) -> list[str]:
@@ -28,14 +29,15 @@ def create_served_app() -> Flask:
     """The app in granian's worker process, which would go on listening if granian itself were killed."""
     leave_with_parent(signal.SIGKILL)
     settings = read_settings()
-    mask_logs(settings.api_key)
-    app = create_app(settings)
+    start_logs("api", settings)
+    tracing = open_tracing("api")
+    app = create_app(settings, tracing)
     app.extensions["descent"].ingests.watch()
-    close_at_signal(app.extensions["descent"].watcher)
+    at_signal(app.extensions["descent"].watcher.close, *([tracing.flush] if tracing else []))
     return app
 
 
-def close_at_signal(watcher: Watcher) -> None:
+def at_signal(*actions: Callable[[], None]) -> None:
     """TERM and Ctrl-C send home all who wait, so that the process has ended within a moment. Granian puts handlers of
     its own in the place of any of ours; whichever is there, Python writes each signal to this pipe."""
     ear, mouth = os.pipe()
@@ -45,7 +47,8 @@ def close_at_signal(watcher: Watcher) -> None:
     def listen() -> None:
         while os.read(ear, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
             pass
-        watcher.close()
+        for act in actions:
+            act()
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
 

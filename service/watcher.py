@@ -62,6 +62,11 @@ class Watcher:
             self._wake(self._waiting)
 
     @property
+    def taken(self) -> int:
+        """Places."""
+        return self._taken
+
+    @property
     def is_closed(self) -> bool:
         return self._is_closed
 

@@ -4,7 +4,7 @@ A worker bootstep, not a consumer's: those never start while the broker is away,
 """
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps, signals
 
@@ -22,23 +22,26 @@ from workers.lane import LANES, Lane
 from workers.leaving import Leaving
 from workers.scheduler import Scheduler
 
+if TYPE_CHECKING:
+    from models.spans import Tracing
+
 log = logging.getLogger(__name__)
 
 
-def create_worker(settings: Settings) -> Celery:
+def create_worker(settings: Settings, tracing: "Tracing | None" = None) -> Celery:
     """A Celery app whose worker runs the jobs of `settings.database`."""
     app = create_celery(settings)
     database = Database(settings.database)
     places = slots(settings)
     settings = settings.model_copy(update={"resident_bytes": resident_bytes(settings, len(places))})
     worker_id = new_id("wrk")
-    lanes = [Lane(worker_id, kinds, database, settings) for kinds in LANES]
+    lanes = [Lane(worker_id, kinds, database, settings, tracing) for kinds in LANES]
 
     def ring_lanes() -> None:
         for lane in lanes:
             lane.ring()
 
-    scheduler = Scheduler(worker_id, places, database, settings, Doorbell(settings).ring, ring_lanes)
+    scheduler = Scheduler(worker_id, places, database, settings, Doorbell(settings).ring, ring_lanes, tracing)
     devices = [slot.device for slot in places]
     registration = Registration(
         scheduler.worker_id, tuple(devices), min(scheduler.memory.values()), has_bfloat16(devices)

@@ -12,6 +12,7 @@ from models.definitions.uploaded import Uploaded
 from models.errors import DescentError, InvalidDefinition
 from models.ingest.options import Options
 from models.lifecycle import error
+from models.logs import about
 from models.predictor import load
 from models.settings import Settings
 from models.storage import Storage, StorageAway, Stored, open_storage, rest_of
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 def do(order: Order, settings: Settings) -> Outcome:
     """Whatever goes wrong is an outcome too."""
     torch.set_num_threads(1)
+    with about(order.trail, job_id=order.job_id):
+        return _do(order, settings)
+
+
+def _do(order: Order, settings: Settings) -> Outcome:
     try:
         return DOERS[order.kind](order, settings, open_storage(settings))
     except StorageAway as problem:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,11 +18,17 @@ from models import artifacts, tasks
 from models.database import Database
 from models.errors import DescentError
 from models.lifecycle import LeaseLost, error
-from models.orders import facts_of
+from models.logs import about
+from models.orders import facts_of, trail_of
 from models.settings import Settings
 from models.storage import open_storage
 from models.tasks import Kind, TaskClaim
+from models.trail import Trail
 from workers.task_process import Order, Outcome, TaskProcess
+from workers.traces import traced
+
+if TYPE_CHECKING:
+    from models.spans import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +45,19 @@ STOP_SECONDS = 3.0
 class Lane:
     """Of one worker."""
 
-    def __init__(self, worker_id: str, kinds: tuple[Kind, ...], database: Database, settings: Settings) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        kinds: tuple[Kind, ...],
+        database: Database,
+        settings: Settings,
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self._worker_id = worker_id
         self._kinds = kinds
         self._database = database
         self._settings = settings
+        self._tracing = tracing
         self._process: TaskProcess | None = None
         self._worked_at = time.monotonic()
         self._wake = threading.Event()
@@ -95,18 +110,24 @@ class Lane:
             task = tasks.claim(connection, self._worker_id, self._kinds, self._settings.lease_seconds)
         if task is None:
             return False
-        outcome = self._outcome(task)
+        with self._database.read() as connection:
+            trail = trail_of(connection, task.job_id)
+        with about(trail, job_id=task.job_id, task_id=task.id), traced(self._tracing, task, trail):
+            self._do(task, trail)
+        return True
+
+    def _do(self, task: TaskClaim, trail: Trail) -> None:
+        outcome = self._outcome(task, trail)
         self._write(lambda connection: self._record(connection, task, outcome))
         if task.kind == Kind.PREDICTION and isinstance(outcome, Outcome):
             self._remove_upload(task)
-        return True
 
     def _remove_upload(self, task: TaskClaim) -> None:
         """Of a prediction that has ended: what was sent is not needed any more, and goes with the job at the latest."""
         with suppress(DescentError, OSError):
             open_storage(self._settings).delete(task.request["upload"]["key"])
 
-    def _outcome(self, task: TaskClaim) -> Outcome | str:
+    def _outcome(self, task: TaskClaim, trail: Trail) -> Outcome | str:
         """What came of it, or why nothing did."""
         with self._database.read() as connection:
             checkpoint = artifacts.checkpoint_of(connection, task.job_id)
@@ -118,7 +139,7 @@ class Lane:
             self._send_away()
             self._process = TaskProcess(self._settings)
         try:
-            self._process.begin(Order(task.kind, task.job_id, checkpoint, task.request, facts))
+            self._process.begin(Order(task.kind, task.job_id, checkpoint, task.request, facts, trail))
             return self._await(task, self._process)
         except (EOFError, OSError):
             return f"its process died (exit code {self._process.close()})"

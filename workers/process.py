@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from models.reports import Ended, Report
+from models.settings import Settings
 
 PRELOAD = [
     "numpy.ma",
@@ -109,8 +110,8 @@ class Forked:
 class RunnerProcess(Forked):
     """A process for one job, forked before there is one."""
 
-    def __init__(self, rehearses: bool) -> None:
-        super().__init__(_enter, rehearses)
+    def __init__(self, rehearses: bool, settings: Settings | None = None) -> None:
+        super().__init__(_enter, rehearses, settings)
         self._begun = False
 
     @property

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import Connection
@@ -32,6 +32,11 @@ from workers.devices import await_released, visible_gpus_of
 from workers.memory import OutOfMemory
 from workers.model_files import ModelFiles
 from workers.process import RunnerProcess
+from workers.told import Told
+from workers.traces import AttemptTrace
+
+if TYPE_CHECKING:
+    from models.spans import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +54,14 @@ AWAY = (OperationalError, InterfaceError)
 class Run:
     """An attempt of this worker at a job."""
 
-    def __init__(self, claim: Claim, runner: RunnerProcess, database: Database, settings: Settings) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        runner: RunnerProcess,
+        database: Database,
+        settings: Settings,
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self.claim = claim
         self._runner = runner
         self._database = database
@@ -65,6 +77,7 @@ class Run:
         self._fenced_out = threading.Event()
         self._asked_at: dict[str, float] = {}
         self._killed_for: str | None = None
+        self._trace = AttemptTrace(tracing, claim, runner.pid) if tracing else None
 
     @property
     def pid(self) -> int:
@@ -89,6 +102,9 @@ class Run:
         except LeaseLost:
             log.warning("%s: attempt %s has lost its lease", self.claim.job_id, self.claim.attempt)
             return False
+        finally:
+            if self._trace:
+                self._trace.end()
         return ended and not self._asked_at and not self._gpus
 
     def _begin(self) -> None:
@@ -102,7 +118,9 @@ class Run:
         checkpoints = self._checkpoints.of(self.claim, settings.checkpoint_seconds)
         models = ModelFiles(settings, self.claim.job_id)
         files = self._fetch(definition.data)
-        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints, files, models)
+        ids = {"job_id": self.claim.job_id, "attempt": self.claim.attempt}
+        told = Told(self.claim.trail, ids, traced=self._trace is not None)
+        self._runner.begin(definition, self._gpus, datasets, settings.resident_bytes, checkpoints, files, models, told)
         # What was asked before there was anybody to hear it.
         for what in list(self._asked_at):
             self._runner.ask(what)
@@ -165,6 +183,8 @@ class Run:
         for reports in self._runner.reports():
             self._heard_monotonic = time.monotonic()
             self._batches += 1
+            if self._trace:
+                self._trace.hear(reports)
             ended = isinstance(reports[-1], Ended)
             self._write(reports, durable=ended or any(isinstance(report, Checkpointed) for report in reports))
             self._checkpoints.collect(reports)

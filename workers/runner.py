@@ -10,12 +10,15 @@ from pathlib import Path
 import torch
 
 from models.definitions.job import JobDefinition
+from models.logs import speak_of, start_logs
 from models.reports import Ended, Report
+from models.settings import Settings
 from workers.datasets.uploaded import NO_FILES, Files
 from workers.failures import error_of
 from workers.model_files import ModelFiles
 from workers.process import Reporter, listen, offer_to_the_kernel, stand_by
 from workers.rank import Crew
+from workers.told import NOTHING, Told
 from workers.training.checkpoints import Checkpoints
 from workers.training.job import OUTCOMES, train_job
 from workers.training.ranks import RankLost
@@ -26,9 +29,10 @@ REHEARSAL = {"network": {"family": "dnn", "hidden": [1]}, "data": {"dataset": "x
 """One step of the smallest job: it loads nearly all that the first job of a process would load late."""
 
 
-def main(reports: Connection, control: Connection, rehearses: bool) -> None:
-    """Waits for a job and trains it; leaves without one when its supervisor is gone."""
+def main(reports: Connection, control: Connection, rehearses: bool, settings: Settings | None = None) -> None:
+    """Waits for a job and trains it; leaves without one when its supervisor is gone. It logs as `settings` say."""
     stand_by()
+    start_logs("runner", settings or Settings())
     try:
         if rehearses:
             _rehearse()
@@ -49,9 +53,11 @@ def run_job(
     checkpoints: Checkpoints | None = None,
     files: Files = NO_FILES,
     models: ModelFiles | None = None,
+    told: Told = NOTHING,
 ) -> None:
     """Trains one job and reports it. `visible_gpu`: the number of its GPU, or those of several with commas. `files`:
     those of uploaded data sets, by their sha256."""
+    speak_of(told.trail, **told.ids)
     # A session of its own: no signal to the fork server's group reaches this job, and none of this job others.
     os.setsid()
     offer_to_the_kernel()
@@ -59,7 +65,7 @@ def run_job(
     if definition.training.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
-    train = partial(_train, definition, visible_gpu, datasets, resident_bytes, files)
+    train = partial(_train, definition, visible_gpu, datasets, resident_bytes, files, told.traced)
     # It forks, so it comes before any thread.
     crew = Crew(definition.resources.ranks, train, error_of, inherited=(reports, control))
     asked = Asked()
@@ -84,6 +90,7 @@ def _train(
     datasets: Path,
     resident_bytes: int,
     files: Files,
+    traced: bool,
     crew: Crew,
     rank: int,
     report: Callable[[Report], None] = lambda report: None,
@@ -96,9 +103,8 @@ def _train(
     device = _device(definition, visible_gpu, rank)
     ranks = crew.join(rank, device)
     keep = models.keep if models else None
-    train_job(
-        *(definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks), files=files, keep=keep
-    )
+    common = definition, datasets, device, report, asked, resident_bytes, checkpoints, ranks
+    train_job(*common, files=files, keep=keep, traced=traced)
 
 
 def _fail(reporter: Reporter, error: dict[str, object]) -> None:

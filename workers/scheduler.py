@@ -7,17 +7,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.claims import Claim, Offer, claim
 from models.database import Database
 from models.disk import is_full
+from models.logs import about
 from models.settings import Settings
 from workers.devices import Slot, memory_of
 from workers.places import Places
 from workers.run import Run
 from workers.spares import Spares
+
+if TYPE_CHECKING:
+    from models.spans import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ class Scheduler:
         settings: Settings,
         ring_others: Callable[[], None] = lambda: None,
         ring_lanes: Callable[[], None] = lambda: None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """`ring_others` is called when jobs may be left that this worker has no slot for, `ring_lanes` when a job has
         ended, and may have left a task."""
@@ -47,8 +53,10 @@ class Scheduler:
         self.memory = memory_of(slot.device for slot in slots)
         self._database = database
         self._settings = settings
+        self._tracing = tracing
         # A GPU's job needs a process that knows nothing of CUDA yet.
-        self.spares = Spares(len(slots), rehearse=all(slot.device == "cpu" for slot in slots))
+        rehearse = all(slot.device == "cpu" for slot in slots)
+        self.spares = Spares(len(slots), rehearse, settings)
         self._places = Places(slots, self.memory)
         self._runs: dict[Run, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -109,7 +117,7 @@ class Scheduler:
             return
         claimed = None
         while (offer := self._offer()) and not self._stopping.is_set() and (claimed := self._claim(offer)):
-            self._start(Run(claimed, self.spares.take(), self._database, self._settings))
+            self._start(Run(claimed, self.spares.take(), self._database, self._settings, self._tracing))
         if claimed and not offer:
             self._ring_others()
 
@@ -123,13 +131,18 @@ class Scheduler:
 
     def _start(self, run: Run) -> None:
         held = run.claim
-        log.info("%s: attempt %s on %s, process %s", held.job_id, held.attempt, ",".join(held.devices), run.pid)
-        thread = threading.Thread(target=self._run, args=(run,), name=held.job_id, daemon=True)
+        thread = threading.Thread(target=self._follow, args=(run,), name=held.job_id, daemon=True)
         with self._lock:
             # First, for it may fail: then nothing here holds the job, and the keeper gives it back.
             thread.start()
             self._places.take(held)
             self._runs[run] = thread
+
+    def _follow(self, run: Run) -> None:
+        held = run.claim
+        with about(held.trail, job_id=held.job_id, attempt=held.attempt):
+            log.info("%s: attempt %s on %s, process %s", held.job_id, held.attempt, ",".join(held.devices), run.pid)
+            self._run(run)
 
     def _run(self, run: Run) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import logging
 
+from models.settings import Settings
 from workers.process import RunnerProcess
 
 log = logging.getLogger(__name__)
@@ -10,7 +11,9 @@ log = logging.getLogger(__name__)
 class Spares:
     """Used by one thread at a time: the worker's start, then its scheduler."""
 
-    def __init__(self, count: int, rehearse: bool) -> None:
+    def __init__(self, count: int, rehearse: bool, settings: Settings | None = None) -> None:
+        """Their logs are as `settings` say."""
+        self._settings = settings
         self._count = count
         self._rehearse = rehearse
         self._waiting: list[RunnerProcess] = []
@@ -22,7 +25,7 @@ class Spares:
             self._waiting.remove(spare)
             spare.close()
         while len(self._waiting) < self._count:
-            self._waiting.append(RunnerProcess(self._rehearse))
+            self._waiting.append(RunnerProcess(self._rehearse, self._settings))
 
     def await_ready(self) -> None:
         """Returns when each has imported everything, and waits for its job."""

@@ -11,10 +11,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from models.artifacts import Made
+from models.logs import start_logs
 from models.parent import leave_with_parent
 from models.settings import Settings
 from models.storage import Stored
 from models.tasks import Kind
+from models.trail import NO_TRAIL, Trail
 from workers.process import Forked, listen, offer_to_the_kernel, stand_by
 
 NICENESS = 10
@@ -30,6 +32,8 @@ class Order:
     request: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     """Of the job."""
+    trail: Trail = NO_TRAIL
+    """Of the request that made the job."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def _enter(answers: Connection, control: Connection, settings: Settings) -> None
     # The fork server: whoever outlived it would be nobody's child.
     leave_with_parent(signal.SIGKILL)
     stand_by()
+    start_logs("tasks", settings)
     offer_to_the_kernel()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.nice(NICENESS)

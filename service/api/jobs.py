@@ -1,5 +1,6 @@
 """`/v1/jobs`: submit, list, follow, read the history. What changes a job is in `moves`."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -174,7 +175,7 @@ def answer_again(job_id: str) -> Response:
     return answer_made(job_id, 200)
 
 
-def _wanted(query: ListQuery) -> dict[str, Any]:
+def wanted_of(query: ListQuery) -> dict[str, Any]:
     """What `models.queries.list_jobs` takes."""
     wanted = query.model_dump(exclude={"limit", "after", "sort"}, exclude_none=True)
     readers: dict[str, Callable[[str], Any]] = {
@@ -191,7 +192,7 @@ def list_jobs(query: ListQuery) -> Response:
     shared = context()
     place = decode_id(query.after)
     with shared.database.read() as connection:
-        wanted = _wanted(query)
+        wanted = wanted_of(query)
         rows = queries.list_jobs(connection, g.sees, place, query.limit + 1, query.sort == OLDEST_FIRST, **wanted)
         places = shared.queue.places(connection, rows)
     most = shared.settings.max_attempts
@@ -258,5 +259,7 @@ def _await_change(job_id: str, seconds: float) -> None:
         row = queries.find_version(connection, job_id, g.sees)
     changed = bool(request.if_none_match) and not knows(row)
     if not changed and row.status not in TERMINAL:
+        began = time.perf_counter()
         with shared.watcher.place() as place:
             place.wait(job_id, lambda mark: mark.version > row.version, seconds)
+        g.waited = time.perf_counter() - began

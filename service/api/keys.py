@@ -58,8 +58,8 @@ class KeyBody(Strict):
     name: Text
     """For people."""
     scopes: Annotated[Several[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))]
-    """`read` asks and predicts, `write` stores and changes, `admin` does both for all owners and manages keys. A key
-    that is to see what it submits needs `read` too."""
+    """`read` asks and predicts, `write` stores and changes, `metrics` reads `/metrics` and nothing else, `admin` does
+    all of it for all owners and manages keys. A key that is to see what it submits needs `read` too."""
     owner: Annotated[str, Field(max_length=40), AfterValidator(_owner)] | None = None
     """The `owner` of another key, to share its jobs, data sets and limits; default: this key is an owner of its own."""
     expires_at: Time | None = None
@@ -105,14 +105,14 @@ def list_keys(query: Page) -> Response:
     before = decode_id(query.after)
     with context().database.read() as connection:
         rows = keys.list_keys(connection, before, query.limit + 1)
-    return answer_page(rows, query.limit, _shown)
+    return answer_page(rows, query.limit, show_key)
 
 
 @api.get("/v1/keys/<key_id>", summary="One key", responses=answers(200, KeyReply, 404, 422))
 def get_key(path: KeyPath, query: Query) -> Response:
     """Never with its secret, which was shown once, when it was made."""
     with context().database.read() as connection:
-        return jsonify(_shown(keys.find(connection, path.key_id)))
+        return jsonify(show_key(keys.find(connection, path.key_id)))
 
 
 @api.post(
@@ -150,13 +150,13 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _answer_new(row: Row[Any], secret: str) -> Response:
-    reply = jsonify(_shown(row) | {"secret": secret})
+    reply = jsonify(show_key(row) | {"secret": secret})
     reply.status_code = 201
     reply.headers["Location"] = f"/v1/keys/{row.id}"
     return reply
 
 
-def _shown(row: Row[Any]) -> dict[str, Any]:
+def show_key(row: Row[Any]) -> dict[str, Any]:
     times = {name: rfc3339(getattr(row, name)) for name in ("created_at", "expires_at", "last_used_at")}
     has_expired = row.expires_at is not None and row.expires_at <= row.now
     return {name: getattr(row, name) for name in SHOWN} | times | {"expired": has_expired}

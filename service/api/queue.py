@@ -24,12 +24,12 @@ def list_queue(query: Page) -> Response:
         rows = queries.queued_jobs(connection, g.sees, _place_of(query.after), query.limit + 1)
         places = shared.queue.places(connection, rows)
         totals = shared.queue.totals(connection)
-    items = [_item(row, place) for row, place in zip(rows[: query.limit], places, strict=False)]
+    items = [show_queued(row, place) for row, place in zip(rows[: query.limit], places, strict=False)]
     last = rows[query.limit - 1] if len(rows) > query.limit else None
     return jsonify(items=items, next=last and encode_cursor(f"{last.rank!r} {last.id}"), **totals)
 
 
-def _item(row: Row[Any], place: dict[str, Any] | None) -> dict[str, Any]:
+def show_queued(row: Row[Any], place: dict[str, Any] | None) -> dict[str, Any]:
     described = {"id": row.id, "name": row.name, "priority": row.priority, "queued_at": rfc3339(row.queued_at)}
     return described | (place or {})
 

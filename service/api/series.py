@@ -59,6 +59,8 @@ class StepsQuery(Query):
     """The last one."""
     points: Points | None = None
     """At most so many steps; thinning keeps extremes."""
+    digits: Annotated[int, Field(ge=1, le=9)] | None = None
+    """Significant digits of each value; default: all. Four are what a chart can show, in a quarter of the bytes."""
 
 
 class GradientsQuery(StepsQuery):
@@ -174,7 +176,8 @@ def get_flight(path: JobPath, query: Query) -> Response:
 
 
 def _assembled(pieces: list[Piece], places: list[int], query: StepsQuery) -> Series:
-    return assemble(pieces, places, query.from_step, query.to_step, query.points)
+    series = assemble(pieces, places, query.from_step, query.to_step, query.points)
+    return series if query.digits is None else series.rounded(query.digits)
 
 
 def _chosen(text: str | None, known: Sequence[str], parameter: str, noun: str) -> list[str]:

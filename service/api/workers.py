@@ -20,10 +20,10 @@ def list_workers(query: Query) -> Response:
     shared = context()
     with shared.database.read() as connection:
         fleet = read_fleet(connection, shared.settings.lease_seconds)
-    return jsonify(items=[_worker(crew) for crew in fleet.crews], next=None)
+    return jsonify(items=[show_worker(crew) for crew in fleet.crews], next=None)
 
 
-def _worker(crew: Crew) -> dict[str, Any]:
+def show_worker(crew: Crew) -> dict[str, Any]:
     row = crew.row
     return {
         "id": row.id,

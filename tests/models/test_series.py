@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, Piece, assemble, summarise, thin
+from models.series import HEADER, STATISTICS, Chunk, CorruptChunk, Piece, Series, assemble, summarise, thin
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 chunks = st.tuples(st.integers(1, 6), st.integers(1, 5)).flatmap(
@@ -105,3 +105,10 @@ def test_a_summary_of_what_is_not_finite_is_null() -> None:
     values[2, 0, 0], values[:, 0, 1] = np.nan, np.inf
     rows = summarise(["a", "b", "c"], values).rows()
     assert [row["norm_median"] for row in rows] == [None, None, 1.0]
+
+
+def test_rounded_values_are_written_with_so_many_digits_and_no_more() -> None:
+    values = np.array([[1 / 3, 1.23456e-24, -98765.0], [0.0, np.nan, -np.inf]], np.float32)
+    rounded = Series(np.array([0, 1]), values).rounded(4).plain()
+    assert rounded["values"] == [[0.3333, 1.235e-24, -98760.0], [0.0, None, None]]
+    assert rounded["nonfinite"] == [[1, 1, "nan"], [1, 2, "-inf"]]

@@ -64,12 +64,13 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
         "GET /v1/jobs/{job_id}/diagnosis", "POST /v1/estimates", "GET /v1/textbook", "GET /v1/textbook/{name}",
         "POST /v1/jobs/{job_id}/repairs", "GET /v1/remedies", "GET /healthz", "GET /readyz",
         "POST /v1/keys", "GET /v1/keys", "GET /v1/keys/{key_id}", "POST /v1/keys/{key_id}/rotate",
-        "DELETE /v1/keys/{key_id}", "GET /v1/usage",
+        "DELETE /v1/keys/{key_id}", "GET /v1/usage", "GET /metrics",
         "GET /v1/jobs/{job_id}/artifacts", "GET /v1/jobs/{job_id}/artifacts/{name}",
         "POST /v1/jobs/{job_id}/predictions", "GET /v1/jobs/{job_id}/predictions",
         "GET /v1/jobs/{job_id}/predictions/{task_id}", "DELETE /v1/jobs/{job_id}/predictions/{task_id}",
         "GET /v1/jobs/{job_id}/predictions/{task_id}/result", "POST /v1/jobs/{job_id}/evaluations",
         "GET /v1/jobs/{job_id}/evaluations", "GET /v1/jobs/{job_id}/evaluations/{task_id}",
+        "GET /v1/jobs/{job_id}/plots/{picture}",
     }  # fmt: skip
     assert {"JobDefinition", "Dnn", "Cnn", "Rnn", "ProblemReply"} <= contract["components"]["schemas"].keys()
 
@@ -83,7 +84,7 @@ def test_every_call_says_what_it_is_for_what_it_takes_and_what_it_answers(client
         assert one["summary"], name
         assert one["description"], name
         assert any(status.startswith("2") for status in one["responses"]), name
-        assert bool(one.get("security")) == ("/v1/" in name), name
+        assert bool(one.get("security")) == ("/v1/" in name or name == "get /metrics"), name
         for parameter in one["parameters"]:
             assert "$ref" in parameter or parameter["description"], (name, parameter["name"])
         for status, answer in one["responses"].items():
@@ -110,7 +111,7 @@ def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
         "create_evaluation", "list_evaluations", "get_evaluation", "post_estimate", "get_job_schema", "list_textbook",
         "get_chapter", "upload_dataset", "list_datasets", "get_dataset", "preview_dataset", "correct_dataset",
         "delete_dataset", "list_workers", "list_queue", "healthz", "readyz", "create_key", "list_keys", "get_key",
-        "rotate_key", "delete_key", "get_usage",
+        "rotate_key", "delete_key", "get_usage", "get_plot", "show_metrics",
     } <= ids  # fmt: skip
 
 

@@ -6,7 +6,20 @@ from pathlib import Path
 
 from migrations.newest import newest_revision
 
-HEAVY = ("torch", "celery", "sklearn", "scipy", "onnx", "onnxruntime", "pyarrow", "PIL", "bokeh", "alembic", "workers")
+HEAVY = (
+    "torch",
+    "celery",
+    "sklearn",
+    "scipy",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+    "PIL",
+    "bokeh",
+    "alembic",
+    "workers",
+    "opentelemetry",
+)
 SCRIPT = """
 import sys
 import service.app

@@ -73,7 +73,8 @@ def test_a_wrong_key_is_refused_with_its_place(api: Api, changes: dict[str, Any]
         (["read"], {"GET"}),
         (["write"], {"POST"}),
         (["read", "write"], {"GET", "POST"}),
-        (["admin"], {"GET", "POST", "KEYS"}),
+        (["metrics"], {"METRICS"}),
+        (["admin"], {"GET", "POST", "METRICS", "KEYS"}),
     ],
 )
 def test_scopes_allow_what_they_say(api: Api, scopes: list[str], allowed: set[str]) -> None:
@@ -81,6 +82,7 @@ def test_scopes_allow_what_they_say(api: Api, scopes: list[str], allowed: set[st
     replies = {
         "GET": api.client.get("/v1/jobs", headers=headers),
         "POST": api.client.post("/v1/jobs", json=SMALL, headers=headers),
+        "METRICS": api.client.get("/metrics", headers=headers),
         "KEYS": api.client.get("/v1/keys", headers=headers),
     }
     assert {name for name, reply in replies.items() if reply.status_code != 403} == allowed
@@ -91,7 +93,7 @@ def test_every_call_of_the_contract_says_its_scope_and_keeps_to_it(api: Api) -> 
     reader, writer = api.a_key("read"), api.a_key("write")
     for path, item in api.client.get("/openapi.json").json["paths"].items():
         for method, call in item.items():
-            if not path.startswith("/v1/"):
+            if not path.startswith(("/v1/", "/metrics")):
                 assert "security" not in call
                 continue
             [[scope]] = [needed["key"] for needed in call["security"]]

@@ -47,6 +47,7 @@ class Someone:
         """A path of the contract with this owner's ids."""
         kind = Kind.PREDICTION if "predictions" in path else Kind.EVALUATION
         ids = {"job_id": self.job, "task_id": self.tasks[kind]}
+        ids["picture"] = "loss.svg"
         ids["name"] = self.dataset if "datasets" in path else "weights.safetensors"
         return path.format(**ids)
 

@@ -155,6 +155,7 @@ def test_the_card_names_data_metrics_verdict_and_how_to_load_both_files(tmp_path
     card = job.path(job.export()[CARD]).read_text()
     for part in ("`xor`", "Verdict: **healthy**", "onnxruntime.InferenceSession", "load_file", "classes: `0`, `1`"):
         assert part in card
+    assert "![Losses by epoch](../plots/loss.svg)" in card
 
 
 def test_a_file_that_computes_something_else_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +217,9 @@ def test_a_column_without_a_value_costs_no_file(tmp_path: Path) -> None:
         predictor = load_predictor(tmp_path / "model.onnx", model.definition.plain())
         row = mixed.ROW | {"colour": None}
         assert predictor.predict([[row] * 4] if length else [row])
-        assert "'colour': np.full((1, " in card(model, FACTS)
+        text = card(model, FACTS)
+        assert "'colour': np.full((1, " in text
+        assert ("(../plots/time.svg)" in text) == bool(length)
     with pytest.raises(InvalidDefinition, match="no category 'red'") as refused:
         predictor.predict([[row | {"colour": "red"}]])
     assert refused.value.problems[0].hint.startswith("Write null")

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from models.columns import Column
@@ -13,11 +14,19 @@ from workers.training.model import Model
 
 MOST_CLASSES = 20
 """That are listed one by one."""
+PICTURES = {
+    "loss": "Losses by epoch",
+    "gradients": "Gradient norm by layer and step",
+    "flow": "Gradient flow by layer",
+    "time": "Gradient over time",
+    "network": "The layers, and what the diagnosis says of them",
+}
 
 
 def card(model: Model, facts: dict[str, Any]) -> str:
     """Markdown. `facts` of the job: `id name best verdict findings evaluation`, as `models.orders` gives them."""
-    return "\n".join([*_head(model, facts), *_data(model), *_metrics(facts), *_diagnosis(facts), *_loading(model)])
+    said = _metrics(facts), _diagnosis(facts), _pictures(model)
+    return "\n".join([*_head(model, facts), *_data(model), *chain(*said), *_loading(model)])
 
 
 def _head(model: Model, facts: dict[str, Any]) -> Iterator[str]:
@@ -80,6 +89,17 @@ def _diagnosis(facts: dict[str, Any]) -> Iterator[str]:
     yield f"Verdict: **{facts['verdict']}**.\n"
     for finding in facts["findings"]:
         yield f"- {finding['severity']} `{finding['code']}`: {finding['explanation']}"
+    yield ""
+
+
+def _pictures(model: Model) -> Iterator[str]:
+    """Where the service has them, seen from `/v1/jobs/{id}/artifacts/model-card.md`: they are drawn when they are asked
+    for, and the card has no bytes of them."""
+    is_recurrent = bool(trace(model.definition.network, model.shape).recurrent)
+    yield "## Pictures\n"
+    for name, shows in PICTURES.items():
+        if name != "time" or is_recurrent:
+            yield f"![{shows}](../plots/{name}.svg)"
     yield ""
 
 

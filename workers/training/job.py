@@ -42,6 +42,7 @@ from workers.training.model import evaluate, model_state
 from workers.training.networks import build
 from workers.training.optimizers import Optimizer, build_optimizer
 from workers.training.parameters import FlatParameters
+from workers.training.phases import Phases
 from workers.training.place import Place
 from workers.training.precision import allow_tf32, autocast_of
 from workers.training.pretraining import Pretraining
@@ -70,6 +71,7 @@ def train_job(
     judge: Judge = diagnose,
     files: Files = NO_FILES,
     keep: Callable[[State], ModelKept] | None = None,
+    traced: bool = False,
 ) -> None:
     """Trains the network and reports everything on the way, the end included.
 
@@ -77,9 +79,9 @@ def train_job(
     Inputs of more than `resident_bytes` stay mapped and are read as they are needed. Where an earlier attempt left a
     checkpoint, the job goes on from there; None: none are written. Where several `ranks` train, all report the same,
     and of `asked` and `checkpoints` those of rank 0 count. `files` are those of uploaded data sets, by their sha256;
-    `keep` stores the model of a job that succeeded.
+    `keep` stores the model of a job that succeeded. `traced`: whether its phases are reported.
     """
-    stopwatch = Stopwatch()
+    stopwatch = Stopwatch(Phases(report) if traced else None)
     with stopwatch("starting"):
         saved = ranks.agreed(checkpoints.load() if checkpoints else None)
         if checkpoints and checkpoints.attempt > 1:

@@ -45,7 +45,7 @@ class Place:
         now = time.monotonic()
         if now - self.reported_at > PROGRESS_SECONDS:
             self.reported_at = now
-            report(Progress(self.step, self._seconds_per_step(now)))
+            report(Progress(self.step, self._seconds_per_step(now), now))
 
     def state(self) -> State:
         return {"step": self.step, "epoch": self.epoch, "run": self.run, "metrics": self.metrics}

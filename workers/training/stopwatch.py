@@ -1,13 +1,16 @@
 """Where the time of a job went."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 
 class Stopwatch:
     """Adds up seconds by name: `with stopwatch("training"): ...`."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[str, float, float], None] | None = None) -> None:
+        """`told` is called after each stretch, with its name, its beginning and its end (by the monotonic clock)."""
+        self.told = told
         self.seconds: dict[str, float] = {}
         self.running: list[Lap] = []
 
@@ -41,18 +44,21 @@ class Lap:
         self._stopwatch = stopwatch
         self._is_apart = is_apart
         self.name = name
-        self.started = 0.0
+        self.began = self.started = 0.0
 
     def __enter__(self) -> None:
         self._stopwatch.running.append(self)
-        self.started = time.perf_counter()
+        self.began = self.started = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        passed = time.perf_counter() - self.started
+        now = time.perf_counter()
+        passed = now - self.started
         self._stopwatch.running.pop()
         self._stopwatch.add(self.name, passed)
+        if self._stopwatch.told is not None:
+            self._stopwatch.told(self.name, self.began, now)
         if self._is_apart:
             for lap in self._stopwatch.running:
                 lap.started += passed

@@ -1,0 +1,1 @@
+"""Pictures of a job, drawn here from its stored numbers."""
