@@ -42,6 +42,7 @@ VALUES: dict[str, str] = {
     "unknown_metric": "There is no metric of this name; `hint` lists those there are.",
     "unknown_statistic": "There is no statistic of this name; `hint` lists those there are.",
     "unknown_layer": "The network has no layer of this name or index; `hint` lists those there are.",
+    "number_of_jobs": "So many jobs cannot be compared on one page.",
     "unknown_owner": "Nobody of this id owns a key, a job or a data set.",
     "unknown_remedy": "The diagnosis of the job has no remedy of this id.",
 }
