@@ -19,6 +19,7 @@ from service.api.tasks import TaskPath, Tasks, show_task
 from service.auth import require_scope
 from service.context import context
 from service.datasets import read_options
+from service.forms import OCTETS, or_octets
 from service.openapi import BINARY, Page, Query, answers, blueprint
 from service.ranges import answer_stored
 from service.receiving import Receiver
@@ -30,9 +31,8 @@ api = blueprint("predictions", "What a trained network says of new rows.")
 
 VERDICT = "Descent-Verdict"
 PARQUET = "application/vnd.apache.parquet"
-OCTETS = "application/octet-stream"
 CONTENT: dict[str, Any] = {OCTETS: {"schema": BINARY}, PARQUET: {"schema": BINARY}}
-"""Generated clients look for the first one, and take any."""
+"""Generated clients look for the first one that they know, and take any."""
 TYPES = {
     "text/csv", "application/csv", PARQUET, OCTETS, "multipart/form-data",
 }  # fmt: skip
@@ -133,8 +133,7 @@ def get_result(path: TaskPath, query: Query) -> Response:
     if row.result is None:
         raise ModelPending("The prediction is on its way.")
     stored = Stored(**row.result["file"])
-    form = request.accept_mimetypes.best_match((PARQUET, OCTETS), default=PARQUET)
-    return answer_stored(context().storage, stored, form, artifacts.PREDICTIONS, row.finished_at)
+    return answer_stored(context().storage, stored, or_octets(PARQUET), artifacts.PREDICTIONS, row.finished_at)
 
 
 @api.delete(
