@@ -1,6 +1,7 @@
 """Calls to the service: repeated where an answer is lost, and turned into a failure where it is no good."""
 
 import hashlib
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -94,33 +95,28 @@ class Client:
         Raises:
             Refused, KeyRefused, Unreachable
         """
-        began, delay = time.monotonic(), FIRST_DELAY
-        make = request.pop("content", None)
+        pauses, make = Pauses(), request.pop("content", None)
         while True:
             content = make() if callable(make) else make
             try:
                 reply = self._http.request(method, path, content=content, **request)
             except httpx.TransportError as error:
-                is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                most = patience if self._has_answered else min(patience, CONNECT_SECONDS)
-                if not (repeatable or is_unsent) or time.monotonic() + delay > began + most:
+                wait, why = 0.0, "does not answer"
+                if not pauses.fit(self._patience_after(error, repeatable, patience)):
                     raise Unreachable(self._place.url, str(error) or type(error).__name__) from None
-                told("The service does not answer; trying again ...")
             else:
                 self._has_answered = True
-                wait = self._later(reply)
-                if wait is None or time.monotonic() + wait > began + patience:
+                wait, why = _later(reply), f"asks for patience ({reply.status_code})"
+                if not pauses.fit(patience, wait):
                     return self._checked(reply)
-                told(f"The service asks for patience ({reply.status_code}); trying again ...")
-                delay = max(delay, wait)
-            time.sleep(delay)
-            delay = min(2 * delay, LONGEST_DELAY)
+            told(f"The service {why}; trying again ...")
+            pauses.take(wait)
 
-    @staticmethod
-    def _later(reply: httpx.Response) -> float | None:
-        """Seconds after which to ask again."""
-        wait = reply.headers.get("Retry-After", "")
-        return float(wait) if reply.status_code in AGAIN and wait.isdecimal() else None
+    def _patience_after(self, error: httpx.TransportError, repeatable: bool, patience: float) -> float:
+        """Seconds; none for what may have been carried out, and must not be twice."""
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return patience if self._has_answered else min(patience, CONNECT_SECONDS)
+        return patience if repeatable else 0.0
 
     def _checked(self, reply: httpx.Response) -> httpx.Response:
         if reply.status_code < 400:
@@ -181,6 +177,27 @@ class Client:
                 return
             etag = reply.headers["ETag"]
             time.sleep(FIRST_DELAY)
+
+
+class Pauses:
+    """Between the tries of a call, each twice as long as the one before."""
+
+    def __init__(self) -> None:
+        self._began, self._next = time.monotonic(), FIRST_DELAY
+
+    def fit(self, patience: float, least: float = 0.0) -> bool:
+        """Whether another one ends before the patience does."""
+        return time.monotonic() + max(self._next, least) <= self._began + patience
+
+    def take(self, least: float) -> None:
+        time.sleep(max(self._next, least))
+        self._next = min(2 * self._next, LONGEST_DELAY)
+
+
+def _later(reply: httpx.Response) -> float:
+    """Seconds after which the service wants to be asked again; forever, where it does not."""
+    wait = reply.headers.get("Retry-After", "")
+    return float(wait) if reply.status_code in AGAIN and wait.isdecimal() else math.inf
 
 
 def _problem(reply: httpx.Response) -> dict[str, Any]:

@@ -104,6 +104,10 @@ class QueueFull(DescentError):
     """Too many jobs are waiting."""
 
 
+class TooManyWebhooks(DescentError):
+    """An owner has as many webhooks as are allowed."""
+
+
 class OverBudget(DescentError):
     """A limit of the owner is reached."""
 

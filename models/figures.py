@@ -12,6 +12,7 @@ from models.questions import Question
 from models.states import HELD, TERMINAL, Status
 from models.tables import OPEN, Dataset, Job, Task
 from models.tallies import SUMS
+from models.webhooks import backlog
 
 _jobs, _tasks, _datasets = Job.__table__.c, Task.__table__.c, Dataset.__table__.c
 UNDER_WAY = sorted(set(Status) - TERMINAL - {Status.QUEUED})
@@ -80,6 +81,8 @@ class Figures:
     """By kind."""
     ingesting: int
     """Data sets that are read, or wait for that."""
+    untold: Line
+    """Messages to webhooks that are yet to be delivered."""
     fleet: Fleet
     counts: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
     """Of `models.tallies`, by name."""
@@ -101,6 +104,7 @@ def read_figures(connection: Connection, lease_seconds: float) -> Figures:
         unsaved_seconds=max([0.0, *(row.unsaved for row in held)]),
         tasks=_lines(TASKS.all(connection)),
         ingesting=INGESTING.one(connection).datasets,
+        untold=Line(*backlog(connection)),
         fleet=read_fleet(connection, lease_seconds),
         counts=counts,
     )

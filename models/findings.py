@@ -7,9 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from models.claims import Claim
+from models.definitions.callback import VERDICT
 from models.diagnosis.finding import Diagnosis, Severity
 from models.diagnosis.finding import Finding as FindingSaid
 from models.history import emit
+from models.outbox import tell
 from models.reports import Diagnosed, Facts, Incident, Report, Resumed
 from models.states import Verdict
 from models.tables import Event, Finding, Job
@@ -53,6 +55,8 @@ def record_findings(connection: Connection, claim: Claim, reports: Sequence[Repo
             values["version"] = Job.version + 1
     if values:
         connection.execute(_of(claim).values(values))
+    if diagnoses and diagnoses[-1].verdict != before.verdict:
+        tell(connection, claim.job_id, [VERDICT])
 
 
 def _of(claim: Claim) -> Any:

@@ -36,6 +36,8 @@ def start_logs(process: str, settings: Settings) -> None:
     if settings.log_level != "debug":
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
+    # Those of libraries are lines of the log too.
+    logging.captureWarnings(True)
     mask_logs(settings.api_key)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 HIDDEN = "***"
 SECRETS = (
     (re.compile(r"(dsc_[\w-]{8})[\w-]{8,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(whsec_)[\w+/=-]+"), rf"\1{HIDDEN}"),
     (re.compile(r"(Bearer\s+)(?!dsc_)[!-~]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^\s:/@]*:)[^\s@/]+(?=@)"), rf"\1{HIDDEN}"),
 )
-"""API keys, of which the public start is left; other bearers; passwords in URLs."""
+"""API keys, of which the public start is left; secrets of webhooks; other bearers; passwords in URLs."""
 
 
 def masked(text: str, *secrets: str) -> str:

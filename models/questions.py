@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Dialect, Select
+from sqlalchemy import JSON, CompoundSelect, Connection, Dialect, Select
 
+Asked = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 Readers = list[tuple[int, Callable[[Any], Any]]]
 
 
@@ -26,7 +27,7 @@ class Written:
 class Question:
     """A SELECT that is written out once for each database; its rows are named tuples."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+    def __init__(self, statement: Asked) -> None:
         self.statement = statement
         self.row = _row_of(statement)
         self._written: dict[str, Written] = {}
@@ -79,7 +80,7 @@ class Question:
         return written
 
 
-def _row_of(statement: Select[*tuple[Any, ...]]) -> Any:
+def _row_of(statement: Asked) -> Any:
     return namedtuple("Row", statement.selected_columns.keys(), rename=True)
 
 

@@ -1,7 +1,7 @@
 """Writes what a running attempt reports. One transaction for all that came in, fenced by the attempt."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from models import artifacts
 from models.claims import Claim
 from models.database import database_now
 from models.findings import record_findings, take_back
-from models.history import emit
+from models.history import emit_all
 from models.lifecycle import LeaseLost, fail, fenced, finish, give_back
 from models.repairs import Limits, repair_by_itself
 from models.reports import (
@@ -145,14 +145,17 @@ def _insert_rows(connection: Connection, claim: Claim, reports: Sequence[Report]
     _upsert(connection, epochs, [job | _epoch_row(report) for report in ended])
     _upsert(connection, Statistics.__table__, [job | chunk for chunk in chunks])
     _upsert(connection, layer_summaries, [job | epoch | row for epoch, summary in summarised for row in summary.rows()])
-    for report in reports:
-        match report:
-            case EpochEnded():
-                emit(connection, claim.job_id, "job.epoch", claim.attempt, **_epoch_data(report))
-            case Checkpointed(step=step, epoch=epoch, size=size):
-                emit(connection, claim.job_id, "job.checkpoint", claim.attempt, step=step, epoch=epoch, bytes=size)
-            case CheckpointFailed(step=step, detail=detail):
-                emit(connection, claim.job_id, "job.checkpoint", claim.attempt, step=step, failed=detail)
+    emit_all(connection, claim.job_id, claim.attempt, [event for report in reports for event in _events(report)])
+
+
+def _events(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+    match report:
+        case EpochEnded():
+            yield "job.epoch", _epoch_data(report)
+        case Checkpointed(step=step, epoch=epoch, size=size):
+            yield "job.checkpoint", {"step": step, "epoch": epoch, "bytes": size}
+        case CheckpointFailed(step=step, detail=detail):
+            yield "job.checkpoint", {"step": step, "failed": detail}
 
 
 def _upsert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:

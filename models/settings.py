@@ -103,6 +103,17 @@ class Settings(BaseModel):
     device_seconds: Annotated[float, Field(ge=0)] = 0.0
     """Seconds of devices that the jobs of an owner may take in a day (UTC); above it no job is accepted. 0: no
     limit."""
+    webhook_hosts: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_, -]*$")] = ""
+    """Hosts of webhooks that may be at private addresses or by plain http, as they stand in URLs, with commas between
+    them; default: none."""
+    webhook_retries: Annotated[str, Field(pattern=r"^([0-9]{1,6}([.][0-9]+)?(, ?[0-9]{1,6}([.][0-9]+)?)*)?$")] = (
+        "5,30,120,600,3600,21600"
+    )
+    """Seconds before each further attempt of a delivery that failed; each pause is up to a fifth longer."""
+    webhook_seconds: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """A receiver that takes longer to answer has failed."""
+    delivery_retention_seconds: Annotated[float, Field(ge=0)] = 604_800.0
+    """How long a delivery that has ended is kept in the log of its webhook."""
     waiters: Count = 256
     """Most long-polls and event streams a process of the API holds at once."""
     threads: Annotated[int, Field(ge=1, validate_default=True)] = 320
@@ -119,6 +130,10 @@ class Settings(BaseModel):
         if threads <= info.data.get("waiters", 0):
             raise ValueError("those who wait (DESCENT_WAITERS) would leave no thread to others")
         return threads
+
+    @property
+    def webhook_pauses(self) -> tuple[float, ...]:
+        return tuple(float(seconds) for seconds in self.webhook_retries.split(",") if seconds)
 
     @property
     def database(self) -> str:

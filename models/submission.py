@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, Integer, Table, bindparam, func, insert, select
 
-from models import datasets, idempotency
+from models import datasets, idempotency, webhooks
 from models.admission import problems_of
 from models.database import database_now
 from models.definitions.job import JobDefinition
@@ -15,9 +15,10 @@ from models.errors import DescentError, IllegalMove, InvalidDefinition, NotFound
 from models.history import event_row
 from models.idempotency import Key, KeyTaken
 from models.ids import new_id
+from models.outbox import tell
 from models.owners import seen
 from models.states import TERMINAL, Status, Verdict
-from models.tables import QUEUED, Event, Job, Use
+from models.tables import QUEUED, Event, Job, Use, Webhook
 from models.trail import Trail, trail
 
 AGEING_SECONDS = 600.0
@@ -46,10 +47,13 @@ class Submission:
 
 # Statements of the hot paths are made once: SQLAlchemy takes longer to make one than SQLite takes to run it.
 _jobs: Table = Job.__table__  # type: ignore[assignment]
+_webhooks = Webhook.__table__.c
 _queued = select(_jobs.c.id).where(_jobs.c.owner == bindparam("owner"), _jobs.c.status == bindparam("status"))
-COUNT_QUEUED = select(func.count(), database_now()).select_from(
+_listens = select(_webhooks.id).where(_webhooks.owner == bindparam("owner"), _webhooks.job_id.is_(None)).exists()
+COUNT_QUEUED = select(func.count(), database_now(), _listens).select_from(
     _queued.limit(bindparam("most_queued", type_=Integer)).subquery()
 )
+"""And whether the owner has a webhook: a question of its own would be one more journey for each POST."""
 INSERT_JOB = insert(_jobs)
 INSERT_USES = insert(Use.__table__)  # type: ignore[arg-type]
 INSERT_QUEUED = insert(Event.__table__)  # type: ignore[arg-type]
@@ -84,10 +88,12 @@ def submit_all(
     """Queues new jobs, each for its owner; gives for each the values of its row, or the refusal."""
     limit = {"status": Status.QUEUED, "most_queued": most_queued}
     room: dict[str, int] = {}
+    listening = set()
     now = 0.0
     for owner in {submission.owner for submission in submissions}:
-        waiting, now = connection.execute(COUNT_QUEUED, limit | {"owner": owner}).one()
+        waiting, now, listens = connection.execute(COUNT_QUEUED, limit | {"owner": owner}).one()
         room[owner] = most_queued - waiting
+        listening |= {owner} if listens else set()
     answers: list[dict[str, Any] | DescentError] = []
     rows = []
     uses = []
@@ -119,7 +125,24 @@ def submit_all(
         if uses:
             connection.execute(INSERT_USES, uses)
         connection.execute(INSERT_QUEUED, [event_row(row["id"], QUEUED, 0, {}) | {"at": now} for row in rows])
+        called = _add_callbacks(connection, submissions, answers)
+        for row in rows:
+            if row["owner"] in listening or row["id"] in called:
+                tell(connection, row["id"], [QUEUED])
     return answers
+
+
+def _add_callbacks(
+    connection: Connection, submissions: Sequence[Submission], answers: Sequence[dict[str, Any] | DescentError]
+) -> set[str]:
+    """The webhooks of new jobs that ask for one; gives the ids of these jobs."""
+    called = set()
+    for wanted, row in zip(submissions, answers, strict=True):
+        callback = wanted.definition.callback
+        if callback is not None and not isinstance(row, DescentError):
+            webhooks.add_callback(connection, wanted.owner, row["id"], callback, wanted.parent)
+            called.add(row["id"])
+    return called
 
 
 def _gone(dataset: str) -> InvalidDefinition:
@@ -162,6 +185,14 @@ def retry(connection: Connection, job_id: str, owner: str, most_queued: int, key
     return str(submit_one(connection, again, most_queued)["id"])
 
 
+def _stored(definition: JobDefinition) -> dict[str, Any]:
+    """As everybody may see it."""
+    plain = definition.plain()
+    if plain["callback"] is not None:
+        plain["callback"]["secret"] = None
+    return plain
+
+
 def _new_row(submission: Submission, now: float) -> dict[str, Any]:
     definition, repair = submission.definition, submission.repair
     resources = definition.resources
@@ -176,7 +207,7 @@ def _new_row(submission: Submission, now: float) -> dict[str, Any]:
         "name": definition.name,
         "tags": list(definition.tags),
         "priority": definition.priority,
-        "definition": definition.plain(),
+        "definition": _stored(definition),
         "family": definition.network.family,
         "dataset": definition.data.dataset,
         "wanted_device": resources.wanted_device,

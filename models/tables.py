@@ -466,6 +466,79 @@ OPEN = Task.finished_at.is_(None)
 Index("ix_tasks_open", Task.kind, Task.id, sqlite_where=OPEN, postgresql_where=OPEN)
 
 
+class Webhook(Base):
+    """Whom to call when something happens to the jobs of an owner, or to one job (its `callback`)."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    """Of a callback: its job. NULL: all jobs of the owner."""
+    name: Mapped[str]
+    url: Mapped[str]
+    events: Mapped[list[Any]]
+    secret: Mapped[str]
+    """As it is, for a hash could not sign."""
+    old_secret: Mapped[str | None]
+    """That it replaced, and that signs too until `old_secret_until`."""
+    old_secret_until: Mapped[float | None]
+    disabled_at: Mapped[float | None]
+    disabled_reason: Mapped[str | None]
+    created_at: Mapped[float]
+
+    __table_args__ = (Index("ix_webhooks_owner", "owner", "job_id", "id"),)
+
+
+OF_A_JOB = Webhook.job_id.is_not(None)
+Index("ix_webhooks_job", Webhook.job_id, Webhook.id, sqlite_where=OF_A_JOB, postgresql_where=OF_A_JOB)
+
+
+class Delivery(Base):
+    """A message to a webhook. Written in the transaction of what it tells of, and so neither lost nor false."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """`webhook-id`, by which a receiver knows a message that comes again."""
+    webhook_id: Mapped[str]
+    """No foreign key: a webhook that is deleted meanwhile must not undo the move of a job."""
+    owner: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    """NULL of a test call."""
+    type: Mapped[str]
+    at: Mapped[float]
+    """When it happened."""
+    status: Mapped[str]
+    """One of `models.deliveries.State`."""
+    attempt: Mapped[int]
+    """Fences every write of a sender."""
+    earlier: Mapped[int]
+    """Attempts before it was last asked for."""
+    due_at: Mapped[float | None]
+    """When to try next; while it is tried, when its sender will be taken for dead. NULL once it has ended."""
+    pending_since: Mapped[float | None]
+    body: Mapped[str | None]
+    """Made at the first attempt, and the same at all."""
+    attempts: Mapped[list[Any]]
+    """The last ones: `{attempt, at, status, error, detail, seconds, answer}`."""
+    ended_at: Mapped[float | None]
+
+    __table_args__ = (
+        Index("ix_deliveries_webhook", "webhook_id", "id"),
+        Index("ix_deliveries_job", "job_id", "webhook_id"),
+    )
+
+
+PENDING = Delivery.due_at.is_not(None)
+Index(
+    "ix_deliveries_due",
+    *(Delivery.due_at, Delivery.owner, Delivery.pending_since),
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
+
+
 epochs = Table(
     "epochs",
     Base.metadata,

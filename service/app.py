@@ -20,6 +20,7 @@ from service.access_log import log_request
 from service.api import (
     artifacts,
     datasets,
+    deliveries,
     diagnosis,
     estimates,
     evaluations,
@@ -59,6 +60,7 @@ from service.pages import add_pages
 from service.predictors import Predictors
 from service.rates import Rates
 from service.request_traces import trace_requests
+from service.sender import Sender
 from service.sessions import Sessions
 from service.submissions import Submissions
 from service.watcher import Watcher
@@ -74,6 +76,7 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
     settings = settings or read_settings()
     database = Database(settings.database)
     storage = open_storage(settings)
+    known_queue = KnownQueue(settings)
     watcher = Watcher(database, settings.waiters)
     parts = {"broker": partial(broker_answers, settings), "storage": partial(storage_answers, storage)}
     registry = CollectorRegistry()
@@ -96,11 +99,12 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
         sessions=Sessions(known_keys, bootstrap),
         rates=Rates(settings),
         usage=KnownUsage(database, settings),
-        queue=KnownQueue(settings),
+        queue=known_queue,
         submissions=Submissions(database, settings.queued_jobs),
         ended=EndedJobs(),
         predictors=Predictors(storage, settings),
         flights=Flights(),
+        sender=Sender(settings, database, known_queue, f"Descent/{version('descent')}"),
         metrics=registry,
         schema=newest_revision(),
     )
@@ -118,7 +122,8 @@ def create_app(settings: Settings | None = None, tracing: "Tracing | None" = Non
     add_pages(app)
     add_dashboard(app)
     of_jobs = moves, events, series, plots, diagnosis, repairs, artifacts, predictions, evaluations
-    for resource in (*of_jobs, queue, estimates, schema, textbook, datasets, keys, usage, metrics, health):
+    of_owners = datasets, keys, deliveries, usage
+    for resource in (*of_jobs, queue, estimates, schema, textbook, *of_owners, metrics, health):
         app.register_api(resource.api)
     return app
 

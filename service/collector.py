@@ -69,6 +69,9 @@ def of_jobs(figures: Figures) -> Iterator[Metric]:
     ages = {kind: line.age_seconds if line else 0.0 for kind, line in tasks.items()}
     yield gauge("task_age_seconds", "Age of the oldest of them.", ["kind"], ages)
     yield gauge("datasets_ingesting", "Uploads that are read, or wait for that.", [], figures.ingesting)
+    untold = figures.untold
+    yield gauge("webhook_backlog", "Messages that webhooks are yet to be told.", [], untold.count)
+    yield gauge("webhook_backlog_age_seconds", "For how long the oldest of them has waited.", [], untold.age_seconds)
 
 
 def of_workers(figures: Figures) -> Iterator[Metric]:

@@ -20,6 +20,7 @@ from service.known_queue import KnownQueue
 from service.known_usage import KnownUsage
 from service.predictors import Predictors
 from service.rates import Rates
+from service.sender import Sender
 from service.sessions import Sessions
 from service.submissions import Submissions
 from service.watcher import Watcher
@@ -43,6 +44,7 @@ class Context:
     ended: EndedJobs
     predictors: Predictors
     flights: Flights
+    sender: Sender
     metrics: CollectorRegistry
     schema: str
     """Revision of the migrations that this code needs."""

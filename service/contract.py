@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
+from models.definitions.callback import EventName
+from models.outbox import PING
 from service.enumerations import name_enumerations
 
 HEADERS: dict[str, tuple[str, str]] = {
@@ -46,6 +48,17 @@ OF_SERVER = {
 SAYS_WHEN = {"429", "503"}
 UNIONS = {"anyOf", "oneOf"}
 SAYS_VERDICT = {("predict", "200"), ("predict", "202")}
+SIGNED = {
+    "webhook-id": "Of the message; the same at each attempt.",
+    "webhook-timestamp": "Of the attempt, in Unix seconds.",
+    "webhook-signature": "By Standard Webhooks: `v1,` and Base64; two with a space between while a secret changes.",
+}
+TAKEN = {
+    "2XX": "It was taken.",
+    "410": "Nothing more is wanted; the webhook is disabled.",
+    "default": "It was not taken, and comes again; as late as `Retry-After` asks.",
+}
+"""What is read in the answers of receivers."""
 
 
 def completed(contract: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +68,12 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
     components["parameters"] = {"RequestId": REQUEST_ID, "IfNoneMatch": IF_NONE_MATCH}
     _tell_defaults(components["schemas"])
     name_enumerations(contract)
+    told = {"type": {"enum": list(get_args(EventName))}, "data": {"$ref": "#/components/schemas/JobReply"}}
+    test = {"type": {"const": PING}, "data": {"type": "object", "properties": {"webhook": {"type": "string"}}}}
+    contract["webhooks"] = {
+        "job": _message("Something happened to a job", told),
+        "ping": _message("A test call", test),
+    }
     for operation in _operations(contract):
         answers: dict[str, Any] = operation["responses"]
         if operation["operationId"] in OTHER_FORMS:
@@ -80,6 +99,24 @@ def _tell_defaults(schemas: dict[str, Any]) -> None:
         for field in schema.get("properties", {}).values():
             if isinstance(field.get("default"), dict) and field.keys() & UNIONS:
                 field["description"] += f" Default: `{json.dumps(field.pop('default'))}`."
+
+
+def _message(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """A call to a receiver."""
+    body = {
+        "type": properties["type"],
+        "timestamp": {"type": "string", "format": "date-time"},
+        "data": properties["data"],
+    }
+    schema = {"type": "object", "properties": body, "required": list(body)}
+    headers = [
+        {"name": name, "in": "header", "required": True, "description": said, "schema": {"type": "string"}}
+        for name, said in SIGNED.items()
+    ]
+    answers = {status: {"description": said} for status, said in TAKEN.items()}
+    content = {"application/json": {"schema": schema}}
+    call = {"summary": summary, "parameters": headers, "requestBody": {"required": True, "content": content}}
+    return {"post": call | {"responses": answers}}
 
 
 def _operations(contract: dict[str, Any]) -> Iterator[dict[str, Any]]:

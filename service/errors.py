@@ -30,6 +30,7 @@ from models.errors import (
     OverBudget,
     Problem,
     QueueFull,
+    TooManyWebhooks,
     UnhealthyModel,
 )
 from models.storage import Damaged, NotStored, StorageAway
@@ -65,6 +66,7 @@ KNOWN: dict[type[Exception], tuple[int, str]] = {
     NoModel: (409, "no_model"),
     UnhealthyModel: (409, "unhealthy"),
     ModelTooLarge: (409, "model_too_large"),
+    TooManyWebhooks: (409, "too_many_webhooks"),
     OtherVersion: (412, "other_version"),
     InvalidDataset: (422, "invalid_dataset"),
     InvalidDefinition: (422, "invalid_definition"),

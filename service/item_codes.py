@@ -43,6 +43,7 @@ VALUES: dict[str, str] = {
     "unknown_statistic": "There is no statistic of this name; `hint` lists those there are.",
     "unknown_layer": "The network has no layer of this name or index; `hint` lists those there are.",
     "number_of_jobs": "So many jobs cannot be compared on one page.",
+    "receiver_not_allowed": "A URL that webhooks may not call: not public, not https, or no URL of a host.",
     "unknown_owner": "Nobody of this id owns a key, a job or a data set.",
     "unknown_remedy": "The diagnosis of the job has no remedy of this id.",
 }

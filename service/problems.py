@@ -71,7 +71,7 @@ EXPLAINED: dict[str, Explained] = {
     ),
     "illegal_move": Explained(
         HTTPStatus.CONFLICT,
-        "The state of the job or data set does not allow this. What has ended stays as it is.",
+        "The state of the job, data set or webhook does not allow this. What has ended stays as it is.",
         "`detail` names the state. A failed or cancelled job is run again by `retry`, any job by `clones`.",
     ),
     "in_use": Explained(
@@ -108,6 +108,11 @@ EXPLAINED: dict[str, Explained] = {
     ),
     "dataset_not_ready": Explained(
         HTTPStatus.CONFLICT, "The data set is being read, or could not be read.", "GET it: `status` and `error` tell."
+    ),
+    "too_many_webhooks": Explained(
+        HTTPStatus.CONFLICT,
+        "The owner of the key has as many webhooks as an owner may have; callbacks of jobs are not counted.",
+        "Delete one that is not needed, or give one more events.",
     ),
     "other_version": Explained(
         HTTPStatus.PRECONDITION_FAILED,

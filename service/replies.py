@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.definitions.callback import EventName
 from models.definitions.job import JobDefinition
 from models.diagnosis.finding import Severity
 
@@ -791,6 +792,91 @@ class KeysReply(Reply):
 class NewKeyReply(KeyReply):
     secret: str
     """Shown this once: `Authorization: Bearer dsc_...`."""
+
+
+class WebhookReply(Reply):
+    """Whom to call when something happens to jobs, without its secret."""
+
+    id: str
+    name: str
+    url: str
+    events: list[EventName]
+    job: str | None
+    """Of a callback: the job it is of. Null: all jobs of its owner."""
+    enabled: bool
+    disabled_at: str | None
+    disabled_reason: str | None
+    old_secret_until: str | None
+    """Until then messages are signed by the secret before this one too."""
+    created_at: str
+    links: dict[str, str]
+
+
+class WebhooksReply(Reply):
+    items: list[WebhookReply]
+    next: str | None
+
+
+class NewWebhookReply(WebhookReply):
+    secret: str
+    """Shown this once."""
+
+
+class AttemptReply(Reply):
+    attempt: int
+    at: str
+    """When it ended."""
+    status: int | None
+    """Of the receiver's answer; null where there was none."""
+    error: (
+        Literal[
+            "status",
+            "redirected",
+            "gone",
+            "refused_address",
+            "no_address",
+            "no_connection",
+            "timeout",
+            "tls",
+            "broken",
+            "disabled",
+        ]
+        | None
+    )
+    """Null where it was delivered."""
+    detail: str | None
+    answer: str | None
+    """How the body of the answer begins."""
+    seconds: float
+
+
+class ListedDelivery(Reply):
+    id: str
+    """The header `webhook-id`."""
+    webhook: str
+    job: str | None
+    """Null of a test call."""
+    type: EventName | Literal["webhook.ping"]
+    status: Literal["pending", "delivered", "failed"]
+    """`failed`: it was given up, after all attempts, at once where no webhook may go there, or by a 410."""
+    at: str
+    """When it happened."""
+    next_attempt_at: str | None
+    """During an attempt: when another would follow if its sender were lost."""
+    ended_at: str | None
+    attempts: list[AttemptReply]
+    """The last 20."""
+    links: dict[str, str]
+
+
+class DeliveriesReply(Reply):
+    items: list[ListedDelivery]
+    next: str | None
+
+
+class DeliveryReply(ListedDelivery):
+    body: str | None
+    """As it is sent; null before the first attempt."""
 
 
 class Used(Reply):

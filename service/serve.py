@@ -13,6 +13,7 @@ from models.parent import leave_with_parent
 from models.settings import InvalidSettings, Settings, read_settings
 from models.tracing import open_tracing
 from service.app import create_app
+from service.context import Context
 
 
 def command(settings: Settings) -> list[str]:
@@ -32,8 +33,10 @@ def create_served_app() -> Flask:
     start_logs("api", settings)
     tracing = open_tracing("api")
     app = create_app(settings, tracing)
-    app.extensions["descent"].ingests.watch()
-    at_signal(app.extensions["descent"].watcher.close, *([tracing.flush] if tracing else []))
+    shared: Context = app.extensions["descent"]
+    shared.ingests.watch()
+    shared.sender.start()
+    at_signal(shared.sender.close, shared.watcher.close, *([tracing.flush] if tracing else []))
     return app
 
 

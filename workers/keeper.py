@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import claims, idempotency, lifecycle, tallies, tasks, workers
+from models import claims, delivery_log, idempotency, lifecycle, tallies, tasks, workers
 from models.database import Database
 from models.settings import Settings
 from models.states import Status
@@ -136,6 +136,7 @@ class Keeper:
             swept = lifecycle.sweep(connection, self._settings.max_attempts, dead)
             is_released = tasks.release(connection, dead)
             idempotency.sweep(connection)
+            delivery_log.sweep(connection, self._settings.delivery_retention_seconds)
             tallies.fold(connection)
         if Status.QUEUED in swept:
             self._scheduler.ring()

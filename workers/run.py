@@ -185,10 +185,11 @@ class Run:
             self._batches += 1
             if self._trace:
                 self._trace.hear(reports)
-            ended = isinstance(reports[-1], Ended)
-            self._write(reports, durable=ended or any(isinstance(report, Checkpointed) for report in reports))
+            last = reports[-1]
+            self._write(reports, durable=any(isinstance(report, Checkpointed | Ended) for report in reports))
             self._checkpoints.collect(reports)
-            if ended:
+            if isinstance(last, Ended):
+                log.info("%s: attempt %s %s", self.claim.job_id, self.claim.attempt, last.outcome)
                 return True
         return False
 

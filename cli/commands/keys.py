@@ -8,7 +8,7 @@ import click
 
 from cli.session import Session, talking
 
-SCOPES = ("read", "write", "admin")
+SCOPES = ("read", "write", "metrics", "admin")
 COLUMNS = ("id", "name", "scopes", "starts with", "last used", "expires")
 
 

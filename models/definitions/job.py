@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.definitions.base import Several, Strict
+from models.definitions.callback import Callback
 from models.definitions.data import Data
 from models.definitions.network import Network
 from models.definitions.training import Training
@@ -85,6 +86,8 @@ class JobDefinition(Strict):
     out. All others are `continue`."""
     repair: Repair | None = None
     """`null`: remedies are run when they are asked for."""
+    callback: Callback | None = None
+    """Who is told of this job; `null`: only the webhooks of its owner are."""
     priority: Priority = 0
     """Of an owner's jobs higher ones are claimed first, each level like ten minutes of waiting; equals in order of
     arrival."""

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from models.columns import Column, Columns
 from models.definitions import initial, layers, network, training
 from models.definitions.base import Strict
+from models.definitions.callback import Callback
 from models.definitions.data import Data, ValidationSet
 from models.definitions.job import Gradients, JobDefinition, Repair, Resources
 from models.definitions.uploaded import StoredArray, Uploaded, Window
@@ -74,7 +75,7 @@ CHAPTERS: dict[str, tuple[type[Strict] | str, ...]] = {
         training.OneCycleSchedule,
         training.PlateauSchedule,
     ),
-    "Recording, repairs and resources": (Gradients, Repair, "Code", Resources),
+    "Recording, repairs, callbacks and resources": (Gradients, Repair, "Code", Callback, Resources),
     "What the service fills in of uploaded data": (Uploaded, Columns, Column, Window, StoredArray),
 }
 """In the order in which a newcomer reads."""
@@ -129,6 +130,7 @@ EXAMPLES: dict[type[Strict], Schema] = {
     training.PlateauSchedule: {"kind": "plateau"},
     Gradients: {"every_steps": 10},
     Repair: {"max_jobs": 2},
+    Callback: {"url": "https://hooks.example/descent", "events": ["job.succeeded", "job.failed"]},
     Resources: {"device": "cpu"},
 }
 

@@ -24,6 +24,7 @@ from service.contract import NOT_MODIFIED
 from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.receivers import require_receiver
 from service.replies import JobReply, JobsReply
 from service.resource import show_job
 from service.room import require_room
@@ -86,6 +87,7 @@ def _plain_text(text: str) -> str:
     return text
 
 
+ParameterId = Annotated[str, AfterValidator(_parameter_id)]
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain_text)]
 Time = Annotated[str, Field(max_length=40), AfterValidator(_timestamp)]
 
@@ -99,7 +101,7 @@ class ListQuery(Page):
     """Of their last diagnosis."""
     finding: Code | None = None
     """Jobs whose last diagnosis has it, as a fault or as a warning."""
-    parent: Annotated[str, AfterValidator(_parameter_id)] | None = None
+    parent: ParameterId | None = None
     """Its retries, clones and repairs."""
     family: Literal["dnn", "cnn", "rnn", "sequential"] | None = None
     """Of the network."""
@@ -147,9 +149,12 @@ def queue_job(wanted: Submission) -> Response:
 
     Raises:
         DiskFull, OverBudget, QueueFull, KeyTaken
+        InvalidDefinition: its callback may not be called.
     """
     shared = context()
     require_room(wanted.owner)
+    if callback := wanted.definition.callback:
+        require_receiver(callback.url, "/callback/url")
     row = queries.as_found(shared.submissions.submit(wanted))
     shared.doorbell.ring()
     with shared.database.read() as connection:

@@ -86,7 +86,7 @@ def _read(connection: Connection, job_id: str) -> Compared:
 def _metrics(compared: list[Compared]) -> list[tuple[str, list[float | None]]]:
     """Of the best epochs, in the order of the first that has each."""
     best = [one.job["best"] or {} for one in compared]
-    names = list(dict.fromkeys(name for row in best for name in row))
+    names = list(dict.fromkeys(name for row in best for name in row if name != "nonfinite"))
     return [(name, [row.get(name) for row in best]) for name in names]
 
 

@@ -16,14 +16,15 @@ from models.errors import NotFound
 from models.ids import is_id
 from models.keys import Scope
 from models.tasks import Kind
+from service.api.plots import PICTURES
 from service.api.tasks import show_task
 from service.auth import require_scope
 from service.context import context
 from service.dashboard.changes import changes_of
 from service.dashboard.confusion import confusion_of
-from service.dashboard.theory import expected_gains
 from service.dashboard.trial import trial_of
 from service.resource import show_job
+from service.theory import expected_gains
 
 SEEN_IN = {
     Code.CONSTANT_INIT: "norm",
@@ -66,7 +67,8 @@ def show_page(job_id: str) -> str:
         said=found.said, findings=findings, incident=found.job.incident,
         repair=found.job.repair and shown(found.job.repair),
         layers=[_layer(layer, findings) for layer in layers],
-        gains=expected_gains(row.definition),
+        gains={index: float(f"{gain:.4g}") for index, gain in expected_gains(row.definition).items()},
+        pictures=[name for name in PICTURES if name != "time" or row.family == "rnn"] if layers else [],
         files=files, has_model=any(file.name == ONNX and file.state == State.READY for file in files),
         evaluation=evaluation, confusion=confusion_of(evaluation), trial=trial_of(row.definition, layers),
     )  # fmt: skip

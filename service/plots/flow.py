@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
 from models import queries
-from models.architecture import architecture_of
-from models.definitions.job import JobDefinition
-from models.errors import InvalidDefinition
-from models.expectation import expect
 from models.series import assemble
 from models.shapes import HIDDEN_KINDS
 from service.plots.axes import Area, Scale, amount_of, cross, frame, legend, pieces, scale_of
 from service.plots.gradients import weights_of
 from service.plots.picture import Dot, Line, Picture, Shape, message, picture
+from service.theory import expected_gains
 
 TITLE = "Gradient flow"
 AREA: Area = (90, 90, 640, 390)
@@ -58,7 +54,7 @@ def _shares(connection: Connection, job: Row[Any], layers: Any) -> Flow | None:
         return None
     rows = _chosen(np.isfinite(series.values[:, -1]))
     measured = [shares(series.values[row].astype(np.float64)) for row in rows]
-    gains = _expected(job)
+    gains = expected_gains(job.definition)
     theory = shares(np.array([gains.get(layer.index, math.nan) for layer in hidden])) if gains else None
     steps = [int(series.steps[row]) for row in rows]
     return Flow([layer.name for layer in hidden], steps, measured, theory, SHARE, "hidden layer")
@@ -72,14 +68,6 @@ def shares(gains: Powers) -> Powers:
         logs[np.isposinf(logs)] = math.nan
         found: Powers = np.cumsum(logs[::-1])[::-1]
     return found
-
-
-def _expected(job: Row[Any]) -> dict[int, float]:
-    """Gains by the index of the layer; none where theory knows none."""
-    try:
-        return expect(architecture_of(JobDefinition.model_validate(job.definition))).gains
-    except (InvalidDefinition, ValidationError):  # of a job that older rules have accepted
-        return {}
 
 
 def _norms(connection: Connection, job: Row[Any], layers: Any) -> Flow | None:
@@ -128,12 +116,13 @@ def _points(powers: Powers, x: Scale, y: Scale) -> list[tuple[float, float] | No
 
 
 def _line(look: str, powers: Powers, x: Scale, y: Scale) -> list[Shape]:
-    """With a cross where a number is not finite: at the top, and at the bottom where it is zero."""
+    """With a cross where it breaks off: at the top where a number is not finite, at the bottom where it is zero."""
     shapes: list[Shape] = []
     for piece in pieces(_points(powers, x, y)):
         shapes.append(Line(look, piece) if len(piece) > 1 else Dot(look, *piece[0]))
-    for place, value in enumerate(powers.tolist(), start=1):
-        if not math.isfinite(value):
+    values = powers.tolist()
+    for place, (value, nearer) in enumerate(zip(values, [*values[1:], 0.0], strict=True), start=1):
+        if not math.isfinite(value) and math.isfinite(nearer):
             shapes += cross(x.at(place), AREA[3] if value < 0 else AREA[1])
     return shapes
 

@@ -19,6 +19,8 @@ KEY = "a-key-for-the-contract-tests-0123456789"
 JOB = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
 PHASES = ("examples,coverage,fuzzing", "stateful")
 """Runs, each with its share of the time: the second alone would get what the first leaves."""
+NOWHERE = "hooks.example"
+"""A name that nobody has."""
 ROOT = Path(__file__).parents[2]
 NOT_HELD = "negative_data_rejection,positive_data_acceptance,missing_required_header,ensure_resource_availability"
 """Checks that the contract cannot pass by what it says: a definition is refused for shapes that do not fit, which no
@@ -27,12 +29,13 @@ paths, which is its id."""
 
 
 class Target:
-    """An API without a worker, and two owners with a job and a data set each."""
+    """An API without a worker, and two owners with a job, a data set and a webhook each."""
 
     def __init__(self, folder: Path, database_url: str = "") -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = {"DATA": str(folder), "PORT": str(self.port), "API_KEY": KEY, "DATABASE_URL": database_url}
+        settings |= {"WEBHOOK_RETRIES": "0.1"}
         settings |= {"REQUESTS_PER_MINUTE": "10000000", "QUEUED_JOBS": "1000000", "INGEST_WAIT_SECONDS": "0.5"}
         self.environment = os.environ | {f"DESCENT_{name}": value for name, value in settings.items()}
         self.log = folder / "server.log"
@@ -53,7 +56,9 @@ class Target:
             job = client.post("/v1/jobs", json=JOB).raise_for_status().json()["id"]
             rows = b"a,b\n" + b"1,2\n3,4\n5,6\n" * 20
             dataset = client.post("/v1/datasets", content=rows).raise_for_status().json()["id"]
-        return secret, [job, dataset]
+            hook = {"url": f"https://{NOWHERE}/"}
+            webhook = client.post("/v1/webhooks", json=hook).raise_for_status().json()["id"]
+        return secret, [job, dataset, webhook]
 
     def fuzz(self, phases: str, seconds: int, seed: int) -> subprocess.CompletedProcess[str]:
         """As the second owner, who knows the ids of the first."""

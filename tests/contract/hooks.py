@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 
 OTHERS = [found for found in os.environ.get("DESCENT_TEST_OTHERS", "").split(",") if found]
-"""Ids of another owner's job and data set."""
+"""Ids of another owner's job, data set and webhook."""
 OURS = [found for found in os.environ.get("DESCENT_TEST_OURS", "").split(",") if found]
 _turn = random.Random(0)
 
@@ -16,11 +16,13 @@ _turn = random.Random(0)
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
     """Half of the ids are real ones, without which every call would end at its 404."""
     for name in path_parameters or {}:
-        job, dataset = _turn.choice([OTHERS, OURS])
+        job, dataset, webhook = _turn.choice([OTHERS, OURS])
         if name == "job_id" and _turn.random() < 0.5:
             path_parameters[name] = job  # type: ignore[index]
         if name == "name" and "datasets" in context.operation.path and _turn.random() < 0.5:
             path_parameters[name] = dataset  # type: ignore[index]
+        if name == "webhook_id" and _turn.random() < 0.5:
+            path_parameters[name] = webhook  # type: ignore[index]
     return path_parameters
 
 

@@ -36,6 +36,6 @@ def test_an_id_of_another_would_be_noticed(target: Target) -> None:
     """As the owner whose ids are the others', who does get at them."""
     (first, ids), (_, ours) = target.an_owner(), target.an_owner()
     target.owners = [(first, ids), (first, ours)]
-    done = target.fuzz("coverage", 9, seed=1)
+    done = target.fuzz("coverage", 15, seed=1)
     assert done.returncode == 1
     assert "of another" in done.stdout

@@ -12,10 +12,12 @@ from models import queries, recording
 from models.claims import CLAIMS, HOLDS, Claim
 from models.database import Database, database_now
 from models.errors import QueueFull
+from models.outbox import LISTENERS
 from models.reports import Progress, Sampled
 from models.series import STATISTICS, Chunk, Piece
 from models.submission import COUNT_QUEUED, Submission, submit_all
 from models.tables import Event, Job
+from models.webhooks import BACKLOG
 from tests.factories import OWNER, a_claim, a_definition, a_queued_job
 from tests.statements import statements
 
@@ -42,6 +44,9 @@ PLANS = {
     "the children of a job": (queries.select_jobs("job_1", "parent"), "ix_jobs_parent"),
     "repairs beside a job": (queries.FIND_JOB.statement, "ix_jobs_repairs"),
     "findings beside a job": (queries.FIND_JOB.statement, "_findings"),
+    "who is told of it": (LISTENERS.statement, "ix_webhooks_owner"),
+    "the callbacks of it": (LISTENERS.statement, "ix_webhooks_job"),
+    "how much is to be told": (BACKLOG.statement, "ix_deliveries_due"),
 }
 
 
@@ -51,7 +56,7 @@ def test_an_index_answers(database: Database, question: str) -> None:
     with database.read() as connection:
         plan = explain(connection, statement)
     assert re.search(index, plan), plan
-    for whole in ("SCAN jobs", "SCAN events", "Seq Scan"):
+    for whole in ("SCAN jobs", "SCAN events", "SCAN webhooks", "Seq Scan"):
         assert whole not in plan, plan
     # A claim sorts the owners, which are few.
     assert "claim" in question or not ("Sort" in plan or "TEMP B-TREE" in plan)

@@ -113,11 +113,14 @@ start_logs("api", read_settings())
 logging.getLogger("service.x").debug("hidden")
 logging.getLogger("service.x").info("shown")
 logging.getLogger("celery.worker").info("hidden")
+import warnings
+warnings.warn("a warning of a library")
 logging.getLogger("celery.worker").warning("shown too, with key-of-the-settings-0123456789abcdef")
 """
     environment = {"DESCENT_API_KEY": "key-of-the-settings-0123456789abcdef"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     said = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert "a warning of a library" in said.pop(1)
     assert said == ["shown", "shown too, with ***"]
     assert done.stdout == ""
 

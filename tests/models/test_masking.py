@@ -26,6 +26,7 @@ def _masked_logs() -> Iterator[None]:
         (f"the key {KEY}.", "the key dsc_94zhGLLN***."),
         (f"Authorization: Bearer {KEY}", "Authorization: Bearer dsc_94zhGLLN***"),
         ("bearer abcdef", "bearer ***"),
+        ("signed by whsec_MfKQ9r8GKYqrTwjUPD8I/LPZIo2LaLa+Sw==.", "signed by whsec_***."),
         ("postgresql+psycopg://me:pass@db:5432/x", "postgresql+psycopg://me:***@db:5432/x"),
         ("redis://:pass@cache/0", "redis://:***@cache/0"),
         ("http://127.0.0.1:8700/v1/jobs", "http://127.0.0.1:8700/v1/jobs"),

@@ -15,6 +15,7 @@ from models.settings import Settings
 from models.storage import Storage
 from service.app import create_app
 from service.known_keys import NOTES
+from tests.receiver import Receiver
 from tests.statements import statements
 
 HEADERS = {"Authorization": f"Bearer {'k' * 32}"}
@@ -80,3 +81,10 @@ def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
     api = Api(database_url, tmp_path)
     yield api
     api.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Of webhooks."""
+    with Receiver() as receiver:
+        yield receiver

@@ -20,6 +20,7 @@ from models.evaluations import EvaluationBody
 from models.ingest.options import Options
 from models.patches import PatchBody
 from models.settings import PREFIX, Settings
+from models.signatures import headers_of
 from service import replies
 from service.api.estimates import A_SHAPE, EstimateBody
 from service.api.jobs import EXAMPLES
@@ -70,6 +71,11 @@ def test_it_describes_every_call_and_the_whole_definition(client: FlaskClient) -
         "GET /v1/jobs/{job_id}/predictions/{task_id}", "DELETE /v1/jobs/{job_id}/predictions/{task_id}",
         "GET /v1/jobs/{job_id}/predictions/{task_id}/result", "POST /v1/jobs/{job_id}/evaluations",
         "GET /v1/jobs/{job_id}/evaluations", "GET /v1/jobs/{job_id}/evaluations/{task_id}",
+        "POST /v1/webhooks", "GET /v1/webhooks", "GET /v1/webhooks/{webhook_id}", "PATCH /v1/webhooks/{webhook_id}",
+        "DELETE /v1/webhooks/{webhook_id}", "POST /v1/webhooks/{webhook_id}/rotate",
+        "POST /v1/webhooks/{webhook_id}/ping", "GET /v1/webhooks/{webhook_id}/deliveries",
+        "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}",
+        "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
         "GET /v1/jobs/{job_id}/plots/{picture}",
     }  # fmt: skip
     assert {"JobDefinition", "Dnn", "Cnn", "Rnn", "ProblemReply"} <= contract["components"]["schemas"].keys()
@@ -98,6 +104,14 @@ def test_every_call_says_what_it_is_for_what_it_takes_and_what_it_answers(client
             assert "json" not in media_type or body["examples"], name
 
 
+def test_it_describes_the_calls_to_receivers(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    assert contract["webhooks"].keys() == {"job", "ping"}
+    for item in contract["webhooks"].values():
+        assert {one["name"] for one in item["post"]["parameters"]} == headers_of("", 0, b"", []).keys()
+
+
 def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
     """Generated clients call their functions by them."""
     contract = client.get("/openapi.json").json
@@ -111,7 +125,9 @@ def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
         "create_evaluation", "list_evaluations", "get_evaluation", "post_estimate", "get_job_schema", "list_textbook",
         "get_chapter", "upload_dataset", "list_datasets", "get_dataset", "preview_dataset", "correct_dataset",
         "delete_dataset", "list_workers", "list_queue", "healthz", "readyz", "create_key", "list_keys", "get_key",
-        "rotate_key", "delete_key", "get_usage", "get_plot", "show_metrics",
+        "rotate_key", "delete_key", "get_usage", "get_plot", "show_metrics", "create_webhook", "list_webhooks",
+        "get_webhook", "change_webhook", "rotate_webhook", "delete_webhook", "ping_webhook", "list_deliveries",
+        "get_delivery", "redeliver",
     } <= ids  # fmt: skip
 
 

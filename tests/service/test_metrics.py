@@ -187,6 +187,14 @@ def test_tasks_that_wait_or_run_are_told_by_kind(api: Api, scrape: Scrape) -> No
     assert scrape("task_age_seconds", kind="export") == pytest.approx(0, abs=10)
 
 
+def test_what_webhooks_are_yet_to_be_told_is_counted_with_its_age(api: Api, scrape: Scrape) -> None:
+    api.client.post("/v1/webhooks", json={"url": "https://hooks.example/", "events": ["job.queued"]}, headers=HEADERS)
+    api.post()
+    api.post()
+    assert scrape("webhook_backlog") == 2
+    assert scrape("webhook_backlog_age_seconds") == pytest.approx(0, abs=10)
+
+
 def test_requests_are_counted_by_operation_and_status(api: Api, scrape: Scrape) -> None:
     job = api.post().json["id"]
     for path in (f"/v1/jobs/{job}", f"/v1/jobs/job_{'0' * 26}", "/v1/nothing/of/this", "/v1/something/else"):

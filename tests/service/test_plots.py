@@ -172,7 +172,6 @@ def test_the_same_number_everywhere_is_a_picture(api: Api, plot: Plot, name: str
     gains = sampled("layers", "gain", STEPS, everywhere[:, :6])
     job = a_job(api, sampled("tensors", "norm", STEPS, everywhere), gains, **DEEP)
     assert plot(job, name).texts("title")
-    assert pixels(api, job, name).width == 1600
 
 
 def test_five_hundred_layers_over_many_steps_are_pooled_and_lose_no_nan(api: Api, plot: Plot) -> None:
@@ -219,13 +218,13 @@ def test_a_share_that_no_float_can_be_has_its_place(api: Api, plot: Plot) -> Non
     assert "is 1.0e-500 at the first one" in drawn.root.findtext("{*}desc", "")
 
 
-def test_a_gain_that_is_not_finite_or_zero_ends_the_line_with_crosses(api: Api, plot: Plot) -> None:
+def test_a_gain_that_is_not_finite_or_zero_ends_the_line_with_a_cross(api: Api, plot: Plot) -> None:
     gains = np.full((len(STEPS), 6), 0.5)
     gains[:, 2] = [math.nan, *[0.0] * (len(STEPS) - 1)]
     drawn = plot(a_job(api, sampled("layers", "gain", STEPS, gains), **DEEP), "flow")
     [line] = drawn.lines("step0")
     assert close([x for x, _ in line], [4, 5, 6])
-    assert drawn.count("polyline", "line-cross") == 2 * 3 * 4  # three layers at four steps
+    assert drawn.count("polyline", "line-cross") == 2 * 4  # at four steps
 
 
 def test_without_hidden_layers_the_flow_is_of_the_norms_of_weights(api: Api, plot: Plot) -> None:
@@ -335,6 +334,11 @@ def test_who_knows_a_picture_is_told_when_it_is_another(api: Api) -> None:
         assert first.headers["Cache-Control"] == "private, no-cache"
         again = api.get(f"/{job}/plots/{name}", If_None_Match=first.headers["ETag"])
         assert (again.status_code, again.data) == (304, b"")
+    with api.database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(step=Job.step + 1))
+    moved = api.get(f"/{job}/plots/loss.svg", If_None_Match=first.headers["ETag"])
+    assert moved.status_code == 200
+    first = moved
     api.client.patch(f"/v1/jobs/{job}", json={"name": "another"}, headers=api.headers)
     assert api.get(f"/{job}/plots/loss.svg", If_None_Match=first.headers["ETag"]).status_code == 200
 

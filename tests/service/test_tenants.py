@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, update
 from werkzeug.test import TestResponse
 
-from models import tasks
+from models import outbox, tasks, webhooks
 from models.database import database_now
 from models.ids import new_id
 from models.states import Status, Verdict
@@ -21,7 +21,10 @@ BODIES: dict[str, Any] = {
     "/predictions": {"inputs": [[0, 1]]},
     "/v1/datasets/{name}": {"name": "taken"},
 }
-LISTS = ("/v1/jobs", "/v1/jobs?status=failed", "/v1/jobs?verdict=unhealthy", "/v1/jobs?finding=plateau", "/v1/queue")
+LISTS = (
+    *("/v1/jobs", "/v1/jobs?status=failed", "/v1/jobs?verdict=unhealthy", "/v1/jobs?finding=plateau"),
+    *("/v1/queue", "/v1/webhooks"),
+)
 NOT_OWNED = ("/v1/keys/", "/v1/textbook/")
 """Ids that are nobody's: of keys, which are for admins, and of the textbook, which is for all."""
 
@@ -42,11 +45,14 @@ class Someone:
             finding = {"place": 0, "code": "plateau", "severity": "fault", "data": {}}
             connection.execute(insert(Finding).values(finding | {"job_id": self.failed, "owner": self.owner}))
             connection.execute(insert(Dataset).values(a_dataset(self.dataset, self.owner)))
+            hook, _ = webhooks.create(connection, self.owner, "", "https://example.com/", ["job.failed"])
+            self.webhook, self.delivery = str(hook.id), outbox.ping(connection, hook)
 
     def url(self, path: str) -> str:
         """A path of the contract with this owner's ids."""
         kind = Kind.PREDICTION if "predictions" in path else Kind.EVALUATION
         ids = {"job_id": self.job, "task_id": self.tasks[kind]}
+        ids |= {"webhook_id": self.webhook, "delivery_id": self.delivery}
         ids["picture"] = "loss.svg"
         ids["name"] = self.dataset if "datasets" in path else "weights.safetensors"
         return path.format(**ids)
@@ -82,6 +88,7 @@ def test_of_every_call_in_the_contract_an_id_of_another_is_a_404_like_one_of_nob
     mine, other, nobody = Someone(api), Someone(api), Someone(api)
     nobody.job, nobody.dataset = f"job_{'0' * 26}", f"dat_{'0' * 26}"
     nobody.tasks = dict.fromkeys(Kind, f"evl_{'0' * 26}")
+    nobody.webhook, nobody.delivery = f"whk_{'0' * 26}", f"dlv_{'0' * 26}"
     calls = calls_with_ids(api)
     assert len(calls) > 20
     for method, path in calls:

@@ -14,7 +14,7 @@ import pytest
 from tests.system.stack import await_true
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-HOW = "there is no Chromium: `apt-get install chromium`, or set CHROMIUM to its path; without it the pages are untested"
+HOW = "no Chromium: `apt-get install chromium`, or CHROMIUM=its path; with WITHOUT_CHROMIUM=1 the pages stay untested"
 WITHOUT = "WITHOUT_CHROMIUM"
 """Set where it cannot be had: then its tests are skipped."""
 SERIOUS = ("serious", "critical")

@@ -25,6 +25,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "a-key-for-the-system-tests-0123456789"
 START_SECONDS = 90
 LEASE_SECONDS = 3.0
+WEBHOOK_SECONDS = 5.0
 BRIEF: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [16]},
     "data": {"dataset": "digits"},
@@ -52,6 +53,9 @@ class Stack:
             "DESCENT_CHECKPOINT_SECONDS": "1",
             "DESCENT_STALL_SECONDS": "5",
             "DESCENT_REQUESTS_PER_MINUTE": "1000000",
+            "DESCENT_WEBHOOK_HOSTS": "127.0.0.1",
+            "DESCENT_WEBHOOK_SECONDS": str(WEBHOOK_SECONDS),
+            "DESCENT_WEBHOOK_RETRIES": ",".join(["0.5"] * 100),
             **backend.settings,
             **settings,
         }

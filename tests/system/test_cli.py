@@ -126,6 +126,7 @@ def test_in_pipes_lists_are_lines_and_stdin_is_a_file(terminal: Terminal) -> Non
     assert json.loads(terminal.run("jobs", "--tag", "piped", "--json").out)[0]["id"] == job_id
 
 
+@pytest.mark.long
 @ONCE
 def test_the_same_key_makes_one_job(terminal: Terminal) -> None:
     name = write(terminal.folder, "xor.json", XOR)
@@ -205,12 +206,13 @@ def test_exit_codes_say_what_became_of_a_job(terminal: Terminal, stack: Stack, s
     cancelling.join()
 
 
+@pytest.mark.long
 @ONCE
 def test_the_textbook_is_read_and_run(terminal: Terminal) -> None:
     assert "xor\t" in terminal.run("textbook").out
     chapter = terminal.run("textbook", "xor")
     assert "A perceptron cannot learn exclusive or" in chapter.out
-    assert "job perceptron" in chapter.out
+    assert "perceptron: dnn on xor; to be diagnosed as plateau" in chapter.out
     run = terminal.run("textbook", "xor", "--submit", "perceptron", "--follow")
     assert run.code == 10, run.out
     unknown = terminal.run("textbook", "xor", "--submit", "no")

@@ -2,6 +2,7 @@
 wrong."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -64,7 +65,10 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
         page.wait_for_selector("#said .warned")
         assert "pass on" in page.inner_text("#said")
         watched.audit()
-        page.fill("#editor", page.input_value("#editor").replace('"epochs": 20', '"epochs": 30'))
+        definition = json.loads(page.input_value("#editor"))
+        definition["network"]["hidden"] = [32] * 20
+        definition["training"]["epochs"] = 70
+        page.fill("#editor", json.dumps(definition))
         page.click("#submit")
         page.wait_for_url(re.compile(r"/jobs/job_"))
         sick = page.url.rsplit("/", 1)[1]

@@ -1,0 +1,18 @@
+"""Whether a webhook may go to a URL, as far as can be said before its name is resolved."""
+
+from models.addresses import Refused, hosts_of, require_allowed, target_of
+from models.errors import InvalidDefinition
+from service.context import context
+
+HINT = "Take a receiver with a public address and https, or have its host put into DESCENT_WEBHOOK_HOSTS."
+
+
+def require_receiver(url: str, pointer: str) -> None:
+    """
+    Raises:
+        InvalidDefinition: it may not.
+    """
+    try:
+        require_allowed(target_of(url), hosts_of(context().settings.webhook_hosts))
+    except Refused as refused:
+        raise InvalidDefinition.at(pointer, "receiver_not_allowed", str(refused), HINT) from None
