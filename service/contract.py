@@ -46,6 +46,8 @@ OF_SERVER = {
     "431": "There are more than 100 headers, or they are too large. Without a body.",
 }
 SAYS_WHEN = {"429", "503"}
+UNIONS = {"anyOf", "oneOf"}
+SAYS_VERDICT = {("predict", "200"), ("predict", "202")}
 SIGNED = {
     "webhook-id": "Of the message; the same at each attempt.",
     "webhook-timestamp": "Of the attempt, in Unix seconds.",
@@ -57,8 +59,6 @@ TAKEN = {
     "default": "It was not taken, and comes again; as late as `Retry-After` asks.",
 }
 """What is read in the answers of receivers."""
-UNIONS = {"anyOf", "oneOf"}
-SAYS_VERDICT = {("predict", "200"), ("predict", "202")}
 
 
 def completed(contract: dict[str, Any]) -> dict[str, Any]:
@@ -66,14 +66,14 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
     components = contract["components"]
     components["headers"] = {name: _header(*said) for name, said in HEADERS.items()}
     components["parameters"] = {"RequestId": REQUEST_ID, "IfNoneMatch": IF_NONE_MATCH}
+    _tell_defaults(components["schemas"])
+    name_enumerations(contract)
     told = {"type": {"enum": list(get_args(EventName))}, "data": {"$ref": "#/components/schemas/JobReply"}}
     test = {"type": {"const": PING}, "data": {"type": "object", "properties": {"webhook": {"type": "string"}}}}
     contract["webhooks"] = {
         "job": _message("Something happened to a job", told),
         "ping": _message("A test call", test),
     }
-    _tell_defaults(components["schemas"])
-    name_enumerations(contract)
     for operation in _operations(contract):
         answers: dict[str, Any] = operation["responses"]
         if operation["operationId"] in OTHER_FORMS:
@@ -93,6 +93,14 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
     return contract
 
 
+def _tell_defaults(schemas: dict[str, Any]) -> None:
+    """In words, where one of several objects is the default: generators of clients give up on the whole model."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if isinstance(field.get("default"), dict) and field.keys() & UNIONS:
+                field["description"] += f" Default: `{json.dumps(field.pop('default'))}`."
+
+
 def _message(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
     """A call to a receiver."""
     body = {
@@ -109,14 +117,6 @@ def _message(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
     call = {"summary": summary, "parameters": headers, "requestBody": {"required": True, "content": content}}
     return {"post": call | {"responses": answers}}
-
-
-def _tell_defaults(schemas: dict[str, Any]) -> None:
-    """In words, where one of several objects is the default: generators of clients give up on the whole model."""
-    for schema in schemas.values():
-        for field in schema.get("properties", {}).values():
-            if isinstance(field.get("default"), dict) and field.keys() & UNIONS:
-                field["description"] += f" Default: `{json.dumps(field.pop('default'))}`."
 
 
 def _operations(contract: dict[str, Any]) -> Iterator[dict[str, Any]]:

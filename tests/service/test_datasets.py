@@ -435,6 +435,12 @@ def test_who_would_change_a_built_in_one_is_told_why_not(datasets: Datasets) -> 
         assert "POST /v1/datasets" in reply.json["detail"]
 
 
+@pytest.mark.parametrize("delimiter", ["é", '"', "\n", "ab"])
+def test_a_delimiter_that_no_csv_is_read_by_is_refused_by_name(datasets: Datasets, delimiter: str) -> None:
+    reply = datasets.upload(delimiter=delimiter)
+    assert (reply.status_code, reply.json["errors"][0]["pointer"]) == (422, "/delimiter")
+
+
 def test_options_beside_a_source_stand_in_the_body(datasets: Datasets) -> None:
     source = {"url": "s3://bucket/rows.csv"}
     reply = datasets.api.client.post("/v1/datasets?target=price", json=source, headers=datasets.api.headers)
