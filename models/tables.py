@@ -411,7 +411,7 @@ class IdempotencyKey(Base):
     request: Mapped[str]
     """Fingerprint of the call and its body."""
     made: Mapped[str]
-    """Id of the job or task. No foreign key: when that is deleted, a late repetition must not make another."""
+    """Id of the job, task or webhook. No foreign key: when that is deleted, a late repetition must not make another."""
     created_at: Mapped[float]
 
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)

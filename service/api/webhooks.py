@@ -11,11 +11,13 @@ from models.definitions.base import Strict
 from models.definitions.callback import DEFAULT_EVENTS, Events, Secret, Url
 from models.definitions.job import Name
 from models.errors import NotFound
+from models.idempotency import Key, keep_one
 from models.ids import is_id
 from service.api.jobs import ParameterId
 from service.bodies import optional_body, read_body
 from service.context import context
 from service.cursors import answer_page, decode_id
+from service.once import KeyHeader, once
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
 from service.receivers import require_receiver
 from service.replies import NewWebhookReply, WebhookReply, WebhooksReply
@@ -89,18 +91,31 @@ CHANGES = {"another receiver": {"url": RECEIVER}, "a rest": {"enabled": False}}
     "/v1/webhooks",
     summary="Make a webhook",
     request_body=json_request(WebhookBody, EXAMPLES),
-    responses=answers(201, NewWebhookReply, 400, 409, 413, 415, 422),
+    responses=answers(201, NewWebhookReply, 400, 404, 409, 413, 415, 422) | {200: WebhookReply},
 )
-def create_webhook(query: Query) -> Response:
+def create_webhook(query: Query, header: KeyHeader) -> Response:
     """It is told of all jobs of the key's owner from now on. The answer has the `secret` with which messages are
-    signed; it is shown this once. An owner has 50 at most (409 `too_many_webhooks`)."""
+    signed; it is shown this once, and in no answer to a repetition (200): `rotate` shows another. An owner has 50 at
+    most (409 `too_many_webhooks`)."""
+    return once(header, _create, _answer_made)
+
+
+def _create(key: Key | None) -> Response:
     body = read_body(WebhookBody)
     require_receiver(body.url, "/url")
     with context().database.write() as connection:
-        made = webhooks.create(connection, g.owner, body.name, body.url, body.events, body.secret)
-    reply = _answer_secret(*made)
+        made, secret = webhooks.create(connection, g.owner, body.name, body.url, body.events, body.secret)
+        keep_one(connection, key, made.id)
+    reply = _answer_secret(made, secret)
     reply.status_code = 201
-    reply.headers["Location"] = f"/v1/webhooks/{made[0].id}"
+    reply.headers["Location"] = f"/v1/webhooks/{made.id}"
+    return reply
+
+
+def _answer_made(webhook_id: str) -> Response:
+    with context().database.read() as connection:
+        reply = jsonify(_shown(webhooks.find(connection, webhook_id, g.sees)))
+    reply.headers["Location"] = f"/v1/webhooks/{webhook_id}"
     return reply
 
 

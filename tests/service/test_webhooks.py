@@ -46,6 +46,16 @@ def test_a_webhook_from_its_making_to_its_end(api: Api) -> None:
     assert ask(api, f"/{webhook}", method="GET").status_code == 404
 
 
+def test_a_webhook_is_made_once_however_often_it_is_asked_for(api: Api) -> None:
+    headers = HEADERS | {"Idempotency-Key": "a-hook"}
+    first, again = (api.client.post("/v1/webhooks", json={"url": URL}, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json == {name: value for name, value in first.json.items() if name != "secret"}
+    other = api.client.post("/v1/webhooks", json={"url": f"{URL}/other"}, headers=headers)
+    assert other.json["code"] == "key_reused"
+    assert len(ask(api, "", method="GET").json["items"]) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
