@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 
-from celery import Celery
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
-from models.queue import DOORBELL, create_celery
+from models.queue import create_connection, ring
 from models.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,18 +34,18 @@ class Doorbell:
                 self._thread.start()
 
     def _serve(self) -> None:
-        celery = create_celery(self._settings, publisher=True)
+        connection = create_connection(self._settings)
         while True:
             self._pressed.wait()
             self._pressed.clear()
-            self._send(celery)
+            self._send(connection)
             time.sleep(QUIET_SECONDS)
 
-    def _send(self, celery: Celery) -> None:
+    def _send(self, connection: Connection) -> None:
         try:
-            celery.send_task(DOORBELL, ignore_result=True)
-        except (OperationalError, OSError) as error:
+            ring(connection)
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
             # The job is committed; an idle worker finds it by itself within seconds.
             log.warning("the broker is away: %s", error)
-        except Exception:  # a file that another process is writing raises what its reader makes of it
+        except Exception:  # whatever it was, the next ring is tried again
             log.warning("nobody was rung", exc_info=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.queue import create_celery, is_folder
+from models.queue import create_connection, is_folder
 from models.settings import Settings
 
 
@@ -11,7 +11,7 @@ def broker_answers(settings: Settings) -> bool:
     if is_folder(settings):
         return Path(settings.data, "broker", "messages").is_dir()
     try:
-        with create_celery(settings, publisher=True).connection_for_write(connect_timeout=1) as connection:
+        with create_connection(settings, connect_timeout=1) as connection:
             connection.ensure_connection(max_retries=1, timeout=1, reraise_as_library_errors=False)
             connection.default_channel.client.ping()
     except Exception:

@@ -1,16 +1,24 @@
 """What holds for every call, added to the description of each: headers, versions, answers without a body."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, get_args
 
 from models.definitions.callback import EventName
 from models.outbox import PING
+from service.enumerations import name_enumerations
 
 HEADERS: dict[str, tuple[str, str]] = {
     "X-Request-Id": ("string", "Of this request: as it was sent, or made here. The log names it."),
     "Retry-After": ("integer", "Seconds after which to ask again."),
     "Location": ("string", "Of what was made."),
     "ETag": ("string", "Of this version, for `If-None-Match` and `If-Match`."),
+    "Descent-Verdict": ("string", "Of the job: `healthy`, `warning`, `unhealthy` or `unknown`."),
+    "RateLimit-Limit": ("integer", "Requests that the key may send in a minute."),
+    "RateLimit-Remaining": ("integer", "Of these, those that are left in this minute."),
+    "RateLimit-Reset": ("integer", "Seconds until the next minute."),
+    "Deprecation": ("string", "Since when the call is deprecated: `@` and Unix seconds (RFC 9745)."),
+    "Sunset": ("string", "From when on it may be gone (RFC 8594)."),
 }
 REQUEST_ID = {
     "name": "X-Request-Id",
@@ -33,7 +41,13 @@ OTHER_FORMS = {
     "get_gradients": ("text/csv", "step,hidden.0.weight\n0,0.0123\n"),
 }
 """What `Accept` may ask for instead of JSON, by operation, with an example."""
+OF_SERVER = {
+    "414": "The URL has more than 65 534 bytes. Without a body: the server refuses it before anything reads it.",
+    "431": "There are more than 100 headers, or they are too large. Without a body.",
+}
 SAYS_WHEN = {"429", "503"}
+UNIONS = {"anyOf", "oneOf"}
+SAYS_VERDICT = {("predict", "200"), ("predict", "202")}
 SIGNED = {
     "webhook-id": "Of the message; the same at each attempt.",
     "webhook-timestamp": "Of the attempt, in Unix seconds.",
@@ -52,6 +66,8 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
     components = contract["components"]
     components["headers"] = {name: _header(*said) for name, said in HEADERS.items()}
     components["parameters"] = {"RequestId": REQUEST_ID, "IfNoneMatch": IF_NONE_MATCH}
+    _tell_defaults(components["schemas"])
+    name_enumerations(contract)
     told = {"type": {"enum": list(get_args(EventName))}, "data": {"$ref": "#/components/schemas/JobReply"}}
     test = {"type": {"const": PING}, "data": {"type": "object", "properties": {"webhook": {"type": "string"}}}}
     contract["webhooks"] = {
@@ -71,9 +87,18 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
             parameters.append({"$ref": "#/components/parameters/IfNoneMatch"})
         for status, answer in answers.items():
             headers = answer.setdefault("headers", {})
-            for name in _headers_of(status, answers):
+            for name in _headers_of(operation, status):
                 headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+        answers |= {status: {"description": said} for status, said in OF_SERVER.items()}
     return contract
+
+
+def _tell_defaults(schemas: dict[str, Any]) -> None:
+    """In words, where one of several objects is the default: generators of clients give up on the whole model."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if isinstance(field.get("default"), dict) and field.keys() & UNIONS:
+                field["description"] += f" Default: `{json.dumps(field.pop('default'))}`."
 
 
 def _message(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +124,15 @@ def _operations(contract: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from calls.values()
 
 
-def _headers_of(status: str, answers: dict[str, Any]) -> Iterator[str]:
+def _headers_of(operation: dict[str, Any], status: str) -> Iterator[str]:
+    answers = operation["responses"]
     yield "X-Request-Id"
+    if operation.get("security") and (status.startswith("2") or status == "429"):
+        yield from ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+    if operation.get("deprecated"):
+        yield from ("Deprecation", "Sunset")
+    if (operation["operationId"], status) in SAYS_VERDICT:
+        yield "Descent-Verdict"
     if status in SAYS_WHEN:
         yield "Retry-After"
     if status in ("200", "304") and "304" in answers:

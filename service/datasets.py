@@ -14,6 +14,7 @@ from models.definitions.data import Data
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, InvalidDefinition, Problem
 from models.ingest.options import Options
+from service.problems import typed
 from service.times import rfc3339
 
 AS_JSON = {"features", "kinds", "header", "length", "horizon", "stride", "vocabulary", "image_size"}
@@ -92,7 +93,7 @@ def show_upload(row: Row[Any]) -> dict[str, Any]:
         "size": row.size,
         "sha256": row.sha256,
         "warnings": summary.get("warnings", []),
-        "error": row.error,
+        "error": typed(row.error),
         "created_at": rfc3339(row.created_at),
         "ready_at": rfc3339(row.ready_at),
         "links": {"self": f"/v1/datasets/{row.id}", "preview": f"/v1/datasets/{row.id}/preview"},

@@ -3,6 +3,9 @@
 from flask import request
 from werkzeug.exceptions import NotAcceptable
 
+OCTETS = "application/octet-stream"
+"""Of bytes the one media type that all generated clients know."""
+
 
 def accepted(*forms: str) -> str:
     """The one of these media types that `Accept` prefers; the first where it does not care, or is not there.
@@ -15,3 +18,8 @@ def accepted(*forms: str) -> str:
     if form is None:
         raise NotAcceptable(f"This is served as {' or '.join(forms)}.")
     return form
+
+
+def or_octets(form: str) -> str:
+    """This media type of a file, or plain octets where `Accept` prefers them."""
+    return request.accept_mimetypes.best_match((form, OCTETS), default=form)

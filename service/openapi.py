@@ -1,22 +1,27 @@
 """The one module that knows the OpenAPI library: the app, its blueprints, and what they say of themselves."""
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, wraps
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from flask import Response, abort, redirect, request
+from flask import Response, abort, after_this_request, redirect, request
 from flask.json.provider import DefaultJSONProvider
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.models.tag import Tag
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.json_schema import JsonSchemaMode
 from pydantic_core import to_json
 
 from models.keys import Scope
 from service.auth import require_scope
 from service.contract import completed
+from service.deprecation import Deprecated
 from service.errors import answer_query
 from service.replies import ProblemReply
 
@@ -26,6 +31,8 @@ DESCRIPTION = (
     "POST a network; get back a trained model, and the numbers that say why it learned or did not. "
     "Every error is an `application/problem+json` with its place and a hint."
 )
+SCHEMAS = "#/components/schemas/"
+BINARY = {"type": "string", "format": "binary"}
 PROBLEMS = {
     400: "Not JSON",
     401: "No key, or a wrong one",
@@ -37,10 +44,14 @@ PROBLEMS = {
     413: "The body is too large",
     415: "The body is not of a type that is taken",
     416: "The range lies beyond the end",
+    421: "The service does not answer to the name in `Host`",
     422: "Understood, but wrong; all errors at once",
     429: "A limit is reached; see Retry-After",
     503: "The database or the storage is away, or the disk is full; see Retry-After",
 }
+
+OF_ALL, OF_KEYS = (421,), (401, 403, 429)
+"""Problems of every call, and of those that need a key."""
 
 
 class Json(DefaultJSONProvider):
@@ -95,7 +106,19 @@ def create_openapi_app(import_name: str, version: str) -> OpenAPI:
     )
     app.openapi_version = "3.1.0"
     app.json = Json(app)
-    app.add_url_rule("/openapi.json", "contract", cache(lambda: completed(app.api_doc)))
+
+    @cache
+    def contract() -> bytes:
+        """Written once: as objects it takes several times its bytes."""
+        written = to_json(completed(app.api_doc))
+        app.spec_json = {}
+        return written
+
+    def show_contract() -> Response:
+        return Response(contract(), mimetype="application/json")
+
+    app.add_url_rule("/openapi.json", "contract", show_contract)
+    app.view_functions["openapi.doc_url"] = show_contract
     app.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"))
     # The library's page has a script inside, which the policy of pages (`service/doors.py`) forbids.
     app.config["SWAGGER_HTML_STRING"] = (PAGE / "page.html").read_text()
@@ -125,15 +148,44 @@ class Blueprint(APIBlueprint):
         return self._routed("delete", rule, **options)
 
     def _routed(
-        self, method: str, rule: str, scope: Scope | None = None, **options: Any
+        self,
+        method: str,
+        rule: str,
+        scope: Scope | None = None,
+        request_body: "Body | None" = None,
+        deprecated: Deprecated | None = None,
+        responses: dict[int, Any] | None = None,
+        **options: Any,
     ) -> Callable[[Callable[..., Any]], Any]:
         needed = None if self.public else scope or self.scope or (Scope.READ if method == "get" else Scope.WRITE)
-        security = [{"key": [str(needed)]}] if needed else []
-        route = getattr(super(), method)(rule, security=security, **options)
-        return lambda view: route(checked(view, needed))
+        options["security"] = [{"key": [str(needed)]}] if needed else []
+        always = {code: _problem(code) for code in (OF_ALL + OF_KEYS if needed else OF_ALL)}
+        told = always | {status: self._answer(status, answer) for status, answer in (responses or {}).items()}
+        options["responses"] = dict(sorted(told.items()))
+        if request_body is not None:
+            self.components_schemas |= request_body.schemas
+            options["request_body"] = {"content": request_body.content, "required": request_body.required}
+        route = getattr(super(), method)
+
+        def register(view: Callable[..., Any]) -> Any:
+            if deprecated is not None:
+                options["deprecated"] = True
+                options["description"] = f"{deprecated}\n\n{inspect.getdoc(view)}"
+            return route(rule, **options)(checked(view, needed, deprecated))
+
+        return register
+
+    def _answer(self, status: int, answer: type[BaseModel] | dict[str, Any] | None) -> dict[str, Any]:
+        """As the contract has it. The library would make the schema of a model anew for each answer, and leave out what
+        it does not know."""
+        if answer is None or isinstance(answer, dict):
+            return answer or {"description": HTTPStatus(status).phrase}
+        self.components_schemas |= schemas_of(answer, "serialization")
+        content = {"application/json": {"schema": {"$ref": SCHEMAS + answer.__name__}}}
+        return {"description": HTTPStatus(status).phrase, "content": content}
 
 
-def checked(view: Callable[..., Any], scope: Scope | None) -> Callable[..., Any]:
+def checked(view: Callable[..., Any], scope: Scope | None, deprecated: Deprecated | None = None) -> Callable[..., Any]:
     """A view for callers with this scope, whose `path`, `query` and `header` are what it says they are, or the answer
     is 403 or 422. The OpenAPI library would look each field up in the model's schema at every request."""
     models = get_type_hints(view)
@@ -142,6 +194,8 @@ def checked(view: Callable[..., Any], scope: Scope | None) -> Callable[..., Any]
 
     @wraps(view)
     def check(**parts: str) -> Any:
+        if deprecated is not None:
+            after_this_request(deprecated.tell)
         if scope is not None:
             require_scope(scope)
         given = {}
@@ -174,47 +228,46 @@ def blueprint(name: str, description: str, public: bool = False, scope: Scope | 
 
 
 def answers(status: int, model: type[BaseModel] | None, *problems: int) -> Any:
-    """The answers of an operation: one that it is for, and its problems."""
-    refused = {code: _problem(code) for code in sorted({401, 403, 429, 503, *problems})}
-    return {status: model, **refused}
+    """The answers of an operation: one that it is for, and its problems besides those of every call."""
+    return {status: model} | {code: _problem(code) for code in (503, *problems)}
 
 
-def json_request(model: type[BaseModel], examples: dict[str, Any], required: bool = True) -> dict[str, Any]:
-    """The body of a POST, for the contract only."""
+@dataclass(frozen=True)
+class Body:
+    """What a call takes, for the contract only: media types, and the schemas that these name."""
+
+    content: dict[str, Any]
+    schemas: dict[str, Any]
+    required: bool = True
+
+    def __or__(self, other: "Body") -> "Body":
+        """What takes either."""
+        return Body(self.content | other.content, self.schemas | other.schemas, self.required and other.required)
+
+
+def json_request(model: type[BaseModel], examples: dict[str, Any], required: bool = True) -> Body:
+    schemas = schemas_of(model)
     shown = {name: {"summary": name, "value": value} for name, value in examples.items()}
-    schema = _inlined(model.model_json_schema())
-    return {"required": required, "content": {"application/json": {"schema": schema, "examples": shown}}}
+    content = {"schema": {"$ref": SCHEMAS + model.__name__}, "examples": shown}
+    return Body({"application/json": content}, schemas, required)
 
 
-def upload_request(options: type[BaseModel]) -> dict[str, Any]:
-    """The body of an upload, for the contract only: a form of the file and its options, or the bytes alone."""
-    schema = _inlined(options.model_json_schema())
-    file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    name = {"type": "string", "maxLength": 200, "description": "For people; default: that of the file."}
-    form = schema | {"properties": {"file": file, "name": name} | schema["properties"], "required": ["file"]}
-    url = {"type": "string", "description": "Of an object in S3 that the service may read (DESCENT_URL_SOURCES)."}
-    source = schema | {"properties": {"url": url, "name": name} | schema["properties"], "required": ["url"]}
-    by_url = {"from S3": {"summary": "from S3", "value": {"url": "s3://bucket/rows.csv", "target": "price"}}}
-    content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {}}
-    return {"required": True, "content": content | {"application/json": {"schema": source, "examples": by_url}}}
+def form_request(name: str, schema: dict[str, Any]) -> Body:
+    """A form, whose schema has this name."""
+    content = {"multipart/form-data": {"schema": {"$ref": SCHEMAS + name}}}
+    return Body(content, {name: schema | {"title": name, "additionalProperties": False, "type": "object"}})
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """With its own definitions in their places: references would look for them in the contract."""
-    known = schema.pop("$defs", {})
+BYTES = Body({"application/octet-stream": {"schema": BINARY}}, {})
 
-    def resolve(node: Any) -> Any:
-        if isinstance(node, list):
-            return [resolve(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        name = node.get("$ref", "").rpartition("/")[2]
-        return resolve(known[name]) if name in known else {key: resolve(value) for key, value in node.items()}
 
-    resolved: dict[str, Any] = resolve(schema)
-    return resolved
+@cache
+def schemas_of(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> dict[str, Any]:
+    """The schema of a model and of all that it refers to, by name."""
+    schema = model.model_json_schema(ref_template=SCHEMAS + "{model}", mode=mode)
+    return {**schema.pop("$defs", {}), model.__name__: schema}
 
 
 def _problem(status: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ProblemReply"}
+    schema = {"$ref": f"{SCHEMAS}ProblemReply"}
     return {"description": PROBLEMS[status], "content": {"application/problem+json": {"schema": schema}}}

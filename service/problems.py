@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
+
+from models.diagnosis.finding import Code
+from service.item_codes import ITEMS
 
 AGAIN = "Ask again after as many seconds as Retry-After says; a POST with the Idempotency-Key it had."
 OF_JOBS = "job.error"
@@ -220,6 +224,16 @@ EXPLAINED: dict[str, Explained] = {
 }
 
 
+PAGES: dict[str, Any] = {"problems": EXPLAINED, "findings": set(Code), "errors": ITEMS}
+"""Of each kind of pages under /docs the codes that it has."""
+
+
 def page_of(code: str) -> str:
-    """The `type` of a problem: a page about it (RFC 9457, section 3.1.1), if there is one."""
-    return f"/docs/problems/{code}" if code in EXPLAINED else "about:blank"
+    """The `type` of a problem: a page about it (RFC 9457, section 3.1.1), if there is one. A job may have failed for a
+    finding, and a data set for one thing that is wrong in its file."""
+    return next((f"/docs/{kind}/{code}" for kind, codes in PAGES.items() if code in codes), "about:blank")
+
+
+def typed(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The `error` of a job, a task or a data set, with its `type`."""
+    return error and {"type": page_of(error["code"])} | error

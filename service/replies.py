@@ -6,14 +6,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.definitions.callback import EventName
 from models.definitions.job import JobDefinition
-from models.diagnosis.finding import Code, Severity
+from models.diagnosis.finding import Severity
 
 StatusName = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 VerdictName = Literal["healthy", "warning", "unhealthy", "unknown"]
 
 
+FindingCode = Annotated[str, Field(examples=["vanishing_depth"])]
+"""A text, though those of today are known: a client made from this contract has to bear those of tomorrow."""
 Place = Annotated[list[int | str], Field(min_length=2, max_length=2)]
 """A step or epoch, and `nan`, `+inf` or `-inf`. No tuple: many readers of OpenAPI do not understand those."""
+Cell = Annotated[list[int | str], Field(min_length=3, max_length=4)]
+"""Where in a series, and `nan`, `+inf` or `-inf`."""
 
 
 class Reply(BaseModel):
@@ -24,6 +28,7 @@ class ProblemItem(Reply):
     pointer: str
     """JSON Pointer into the body that was sent, or the name of a parameter."""
     code: str
+    """Explained at `/docs/errors/{code}`."""
     detail: str
     hint: str
 
@@ -63,6 +68,8 @@ class Queue(Reply):
 
 
 class JobError(Reply):
+    type: str
+    """Leads to a page about `code`, which is stable."""
     code: str
     title: str
     detail: str
@@ -84,7 +91,8 @@ class StatisticsCost(Reply):
 
 
 class FoundReply(Reply):
-    code: Code
+    code: FindingCode
+    """Explained at `/docs/findings/{code}`. There may be more than today's."""
     severity: Severity
 
 
@@ -98,6 +106,31 @@ class RepairReply(Reply):
     """Its id in the diagnosis."""
     finding: str
     """That it is for."""
+
+
+class EpochReply(Reply):
+    """The numbers of an epoch; only those that the job has. Null where one was not finite."""
+
+    model_config = ConfigDict(extra="allow")
+
+    epoch: int
+    train_loss: float | None = None
+    """As trained: the mean over the rows."""
+    validation_loss: float | None = None
+    train_accuracy: float | None = None
+    validation_accuracy: float | None = None
+    validation_macro_f1: float | None = None
+    validation_rmse: float | None = None
+    """In the target's own units, as `validation_mae` is."""
+    validation_mae: float | None = None
+    validation_r2: float | None = None
+    skill: float | None = None
+    """1 less the loss by that of the best constant: 0 has learned nothing, 1 is perfect."""
+    validation_skill: float | None = None
+    learning_rate: float | None = None
+    """Of its last step."""
+    nonfinite: dict[str, str] = {}
+    """Of each number that is null since it was not finite: `nan`, `+inf` or `-inf`."""
 
 
 class JobReply(Reply):
@@ -121,9 +154,9 @@ class JobReply(Reply):
     """Attempts in a row without progress after which a lost job is failed."""
     progress: Progress
     queue: Queue | None
-    metrics: dict[str, Any] | None
-    """Of the last epoch, flat."""
-    best: dict[str, Any] | None
+    metrics: EpochReply | None
+    """Of the last epoch."""
+    best: EpochReply | None
     """Of the epoch with the best validation loss."""
     error: JobError | None
     definition: JobDefinition
@@ -178,7 +211,7 @@ class FindingReply(FoundReply):
     """Indices in `GET …/layers`."""
     first_step: int | None
     """Where it was first seen."""
-    consequences: list[Code]
+    consequences: list[FindingCode]
     """Findings that are true too, and follow from this one."""
     remedies: list[RemedyReply]
     """The best first."""
@@ -203,7 +236,7 @@ class IncidentReply(Reply):
 
 
 class GoneReply(Reply):
-    code: Code
+    code: FindingCode
     gone: bool
 
 
@@ -336,6 +369,17 @@ class MetricsReply(Reply):
     model_config = ConfigDict(extra="allow")
 
     epoch: list[int]
+    train_loss: list[float | None] = []
+    validation_loss: list[float | None] = []
+    train_accuracy: list[float | None] = []
+    validation_accuracy: list[float | None] = []
+    validation_macro_f1: list[float | None] = []
+    validation_rmse: list[float | None] = []
+    validation_mae: list[float | None] = []
+    validation_r2: list[float | None] = []
+    skill: list[float | None] = []
+    validation_skill: list[float | None] = []
+    learning_rate: list[float | None] = []
     nonfinite: dict[str, list[Place]]
     """Of each metric the epochs where it was `nan`, `+inf` or `-inf`, which the columns show as null."""
 
@@ -383,7 +427,7 @@ class GradientsReply(Reply):
     steps: list[int]
     values: list[list[float | None]]
     """[step][column]"""
-    nonfinite: list[tuple[int, int, str]]
+    nonfinite: list[Cell]
     """Step, column, and `nan`, `+inf` or `-inf`, where `values` is null."""
 
 
@@ -397,7 +441,7 @@ class TimeGradientsReply(Reply):
     steps: list[int]
     values: list[list[list[float | None]]]
     """[step][layer][time step]"""
-    nonfinite: list[tuple[int, int, int, str]]
+    nonfinite: list[Cell]
     """Step, layer, time step, and `nan`, `+inf` or `-inf`, where `values` is null."""
 
 
@@ -460,6 +504,8 @@ class WindowReply(Reply):
 
 
 class DatasetError(Reply):
+    type: str
+    """Leads to a page about `code`, which is stable."""
     code: str
     title: str
     detail: str
@@ -545,7 +591,7 @@ class EstimatedTotal(Reply):
 
 
 class WarningReply(Reply):
-    code: Literal["too_large", "wrong_output", "constant_init", "vanishing_depth", "exploding_depth", "vanishing_time"]
+    code: Annotated[str, Field(examples=["too_large", "wrong_output", "constant_init", "vanishing_depth"])]
     detail: str
     pointer: str
 
@@ -575,7 +621,7 @@ class ChapterReply(Reply):
     """Definitions for `POST /v1/estimates`."""
     checks: list[dict[str, Any]]
     """What has to hold: a measure of one of the jobs, and its bound."""
-    diagnoses: dict[str, list[Code]]
+    diagnoses: dict[str, list[FindingCode]]
     """Of each job that fails: what its diagnosis says first is one of these. The other jobs have no fault."""
     repairs: dict[str, dict[str, Any]]
     """What the repair of a job comes to, or the repair of a repair that still has a fault: a measure, and its bound."""

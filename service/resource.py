@@ -6,6 +6,7 @@ from sqlalchemy import Row
 
 from models.outlook import remaining_seconds
 from models.states import TERMINAL, Status
+from service.problems import typed
 from service.times import rfc3339
 
 LINKS = {"self": "", "gradients_time": "/gradients/time", "flight": "/gradients/flight"} | {
@@ -51,7 +52,7 @@ def show_job(row: Row[Any], queue: dict[str, Any] | None, max_attempts: int) -> 
         "queue": queue,
         "metrics": row.metrics,
         "best": row.best,
-        "error": row.error,
+        "error": typed(row.error),
         "definition": row.definition,
         "parent": row.parent,
         "origin": row.origin,

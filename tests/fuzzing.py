@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from hypothesis import strategies as st
 
+from service.item_codes import ITEMS
+
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((Path(__file__).parents[1] / "examples").glob("*.json"))]
 SMALL: dict[str, Any] = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}}
 MOST_BYTES = 2_500_000
@@ -138,6 +140,6 @@ def judge(reply: Reply, kind: str, accepted: int) -> None:
         assert problem["errors"]
         for error in problem["errors"]:
             assert error["pointer"] == "" or error["pointer"].startswith("/"), error
-            assert error["code"]
+            assert error["code"] in ITEMS, error
             assert error["detail"]
             assert error["hint"]

@@ -11,9 +11,10 @@ from celery import Celery, bootsteps, signals
 from models.database import Database
 from models.doorbell import Doorbell
 from models.ids import new_id
-from models.queue import DOORBELL, create_celery
+from models.queue import DOORBELL
 from models.settings import Settings
 from models.workers import Registration
+from workers.celery_app import create_celery
 from workers.collector import Collector
 from workers.devices import has_bfloat16, resident_bytes, slots
 from workers.keeper import Keeper
@@ -45,7 +46,7 @@ def create_worker(settings: Settings, tracing: "Tracing | None" = None) -> Celer
     registration = Registration(
         scheduler.worker_id, tuple(devices), min(scheduler.memory.values()), has_bfloat16(devices)
     )
-    keeper = Keeper(scheduler, registration, database, settings)
+    keeper = Keeper(scheduler, registration, database, settings, ring_lanes)
     collector = Collector(database, settings)
 
     leave_lanes, stop_lanes = [lane.leave for lane in lanes], [lane.stop for lane in lanes]

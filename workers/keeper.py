@@ -32,8 +32,15 @@ class Keeper:
     """Two threads beside the scheduler's. The guard never asks the database: one that is frozen stops the other."""
 
     def __init__(
-        self, scheduler: Scheduler, registration: Registration, database: Database, settings: Settings
+        self,
+        scheduler: Scheduler,
+        registration: Registration,
+        database: Database,
+        settings: Settings,
+        ring_lanes: Callable[[], None] = lambda: None,
     ) -> None:
+        """`ring_lanes` is called when tasks of a worker that died wait for another."""
+        self._ring_lanes = ring_lanes
         self._scheduler = scheduler
         self._registration = registration
         self._database = database
@@ -127,12 +134,14 @@ class Keeper:
         with self._database.write() as connection:
             dead = workers.bury(connection)
             swept = lifecycle.sweep(connection, self._settings.max_attempts, dead)
-            tasks.release(connection, dead)
+            is_released = tasks.release(connection, dead)
             idempotency.sweep(connection)
             delivery_log.sweep(connection, self._settings.delivery_retention_seconds)
             tallies.fold(connection)
         if Status.QUEUED in swept:
             self._scheduler.ring()
+        if is_released:
+            self._ring_lanes()
         self._give_back_astray()
 
     def _give_back_astray(self) -> None:

@@ -26,8 +26,8 @@ class Options(Strict):
     """Default: `classification` of categories, booleans and few whole numbers, else `regression`."""
     kinds: dict[ColumnName, Kind] = {}
     """Of columns whose kind is guessed wrong, e.g. `{"zip_code": "category"}`."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """Of a CSV; default: the one of `,` `;` tab and `|` that fits."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1, pattern=r"^[\t -!#-~]$")] | None = None
+    """Of a CSV: a tab, or one of ASCII but the quote; default: the one of `,` `;` tab and `|` that fits."""
     encoding: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.:-]+$")] = "utf-8"
     """Of a CSV, by the name that Python has for it."""
     header: bool | None = None

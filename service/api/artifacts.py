@@ -10,7 +10,7 @@ from models.artifacts import MEDIA_TYPES, NAMES, State
 from models.errors import ModelPending, NotFound
 from service.api.jobs import JobPath
 from service.context import context
-from service.openapi import Query, answers, blueprint
+from service.openapi import BINARY, Query, answers, blueprint
 from service.ranges import answer_stored
 from service.replies import ArtifactsReply
 from service.times import rfc3339
@@ -28,7 +28,11 @@ FILE: dict[str, Any] = {
             "Accept-Ranges": "`bytes`",
         }.items()
     },
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "content": {
+        "application/octet-stream": {"schema": BINARY},
+        "application/json": {"schema": {"type": "object"}},
+        "text/markdown": {"schema": {"type": "string"}},
+    },
 }
 
 

@@ -23,10 +23,11 @@ from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
 from service.errors import problem
-from service.openapi import Page, Parts, Query, answers, blueprint, json_request, upload_request
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request
 from service.receiving import Receiver, fetch, repeated
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 from service.room import require_room
+from service.upload_request import upload_parameters, upload_request
 
 api = blueprint("datasets", "Data to train on: those that are built in, and your own.")
 
@@ -42,6 +43,9 @@ class DatasetPath(Parts):
         Raises:
             NotFound
         """
+        if self.name in catalogue.names():
+            detail = f"{self.name} is built in: it has no preview, and can be neither changed nor deleted. "
+            raise NotFound(f"{detail}GET /v1/datasets/{self.name} describes it; POST /v1/datasets takes your own.")
         if not is_id(self.name):
             raise NotFound(f"There is no uploaded data set {self.name[:100]!r}.")
         return self.name
@@ -65,7 +69,8 @@ class ListQuery(Page):
 @api.post(
     "/v1/datasets",
     summary="Upload a data set",
-    request_body=upload_request(Options),
+    request_body=upload_request(),
+    openapi_extensions={"parameters": upload_parameters()},
     responses=answers(201, DatasetReply, 400, 413, 415, 422) | {200: DatasetReply, 202: DatasetReply},
 )
 def upload_dataset() -> Response:
@@ -120,6 +125,9 @@ def _receive(dataset_id: str) -> tuple[Stored, dict[str, Any], str]:
 
 def _fetch(key: str) -> tuple[Stored, dict[str, Any], str]:
     """The same of an object that the body names; its options beside it."""
+    for name in request.args:
+        detail = f"`{name[:100]}` is in the query, and the body is JSON."
+        raise InvalidDataset.at(f"/{name}", "misplaced_option", detail, "Write options into the body, beside `url`.")
     shared, body = context(), parse(json_bytes())
     url = body.pop("url", None) if isinstance(body, dict) else None
     if not isinstance(url, str):

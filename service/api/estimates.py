@@ -2,21 +2,35 @@
 
 from flask import Response, g, jsonify
 
-from models.estimate import estimate
+from models.definitions.data import Data
+from models.definitions.job import JobDefinition
+from models.estimate import InputShape, estimate
 from models.keys import Scope
-from service.api.jobs import JSON_BODY
+from service.api.jobs import EXAMPLES
 from service.bodies import json_bytes
 from service.context import context, uploads
-from service.openapi import answers, blueprint
+from service.openapi import answers, blueprint, json_request
 from service.replies import EstimateReply
 
 api = blueprint("estimates", "What a job would take, and what to expect of it, before anything is trained.")
+
+A_SHAPE = {
+    "network": {"family": "cnn", "blocks": [{"filters": 64}]},
+    "data": {"input_shape": [3, 256, 256], "classes": 10},
+}
+
+
+class EstimateBody(JobDefinition):
+    """A job definition, or one with the shape of its data instead of a data set. For the contract only."""
+
+    data: Data | InputShape  # type: ignore[assignment]
+    """A data set, or only what a network has to know of one."""
 
 
 @api.post(
     "/v1/estimates",
     summary="Shapes, cost and expected gradient gain of a definition",
-    request_body=JSON_BODY,
+    request_body=json_request(EstimateBody, EXAMPLES | {"a shape of data": A_SHAPE}),
     scope=Scope.READ,
     responses=answers(200, EstimateReply, 400, 413, 415, 422),
 )

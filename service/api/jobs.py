@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from models import queries
 from models.admission import admit
+from models.definitions.job import JobDefinition
 from models.diagnosis.finding import Code
 from models.errors import NotFound
 from models.filters import Threshold
@@ -22,7 +23,7 @@ from service.context import context, uploads
 from service.contract import NOT_MODIFIED
 from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
-from service.openapi import Page, Parts, Query, answers, blueprint
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request
 from service.receivers import require_receiver
 from service.replies import JobReply, JobsReply
 from service.resource import show_job
@@ -49,15 +50,7 @@ EXAMPLES: dict[str, Any] = {
         "training": {"epochs": 20, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
     },
 }
-JSON_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"$ref": "#/components/schemas/JobDefinition"},
-            "examples": {name: {"summary": name, "value": value} for name, value in EXAMPLES.items()},
-        }
-    },
-}
+DEFINITION = json_request(JobDefinition, EXAMPLES)
 
 
 def _job_id(text: str) -> str:
@@ -138,7 +131,7 @@ class WaitQuery(Query):
 @api.post(
     "/v1/jobs",
     summary="Submit a job",
-    request_body=JSON_BODY,
+    request_body=DEFINITION,
     responses=NEW_JOB,
 )
 def submit_job(header: KeyHeader) -> Response:

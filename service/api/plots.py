@@ -13,7 +13,8 @@ from models.states import TERMINAL
 from service.api.jobs import POLL_AFTER_SECONDS, JobPath
 from service.context import context
 from service.contract import NOT_MODIFIED
-from service.openapi import Query, answers, blueprint
+from service.forms import OCTETS, or_octets
+from service.openapi import BINARY, Query, answers, blueprint
 from service.plots import flow, gradients, loss, network, over_time
 from service.plots.picture import Picture
 from service.plots.png import png
@@ -33,8 +34,9 @@ NAMES = [f"{name}.{form}" for name in PICTURES for form in FORMS]
 DRAWN: dict[str, Any] = {
     "description": "The picture",
     "content": {
+        OCTETS: {"schema": BINARY},
         "image/svg+xml": {"schema": {"type": "string"}},
-        "image/png": {"schema": {"type": "string", "format": "binary"}},
+        "image/png": {"schema": BINARY},
     },
 }
 
@@ -61,7 +63,7 @@ def get_plot(path: PlotPath, query: Query) -> Response:
     time steps of a recurrent network. `network`: its layers, coloured by what the diagnosis says of them.
 
     As SVG, whose text stays text and which is light or dark as the page around it; or as PNG, 1600 pixels wide. Where
-    there is nothing to draw yet, the picture says so."""
+    there is nothing to draw yet, the picture says so. As `application/octet-stream` where `Accept` prefers that."""
     name, _, form = path.picture.rpartition(".")
     media_type, written = FORMS[form]
     with context().database.read() as connection:
@@ -69,7 +71,7 @@ def get_plot(path: PlotPath, query: Query) -> Response:
         if request.if_none_match.contains_weak(_tag(job)):
             return _labelled(Response(status=304), job)
         drawn = PICTURES[name](connection, job)
-    return _labelled(Response(written(drawn), mimetype=media_type), job)
+    return _labelled(Response(written(drawn), mimetype=or_octets(media_type)), job)
 
 
 def _tag(job: Row[Any]) -> str:

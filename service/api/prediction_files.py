@@ -19,7 +19,8 @@ from service.api.tasks import TaskPath, Tasks, show_task
 from service.auth import require_scope
 from service.context import context
 from service.datasets import read_options
-from service.openapi import Page, Query, answers, blueprint
+from service.forms import OCTETS, or_octets
+from service.openapi import BINARY, Page, Query, answers, blueprint
 from service.ranges import answer_stored
 from service.receiving import Receiver
 from service.replies import PredictionListReply, PredictionReply
@@ -30,9 +31,10 @@ api = blueprint("predictions", "What a trained network says of new rows.")
 
 VERDICT = "Descent-Verdict"
 PARQUET = "application/vnd.apache.parquet"
-CONTENT: dict[str, Any] = {PARQUET: {"schema": {"type": "string", "format": "binary"}}}
+CONTENT: dict[str, Any] = {OCTETS: {"schema": BINARY}, PARQUET: {"schema": BINARY}}
+"""Generated clients look for the first one that they know, and take any."""
 TYPES = {
-    "text/csv", "application/csv", "application/vnd.apache.parquet", "application/octet-stream", "multipart/form-data",
+    "text/csv", "application/csv", PARQUET, OCTETS, "multipart/form-data",
 }  # fmt: skip
 """Of files of rows."""
 
@@ -124,14 +126,14 @@ def get_prediction(path: TaskPath, query: Query) -> Response:
 )
 def get_result(path: TaskPath, query: Query) -> Response:
     """Parquet: the columns that were sent, and `predicted_class` and a `probability_...` for each class, or
-    `predicted_value`. Streamed, whole or a `Range` of it."""
+    `predicted_value`; as `application/octet-stream` where `Accept` prefers that. Streamed, whole or a `Range` of it."""
     row = PREDICTIONS.find(path.job_id, path.task_id)
     if row.status == "failed":
         raise NotFound(f"The prediction failed: {row.error['detail']}")
     if row.result is None:
         raise ModelPending("The prediction is on its way.")
     stored = Stored(**row.result["file"])
-    return answer_stored(context().storage, stored, PARQUET, artifacts.PREDICTIONS, row.finished_at)
+    return answer_stored(context().storage, stored, or_octets(PARQUET), artifacts.PREDICTIONS, row.finished_at)
 
 
 @api.delete(

@@ -1,20 +1,22 @@
 """`POST /v1/jobs/{id}/predictions`: what a trained network says of new rows."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Response, jsonify, request
+from pydantic import Field
 from pydantic_core import from_json
 from werkzeug.exceptions import UnsupportedMediaType
 
 from models import artifacts
+from models.definitions.base import Strict
 from models.errors import InvalidDefinition, NotJson, Problem
 from models.json_body import escape, parse
 from models.keys import Scope
 from service.api.jobs import JobPath
-from service.api.prediction_files import PARQUET, TYPES, VERDICT, PredictionQuery, api, predict_file
+from service.api.prediction_files import TYPES, VERDICT, PredictionQuery, api, predict_file
 from service.bodies import bounded_bytes
 from service.context import context
-from service.openapi import answers
+from service.openapi import BINARY, BYTES, answers, form_request, json_request
 from service.replies import PredictionReply, PredictionsReply
 from service.usable_model import usable_model
 
@@ -24,22 +26,17 @@ EXAMPLES: dict[str, dict[str, list[Any]]] = {
     "sequences": {"inputs": [[[0.1], [0.2], [0.3]]]},
     "tokens": {"inputs": [[3, 1, 4, 1, 5]]},
 }
-BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["inputs"],
-                "additionalProperties": False,
-                "properties": {"inputs": {"type": "array", "minItems": 1, "maxItems": 10_000}},
-            },
-            "examples": {name: {"summary": name, "value": value} for name, value in EXAMPLES.items()},
-        },
-        "text/csv": {},
-        PARQUET: {},
-    },
-}
+
+
+class PredictionBody(Strict):
+    """Rows to predict. For the contract only: what is sent is read by hand, see `_inputs`."""
+
+    inputs: Annotated[list[Any], Field(min_length=1, max_length=10_000)]
+    """Nested lists in the data's own units, or objects by column name."""
+
+
+FORM = form_request("TableForm", {"properties": {"file": BINARY}, "required": ["file"], "description": "A table."})
+BODY = json_request(PredictionBody, EXAMPLES) | FORM | BYTES
 
 
 @api.post(
@@ -56,7 +53,7 @@ def predict(path: JobPath, query: PredictionQuery) -> Response:
     `Retry-After`.
 
     A whole table, as CSV or Parquet, is a task for a worker: 202, and `Location` says when there is a `result`. That
-    needs the scope `write`."""
+    needs the scope `write`. It may be sent as `text/csv` or `application/vnd.apache.parquet` too."""
     if request.mimetype in TYPES:
         return predict_file(path.job_id, query)
     shared = context()

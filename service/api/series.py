@@ -35,7 +35,8 @@ from service.replies import FlightReply, GradientsReply, LayersReply, MetricsRep
 
 api = blueprint("series", "What was measured while a job trained.")
 
-Names = Annotated[str, Field(max_length=10_000)]
+Names = Annotated[str, Field(max_length=10_000, pattern=r"^[ -~]*$")]
+"""In ASCII, as all of them are: others would take more bytes than a URL may have."""
 Step = Annotated[int, Field(ge=0, lt=2**63)]
 Points = Annotated[int, Field(ge=4, le=100_000)]
 
@@ -63,7 +64,7 @@ class StepsQuery(Query):
 
 
 class GradientsQuery(StepsQuery):
-    statistic: str = "norm"
+    statistic: Annotated[str, Field(max_length=100)] = "norm"
     """Of each parameter tensor: norm mean std max_abs zeros nonfinite weight_norm update_ratio norm_clipped; of each
     hidden layer: gradient_rms preactivation_rms activation_rms gain dead saturation; of the step as a whole: loss rho
     loss_after predicted probe_gradient."""

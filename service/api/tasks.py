@@ -16,6 +16,7 @@ from service.api.jobs import POLL_AFTER_SECONDS, JobPath
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.openapi import Page
+from service.problems import typed
 from service.times import rfc3339
 
 SHOWN = ("dataset", "parameters", "part")
@@ -40,7 +41,7 @@ def show_task(row: Row[Any]) -> dict[str, Any]:
         "status": row.status,
         "request": {name: row.request[name] for name in SHOWN if name in row.request},
         "result": row.result,
-        "error": row.error,
+        "error": typed(row.error),
         "created_at": rfc3339(row.created_at),
         "started_at": rfc3339(row.started_at),
         "finished_at": rfc3339(row.finished_at),

@@ -7,8 +7,9 @@ from queue import Empty
 import pytest
 from kombu import Queue
 
-from models.queue import DOORBELL, create_celery
+from models.queue import create_connection, ring
 from models.settings import Settings
+from workers.celery_app import create_celery
 
 
 def test_a_message_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,17 +46,17 @@ def test_a_torn_file_of_an_exchange_is_written_anew(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_removed_is_made_anew_by_who_rings_and_by_who_listens(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
-    publisher, worker = create_celery(settings, publisher=True), create_celery(settings)
+    publisher, worker = create_connection(settings), create_celery(settings)
     with worker.connection_for_read() as connection, connection.channel() as channel:
         queue = Queue("descent", channel=channel)
-        publisher.send_task(DOORBELL)
+        ring(publisher)
         queue.declare()
         assert queue.get(no_ack=True) is not None
         shutil.rmtree(tmp_path / "broker")
         assert queue.get() is None
         assert (tmp_path / "broker" / "messages").is_dir()
         shutil.rmtree(tmp_path / "broker")
-        publisher.send_task(DOORBELL)
+        ring(publisher)
         assert queue.get(no_ack=True) is not None
 
 

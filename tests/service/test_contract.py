@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,10 +13,22 @@ from migrations.migrate import migrate
 from models.admission import admit
 from models.capacity import capacity_of
 from models.catalogue import names
+from models.corrections import Corrections
+from models.definitions.job import JobDefinition
+from models.estimate import estimate
+from models.evaluations import EvaluationBody
+from models.ingest.options import Options
+from models.patches import PatchBody
 from models.settings import PREFIX, Settings
 from models.signatures import headers_of
+from service import replies
+from service.api.estimates import A_SHAPE, EstimateBody
 from service.api.jobs import EXAMPLES
+from service.api.keys import KeyBody, RotationBody
 from service.app import create_app
+from service.contract import OF_SERVER
+from service.enumerations import NAMED
+from service.openapi import BINARY, schemas_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +95,8 @@ def test_every_call_says_what_it_is_for_what_it_takes_and_what_it_answers(client
             assert "$ref" in parameter or parameter["description"], (name, parameter["name"])
         for status, answer in one["responses"].items():
             assert answer["description"], (name, status)
+            if status in OF_SERVER:
+                continue
             assert "X-Request-Id" in answer["headers"], (name, status)
             assert status < "400" or list(answer["content"]) == ["application/problem+json"], (name, status)
             assert status not in ("429", "503") or "Retry-After" in answer["headers"], (name, status)
@@ -116,9 +131,97 @@ def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
     } <= ids  # fmt: skip
 
 
+def test_each_call_has_the_problems_that_it_gives_and_no_others(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    always = {"200", "421", *OF_SERVER}
+    assert contract["paths"]["/healthz"]["get"]["responses"].keys() == always
+    assert contract["paths"]["/readyz"]["get"]["responses"].keys() == always | {"503"}
+    for path, item in contract["paths"].items():
+        for one in item.values():
+            assert "421" in one["responses"], path
+            of_keys = {"401", "403", "429"} & one["responses"].keys()
+            assert len(of_keys) == (3 if one.get("security") else 0), path
+
+
+def test_what_is_sent_has_a_name(client: FlaskClient) -> None:
+    """Generated clients call their classes by it."""
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    bodies = [one.get("requestBody") for item in contract["paths"].values() for one in item.values()]
+    schemas = [media["schema"] for body in bodies if body for media in body["content"].values()]
+    assert {"JobDefinition", "CancelBody", "PatchBody", "UploadForm", "PredictionBody"} <= {
+        schema["$ref"].rpartition("/")[2] for schema in schemas if schema != BINARY
+    }
+
+
+def test_a_name_of_the_contract_means_one_thing() -> None:
+    """The library takes the last one of those that have the same name."""
+    known: dict[str, Any] = {}
+    answers = [
+        model for model in vars(replies).values() if isinstance(model, type) and issubclass(model, replies.Reply)
+    ]
+    for model in (*answers, JobDefinition, EstimateBody, Corrections, PatchBody, KeyBody, RotationBody, EvaluationBody):
+        for name, schema in schemas_of(model).items():
+            assert known.setdefault(name, schema) == schema, name
+
+
+def test_options_of_an_upload_are_parameters_and_fields_of_its_form(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    call = contract["paths"]["/v1/datasets"]["post"]
+    parameters = {one["name"]: one for one in call["parameters"] if "name" in one}
+    form = contract["components"]["schemas"]["UploadForm"]["properties"]
+    assert form.keys() == parameters.keys() | {"file"} == Options.model_fields.keys() | {"file", "name"}
+    assert all(one["in"] == "query" and one["description"] for one in parameters.values())
+    kinds = {name: one["schema"].get("type") for name, one in parameters.items()}
+    assert (kinds["features"], kinds["length"], kinds["target"]) == ("string", "integer", "string")
+    assert parameters["header"]["schema"]["enum"] == ["true", "false"]
+    assert parameters["format"]["schema"]["enum"] == ["auto", "csv", "parquet", "npz", "images"]
+
+
+def test_an_enumeration_that_fields_share_has_one_name(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    schemas, text = contract["components"]["schemas"], json.dumps(contract)
+    for values, name in NAMED.items():
+        assert schemas[name]["enum"] == list(values)
+        assert text.count(json.dumps(values)) == 1, name
+    assert schemas["Dnn"]["properties"]["activation"] == {
+        "$ref": "#/components/schemas/Activation",
+        "default": "relu",
+        "description": "Of every hidden layer.",
+    }
+
+
+def test_no_union_has_an_object_for_its_default(client: FlaskClient) -> None:
+    """Generators leave out the whole model then; it is told in words."""
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    optimizer = contract["components"]["schemas"]["Training"]["properties"]["optimizer"]
+    assert "default" not in optimizer
+    assert 'Default: `{"kind": "adam"' in optimizer["description"]
+    assert optimizer["discriminator"]["propertyName"] == "kind"
+
+
+def test_a_prediction_has_the_verdict_among_its_headers(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    answers = contract["paths"]["/v1/jobs/{job_id}/predictions"]["post"]["responses"]
+    assert {status for status, answer in answers.items() if "Descent-Verdict" in answer.get("headers", {})} == {
+        "200",
+        "202",
+    }
+    assert contract["components"]["headers"]["Descent-Verdict"]["description"]
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_of_the_contract_can_be_posted(name: str) -> None:
     assert admit(json.dumps(EXAMPLES[name]).encode(), capacity_of([]))
+
+
+def test_a_shape_of_data_can_be_estimated_as_the_contract_says() -> None:
+    assert estimate(json.dumps(A_SHAPE).encode(), capacity_of([]))["total"]["parameters"] > 0
 
 
 def test_every_field_that_a_post_may_have_is_described(client: FlaskClient) -> None:

@@ -427,6 +427,27 @@ def test_a_name_that_is_none_is_not_found(datasets: Datasets, path: str) -> None
     assert {reply.status_code for reply in (*calls, datasets.delete(path))} == {404}
 
 
+def test_who_would_change_a_built_in_one_is_told_why_not(datasets: Datasets) -> None:
+    calls = [datasets.get("/iris/preview"), datasets.patch("iris", name="x"), datasets.delete("iris")]
+    for reply in calls:
+        assert (reply.status_code, reply.json["code"]) == (404, "not_found")
+        assert "iris is built in" in reply.json["detail"]
+        assert "POST /v1/datasets" in reply.json["detail"]
+
+
+@pytest.mark.parametrize("delimiter", ["é", '"', "\n", "ab"])
+def test_a_delimiter_that_no_csv_is_read_by_is_refused_by_name(datasets: Datasets, delimiter: str) -> None:
+    reply = datasets.upload(delimiter=delimiter)
+    assert (reply.status_code, reply.json["errors"][0]["pointer"]) == (422, "/delimiter")
+
+
+def test_options_beside_a_source_stand_in_the_body(datasets: Datasets) -> None:
+    source = {"url": "s3://bucket/rows.csv"}
+    reply = datasets.api.client.post("/v1/datasets?target=price", json=source, headers=datasets.api.headers)
+    assert reply.status_code == 422
+    assert [(item["pointer"], item["code"]) for item in reply.json["errors"]] == [("/target", "misplaced_option")]
+
+
 def test_texts_with_nul_are_refused_or_kept_apart(datasets: Datasets) -> None:
     refused = datasets.upload(name="a\0b")
     assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/name")

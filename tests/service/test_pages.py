@@ -1,5 +1,6 @@
 """Codes have pages, a job has a summary, a definition has a schema."""
 
+import ast
 import json
 import re
 from html.parser import HTMLParser
@@ -9,18 +10,27 @@ from unittest.mock import Mock
 
 import jsonschema
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from models.diagnosis.diagnose import REMAINING, RULES
 from models.diagnosis.explained import NAMED_OTHERWISE, meaning_of
 from models.diagnosis.finding import Code
+from models.lifecycle import error as error_of
+from models.states import Status
+from models.tables import Job
 from service.errors import KNOWN
+from service.item_codes import ITEMS
 from service.problems import EXPLAINED
 from service.summary import MOST_BYTES, summary
 from tests.service.conftest import HEADERS, SMALL, Api
 
 ROOT = Path(__file__).parents[2]
+REFUSES = ("Problem", "refused", "_refused", "refuse", "_refuse_first", "at", "PydanticCustomError")
+"""What is called with the code of an error."""
+NO_CODES = {"too_many_"}
+"""The beginning of some."""
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
 
 
@@ -54,6 +64,32 @@ def test_every_code_that_can_be_answered_is_explained_with_its_status() -> None:
     assert named - EXPLAINED.keys() == set()
 
 
+def test_every_code_of_an_error_is_explained() -> None:
+    named = set()
+    for room in ("service", "workers", "models"):
+        for file in (ROOT / room).rglob("*.py"):
+            calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+            for call in calls:
+                if (getattr(call.func, "attr", None) or getattr(call.func, "id", None)) in REFUSES:
+                    texts = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant)]
+                    named |= {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+_[a-z_]+", text)}
+    assert len(named) > 100
+    assert named - ITEMS.keys() - NO_CODES == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("worker_lost", "problems"), ("dead_at_init", "findings"), ("unknown_category", "errors")]
+)
+def test_the_error_of_a_job_leads_to_the_page_of_its_code(api: Api, code: str, kind: str) -> None:
+    job = api.post().json["id"]
+    problem = error_of(code, "A title", "A detail.", "user", retryable=False)
+    with api.database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(status=Status.FAILED, error=problem))
+    told = api.get(f"/{job}").json["error"]
+    assert told == {"type": f"/docs/{kind}/{code}"} | problem
+    assert code in api.client.get(told["type"]).text
+
+
 def test_a_database_that_is_busy_is_not_said_to_be_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     for error, code in ((PoolTimeout(), "database_busy"), (OperationalError("", {}, Exception()), "database_away")):
         monkeypatch.setattr(api.database, "read", Mock(side_effect=error))
@@ -76,7 +112,7 @@ def test_the_type_of_a_problem_leads_to_its_page_without_a_key(api: Api) -> None
 
 
 def test_there_is_a_page_for_each_code_and_all_links_lead_somewhere(api: Api) -> None:
-    for kind, codes in (("problems", EXPLAINED), ("findings", list(Code))):
+    for kind, codes in (("problems", EXPLAINED), ("findings", list(Code)), ("errors", ITEMS)):
         index = Links(api.client.get(f"/docs/{kind}").text)
         assert {f"/docs/{kind}/{code}" for code in codes} <= index.links
         for link in index.links:

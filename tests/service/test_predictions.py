@@ -231,7 +231,9 @@ def test_a_file_is_a_task_whose_result_can_be_fetched(api: Api, database: Databa
         tasks.succeed(connection, task, {"rows": 2, "file": stored.plain()})
     done = api.read(place).json
     assert (done["status"], done["result"]["rows"], done["result"]["size"]) == ("succeeded", 2, 4)
-    assert api.read(done["result"]["url"]).data == b"PAR1"
+    file = api.read(done["result"]["url"])
+    assert (file.data, file.mimetype) == (b"PAR1", "application/vnd.apache.parquet")
+    assert api.read(done["result"]["url"], Accept="application/octet-stream").mimetype == "application/octet-stream"
     assert api.get(f"/{job_id}/predictions").json["items"] == [done]
     assert api.client.delete(place, headers=HEADERS).status_code == 204
     assert api.read(place).status_code == 404

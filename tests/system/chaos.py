@@ -28,7 +28,7 @@ from models import lifecycle
 from models.database import Database
 from models.errors import IllegalMove
 from models.keys import BOOTSTRAP
-from models.queue import DOORBELL, create_celery
+from models.queue import create_connection, ring
 from models.settings import read_settings
 from models.states import Status
 from models.submission import retry
@@ -103,8 +103,7 @@ class Chaos:
         """Promises that were seen broken on the way."""
         self.database = Database(stack.database_url)
         self.injected: Counter[str] = Counter()
-        celery = create_celery(read_settings(stack.environment), publisher=True)
-        self.ring = lambda: celery.send_task(DOORBELL, ignore_result=True)
+        self.connection = create_connection(read_settings(stack.environment))
         self.later: list[threading.Timer] = []
         self.resumed: Counter[str] = Counter()
 
@@ -262,7 +261,7 @@ class Chaos:
     def ring_often(self) -> bool:
         for _ in range(20):
             with suppress(Exception):
-                self.ring()
+                ring(self.connection)
         return True
 
     def cancel_some(self) -> bool:

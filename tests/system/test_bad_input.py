@@ -317,3 +317,18 @@ def test_bfloat16_is_refused_where_no_worker_has_it() -> None:
     assert admit(body, capacity_of([]))
     assert admit(a_body(training={"precision": "auto"}), capacity_of([old]))
     assert admit(a_body(training={"precision": "bfloat16"}, resources={"device": "cpu"}), capacity_of([old]))
+
+
+@pytest.mark.quick_on("embedded")
+def test_the_longest_names_fit_into_a_url_and_what_is_longer_is_refused(stack: Stack) -> None:
+    """What the contract says of the server itself."""
+    job = f"/v1/jobs/job_{'0' * 26}"
+    longest = stack.client.get(f"{job}/gradients/time", params={"layers": "&" * 10_000, "points": 4})
+    assert longest.status_code == 404
+    assert stack.client.get(f"{job}/metrics", params={"names": "é"}).status_code == 422
+    many = [f"X-{number}: x" for number in range(150)]
+    for path, headers, status in (("?" + "x" * 65_600, [], b"414"), ("", many, b"431")):
+        with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as connection:
+            lines = [f"GET {job}{path} HTTP/1.1", f"Host: 127.0.0.1:{stack.port}", *headers, "", ""]
+            connection.sendall("\r\n".join(lines).encode())
+            assert connection.recv(100).split()[1] == status

@@ -1,12 +1,16 @@
 """Every `examples/*.json` through the API reaches what the README promises of it, on real data."""
 
+import hashlib
 import math
 import os
 import runpy
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.system.node import node
 from tests.system.stack import EXAMPLES, KEY, Stack
 
 PROMISES = {
@@ -124,6 +128,35 @@ def test_a_job_that_diverges_shows_null_and_names_the_place(stack: Stack) -> Non
     assert gradients["values"][gradients["steps"].index(step)][column] is None
     counted = stack.client.get(f"/v1/jobs/{job['id']}/gradients", params={"statistic": "nonfinite"}).json()
     assert max(value for row in counted["values"] for value in row) > 0
+
+
+@pytest.mark.quick_on("embedded")
+@pytest.mark.parametrize(
+    "line", [("sh", "train.sh"), (sys.executable, "train.py"), ("node", "train.mjs")], ids=["sh", "py", "mjs"]
+)
+def test_an_example_of_a_client_submits_follows_and_downloads(
+    stack: Stack, tmp_path: Path, line: tuple[str, str]
+) -> None:
+    program, name = line
+    url = f"http://127.0.0.1:{stack.port}"
+    arguments = [] if program == "sh" else [url, KEY]
+    told = subprocess.run(
+        [node() if program == "node" else program, str(EXAMPLES / name), *arguments],
+        env=os.environ | {"KEY": KEY, "URL": url},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout.startswith("job_")
+    assert "epoch 30" in told.stdout
+    job = stack.job(told.stdout.split()[0])
+    assert job["status"] == "succeeded"
+    files = stack.client.get(job["links"]["artifacts"]).json()["items"]
+    [digest] = [file["sha256"] for file in files if file["name"] == "model.onnx"]
+    assert hashlib.sha256((tmp_path / "model.onnx").read_bytes()).hexdigest() == digest
 
 
 def test_the_upload_example_goes_from_a_csv_to_a_trained_network(stack: Stack) -> None:
