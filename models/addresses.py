@@ -11,10 +11,20 @@ FORM = re.compile(
     r"(?P<scheme>https?)://(?:(?P<name>[A-Za-z0-9._-]{1,253})|\[(?P<literal>[0-9A-Fa-f:.]{2,45})\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>[/?][!\"$-~]*)?"
 )
+SHOULD = (
+    "It should be an absolute URL such as https://example.com/hooks: ASCII, no user, no fragment, "
+    "an address of IPv4 as four numbers."
+)
+LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+LOOPBACK = "localhost"
+"""With all names below it, whatever a resolver makes of them (RFC 6761)."""
 PORTS = {"http": 80, "https": 443}
 NAT64 = ip_network("64:ff9b::/96")
 UNICAST = ip_network("2000::/3")
 """Where all public addresses of IPv6 are, so far; nothing else is by mistake."""
+NOT_GLOBAL = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+"""Kept by IANA for other ends, which not every version of Python knows: `is_global` is true of them on 3.11.7."""
 
 
 class Refused(Exception):
@@ -42,12 +52,13 @@ class Target:
 def target_of(url: str) -> Target:
     """
     Raises:
-        ValueError: it is no absolute URL of http or https, has a password or a fragment in it, or is not ASCII.
+        ValueError: it is no absolute URL of http or https, has a password or a fragment in it, or is not ASCII; or
+            nothing can have its host for a name.
     """
     found = FORM.fullmatch(url)
     port = int(found["port"] or PORTS[found["scheme"]]) if found else 0
-    if found is None or not 0 < port < 2**16 or (found["literal"] and _address(found["literal"]) is None):
-        raise ValueError("It should be an absolute URL such as https://example.com/hooks: ASCII, no user, no fragment.")
+    if found is None or not 0 < port < 2**16 or not _is_host(found["name"], found["literal"]):
+        raise ValueError(SHOULD)
     path = found["path"] or "/"
     host = (found["name"] or found["literal"]).lower()
     return Target(found["scheme"], host, port, path if path.startswith("/") else f"/{path}")
@@ -70,6 +81,8 @@ def require_allowed(target: Target, hosts: frozenset[str]) -> None:
         raise Refused("It should begin with https://; plain http is only for the hosts in DESCENT_WEBHOOK_HOSTS.")
     if _address(target.host) is not None:
         require_public(target, target.host, hosts)
+    if target.host.removesuffix(".").rpartition(".")[2] == LOOPBACK:
+        raise Refused(f"{target.host} is this machine itself; DESCENT_WEBHOOK_HOSTS has to name it.")
 
 
 def require_public(target: Target, address: str, hosts: frozenset[str]) -> None:
@@ -88,7 +101,19 @@ def is_public(address: str) -> bool:
     found = _address(address)
     if isinstance(found, IPv6Address):
         found = _inner(found) or (found if found in UNICAST else None)
-    return found is not None and found.is_global and not (found.is_multicast or found.is_reserved)
+    if found is None or any(found in network for network in NOT_GLOBAL):
+        return False
+    return found.is_global and not (found.is_multicast or found.is_reserved)
+
+
+def _is_host(name: str | None, literal: str | None) -> bool:
+    """A name whose last part is a number is an address, and has to be written as four numbers: what `127.1` or
+    `0x7f000001` are, programs do not agree upon."""
+    if name is None:
+        return isinstance(_address(literal or ""), IPv6Address)
+    labels = name.removesuffix(".").split(".")
+    is_number = NUMBER.fullmatch(labels[-1]) is not None
+    return all(map(LABEL.fullmatch, labels)) and (not is_number or _address(name) is not None)
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
