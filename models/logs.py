@@ -25,6 +25,8 @@ from models.trail import Trail, follow, trail
 
 TALKATIVE = ("alembic", "celery", "kombu")
 """Libraries whose records of no consequence are left out."""
+VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t", 10: "\n  "}
+"""Control characters, written out; further lines are indented."""
 Fields = Any
 """Of a line, as structlog hands them on."""
 
@@ -49,9 +51,16 @@ def is_json(settings: Settings) -> bool:
     return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
 
 
+class ForPeople(logging.Formatter):
+    """What a client sent, a path or a name, begins no line that looks like one of ours, and moves no cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).translate(VISIBLE)
+
+
 def formatter(process: str, is_json: bool) -> logging.Formatter:
     if not is_json:
-        return logging.Formatter(f"%(asctime)s {process} %(levelname)s %(message)s")
+        return ForPeople(f"%(asctime)s {process} %(levelname)s %(message)s")
     return ProcessorFormatter(
         foreign_pre_chain=[
             TimeStamper(fmt="iso", utc=True, key="time"),

@@ -104,6 +104,13 @@ def test_people_are_told_in_words() -> None:
     assert formatter("api", is_json=False).format(record).endswith(" api INFO hello you")
 
 
+def test_nothing_that_a_client_sends_looks_like_a_line_or_moves_a_cursor() -> None:
+    sent = "/v1/a\n2026-11-26 api ERROR false\x1b[2J\r\x9b2J\tü"
+    record = logging.LogRecord("a", logging.INFO, "", 0, "GET %s", (sent,), None)
+    said = formatter("api", is_json=False).format(record)
+    assert said.endswith("GET /v1/a\n  2026-11-26 api ERROR false\\x1b[2J\\x0d\\x9b2J\tü")
+
+
 def test_a_process_logs_to_stderr_at_its_level_and_libraries_only_what_matters() -> None:
     script = """
 import logging
