@@ -107,7 +107,8 @@ def require_enabled(webhook: Row[Any]) -> None:
 
 
 def rotate(connection: Connection, webhook_id: str, owner: str, secret: str | None, overlap_seconds: float) -> str:
-    """Gives it a new secret; what is sent is signed by the old one too for so long.
+    """Gives it a new secret; what is sent is signed by the old one too for so long. Nothing changes where it has this
+    one already: who repeats the call must not lose the old one.
 
     Raises:
         NotFound
@@ -115,7 +116,8 @@ def rotate(connection: Connection, webhook_id: str, owner: str, secret: str | No
     find(connection, webhook_id, owner)
     secret = secret or new_secret()
     old = {"old_secret": Webhook.secret, "old_secret_until": database_now() + overlap_seconds}
-    connection.execute(update(Webhook).where(Webhook.id == webhook_id).values(old | {"secret": secret}))
+    is_other = Webhook.id == webhook_id, Webhook.secret != secret
+    connection.execute(update(Webhook).where(*is_other).values(old | {"secret": secret}))
     return secret
 
 

@@ -159,7 +159,8 @@ def change_webhook(path: WebhookPath, query: Query) -> Response:
 )
 def rotate_webhook(path: WebhookPath, query: Query) -> Response:
     """The answer has the new `secret`, which is shown this once. Until the overlap ends each message carries two
-    signatures, so that the receiver can change over without a gap."""
+    signatures, so that the receiver can change over without a gap. Only the last secret before is kept: who may have to
+    repeat the call, sends a `secret`, and with the same one nothing changes again."""
     body = optional_body(SecretBody)
     with context().database.write() as connection:
         secret = webhooks.rotate(connection, path.webhook_id, g.sees, body.secret, body.overlap_seconds)

@@ -248,6 +248,18 @@ def test_both_secrets_hold_until_the_overlap_ends(database: Database) -> None:
     assert message.secrets == (SECRET,)
 
 
+def test_a_repeated_rotation_keeps_the_secret_before(database: Database) -> None:
+    webhook = a_webhook(database)
+    a_queued_job(database)
+    for _ in range(2):
+        with database.write() as connection:
+            webhooks.rotate(connection, webhook, OWNER, SECRET, overlap_seconds=60)
+    message = take(database)
+    assert message
+    assert message.secrets[0] == SECRET
+    assert set(message.secrets[1:]) - {SECRET}
+
+
 def test_the_backlog_is_counted_and_its_age_measured(database: Database) -> None:
     with database.read() as connection:
         assert webhooks.backlog(connection) == webhooks.Backlog(0, 0.0)
