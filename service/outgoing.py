@@ -106,7 +106,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, hosts: frozenset[str
 
 
 def _fault(code: str, error: BaseException) -> Outcome:
-    detail = str(error) or type(error).__name__
+    detail = _without_nul(str(error) or type(error).__name__)
     return Outcome(None, code, detail[:MOST_OF_A_DETAIL], is_final=code == "refused_address")
 
 
@@ -174,8 +174,12 @@ def _beginning(reply: Any) -> str:
         read = reply.read(MOST_OF_AN_ANSWER, decode_content=False)
     except Exception:  # whatever it is, the status is here
         return ""
-    # PostgreSQL keeps no NUL.
-    return bytes(read).decode(errors="replace").replace("\0", "\ufffd")
+    return _without_nul(bytes(read).decode(errors="replace"))
+
+
+def _without_nul(text: str) -> str:
+    """As PostgreSQL keeps it. What is no HTTP is told of as it is, so that a receiver can have one in an error too."""
+    return text.replace("\0", "\ufffd")
 
 
 def _outcome(status: int, headers: Mapping[str, str], answer: str) -> Outcome:

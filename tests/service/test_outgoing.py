@@ -29,6 +29,15 @@ def test_of_an_answer_without_end_only_the_beginning_is_read(receiver: Receiver)
     assert outcome.answer == "x" * outgoing.MOST_OF_AN_ANSWER
 
 
+def test_what_is_no_http_is_told_of_without_nul(receiver: Receiver) -> None:
+    receiver.answers = [lambda handler: handler.wfile.write(b"\0garbage\r\n\r\n")]
+    outcome = call(receiver.url)
+    assert (outcome.status, outcome.error) == (None, "broken")
+    assert outcome.detail
+    assert "garbage" in outcome.detail
+    assert "\0" not in outcome.detail
+
+
 def test_an_answer_that_does_not_end_is_cut_short(receiver: Receiver) -> None:
     receiver.answers = [dripping_body]
     outcome = call(receiver.url)
