@@ -18,7 +18,6 @@ from models.definitions.network import Network
 from models.definitions.uploaded import Kind, Task
 from models.errors import InvalidDefinition
 from models.expectation import Expectation, activations_of, expect
-from models.json_body import parse
 from models.losses import loss_name
 from models.mean_field import LOST, depth_budget
 from models.shapes import BYTES, OPTIMIZER_COPIES, Architecture, Layer
@@ -62,14 +61,12 @@ def takes_sequences(network: Network) -> bool:
     return network.family == "rnn"
 
 
-def estimate(body: bytes, capacity: Capacity, uploads: Uploads = no_uploads) -> dict[str, Any]:
-    """The answer to the body of a POST.
+def estimate(definition: JobDefinition, shape: DataShape, capacity: Capacity) -> dict[str, Any]:
+    """The answer to a POST, of what `read_sketch` made of it.
 
     Raises:
-        NotJson: the body is not JSON.
-        InvalidDefinition: the definition is wrong, or does not fit its data. One that is too large is only warned of.
+        InvalidDefinition: the definition does not fit its data. One that is too large is only warned of.
     """
-    definition, shape = read_sketch(parse(body), uploads)
     architecture = examine(definition, shape, capacity)
     expected = expect(architecture)
     mean_gain = expected.mean_gain

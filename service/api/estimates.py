@@ -4,12 +4,14 @@ from flask import Response, g, jsonify
 
 from models.definitions.data import Data
 from models.definitions.job import JobDefinition
-from models.estimate import InputShape, estimate
+from models.estimate import InputShape, estimate, read_sketch
+from models.json_body import parse
 from models.keys import Scope
 from service.api.jobs import EXAMPLES
 from service.bodies import json_bytes
 from service.context import context, uploads
 from service.openapi import answers, blueprint, json_request
+from service.receivers import require_callback
 from service.replies import EstimateReply
 
 api = blueprint("estimates", "What a job would take, and what to expect of it, before anything is trained.")
@@ -37,4 +39,6 @@ class EstimateBody(JobDefinition):
 def post_estimate() -> Response:
     """Takes a job definition, whose `data` may also be `{"input_shape": [3, 1000, 1000], "classes": 10}`, or with
     `outputs` instead of classes. A network that is too large for any worker is only warned of."""
-    return jsonify(estimate(json_bytes(), context().capacity.now(), uploads(g.owner)))
+    definition, shape = read_sketch(parse(json_bytes()), uploads(g.owner))
+    require_callback(definition)
+    return jsonify(estimate(definition, shape, context().capacity.now()))

@@ -24,7 +24,7 @@ from service.contract import NOT_MODIFIED
 from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
-from service.receivers import require_receiver
+from service.receivers import require_callback
 from service.replies import JobReply, JobsReply
 from service.resource import show_job
 from service.room import require_room
@@ -153,8 +153,7 @@ def queue_job(wanted: Submission) -> Response:
     """
     shared = context()
     require_room(wanted.owner)
-    if callback := wanted.definition.callback:
-        require_receiver(callback.url, "/callback/url")
+    require_callback(wanted.definition)
     row = queries.as_found(shared.submissions.submit(wanted))
     shared.doorbell.ring()
     with shared.database.read() as connection:

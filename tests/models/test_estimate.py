@@ -7,7 +7,8 @@ import pytest
 
 from models.capacity import Capacity
 from models.errors import InvalidDefinition
-from models.estimate import estimate
+from models.estimate import estimate, read_sketch
+from models.json_body import parse
 
 ROOMY = Capacity(24 * 2**30)
 IMAGE = {"input_shape": [1, 1000, 1000], "classes": 4}
@@ -15,7 +16,7 @@ IMAGE = {"input_shape": [1, 1000, 1000], "classes": 4}
 
 def estimated(network: dict[str, Any], data: dict[str, Any] | None = None, **training: Any) -> dict[str, Any]:
     definition = {"network": network, "data": data or {"dataset": "digits"}, "training": training}
-    return estimate(json.dumps(definition).encode(), ROOMY)
+    return estimate(*read_sketch(parse(json.dumps(definition).encode())), ROOMY)
 
 
 def codes(answer: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from models.capacity import capacity_of
 from models.catalogue import names
 from models.corrections import Corrections
 from models.definitions.job import JobDefinition
-from models.estimate import estimate
+from models.estimate import estimate, read_sketch
 from models.evaluations import EvaluationBody
 from models.ingest.options import Options
 from models.patches import PatchBody
@@ -221,7 +221,7 @@ def test_the_examples_of_the_contract_can_be_posted(name: str) -> None:
 
 
 def test_a_shape_of_data_can_be_estimated_as_the_contract_says() -> None:
-    assert estimate(json.dumps(A_SHAPE).encode(), capacity_of([]))["total"]["parameters"] > 0
+    assert estimate(*read_sketch(A_SHAPE), capacity_of([]))["total"]["parameters"] > 0
 
 
 def test_every_field_that_a_post_may_have_is_described(client: FlaskClient) -> None:

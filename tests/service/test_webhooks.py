@@ -103,9 +103,11 @@ def test_a_callback_that_may_not_be_called_is_refused_with_its_place(api: Api) -
         ({"url": URL, "secret": "x"}, "/callback/secret"),
         ({"url": URL, "events": ["x"]}, "/callback/events/0"),
     ):
-        refused = api.post(callback=callback)
-        assert refused.status_code == 422, refused.text
-        assert [item["pointer"] for item in refused.json["errors"]] == [pointer]
+        body = SMALL | {"callback": callback}
+        for path in ("/v1/jobs", "/v1/estimates"):
+            refused = api.client.post(path, json=body, headers=HEADERS)
+            assert refused.status_code == 422, refused.text
+            assert [item["pointer"] for item in refused.json["errors"]] == [pointer]
     job = api.post().json["id"]
     patch = [{"op": "add", "path": "/callback", "value": {"url": "http://example.com/"}}]
     refused = api.ask(job, "clones", {"patch": patch})
