@@ -1,6 +1,8 @@
 """One call to a receiver: what is checked, how it is cut short, and what is read of the answer."""
 
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,23 @@ def test_no_more_is_asked_of_the_name_server_than_once(receiver: Receiver, monke
     assert asked == ["hooks.example", "127.0.0.1"]
     assert receiver.received[0].headers["host"] == f"hooks.example:{receiver.port}"
     assert call("https://hooks.example/").error == "refused_address"
+
+
+def test_the_first_calls_of_a_process_may_be_made_at_the_same_time() -> None:
+    """Each comes a little later than the one before, so that one of them meets every part of what is being imported."""
+    script = """
+import sys, threading, time
+from service.outgoing import post
+
+def call(seconds):
+    time.sleep(seconds)
+    sys.stdout.write(post("http://127.0.0.1:1/", {}, b"", frozenset({"127.0.0.1"}), 5).error + chr(10))
+
+for place in range(40):
+    threading.Thread(target=call, args=(place / 1000,)).start()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["no_connection"] * 40, "")
 
 
 @pytest.mark.parametrize("answers", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%lo"]])
