@@ -91,15 +91,16 @@ class Deadline:
 
 def post(url: str, headers: Mapping[str, str], body: bytes, hosts: frozenset[str], seconds: float) -> Outcome:
     """What came of it, within so many seconds once the name is resolved. `hosts` are those that may be private."""
-    # Here, for a process that never calls a webhook need not carry it.
-    from urllib3.exceptions import HTTPError, NewConnectionError  # noqa: PLC0415
+    # Here, for a process that never calls a webhook need not carry it. From the package: a thread that asks for a part
+    # while another one is still loading the package waits for it, and it for that thread; Python then fails both.
+    from urllib3 import exceptions  # noqa: PLC0415
 
     began = time.monotonic()
     try:
         outcome = _post(url, headers, body, hosts, seconds)
-    except NewConnectionError as error:
+    except exceptions.NewConnectionError as error:
         outcome = _fault("no_connection", error.__cause__ or error)
-    except (Refused, OSError, HTTPException, HTTPError, ValueError) as error:
+    except (Refused, OSError, HTTPException, exceptions.HTTPError, ValueError) as error:
         known = error.__cause__ if isinstance(error.__cause__, TimeoutError) else error
         outcome = _fault(next((code for kind, code in FAULTS if isinstance(known, kind)), "broken"), known)
     return replace(outcome, seconds=round(time.monotonic() - began, 3))
@@ -154,12 +155,12 @@ def _connected(target: Target, addresses: list[str], deadline: Deadline) -> "HTT
 
 
 def _connection(target: Target, address: str, seconds: float) -> "HTTPConnection":
-    from urllib3.connection import HTTPConnection, HTTPSConnection  # noqa: PLC0415
+    from urllib3 import connection  # noqa: PLC0415
 
     if target.scheme == "http":
-        return HTTPConnection(address, target.port, timeout=seconds)
+        return connection.HTTPConnection(address, target.port, timeout=seconds)
     names = {"server_hostname": target.host, "ssl_context": _trust()}
-    return HTTPSConnection(address, target.port, timeout=seconds, **names)  # type: ignore[arg-type]
+    return connection.HTTPSConnection(address, target.port, timeout=seconds, **names)  # type: ignore[arg-type]
 
 
 @cache
