@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
-from structlog.processors import EventRenamer, JSONRenderer, TimeStamper
-from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
+from models.left_out import left_out
+
+# structlog takes rich along where it is installed, for the colours of a console: 5 MB of each process, unused.
+with left_out("rich"):
+    from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
+    from structlog.processors import EventRenamer, JSONRenderer, TimeStamper
+    from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 
 from models.masking import mask_logs
 from models.settings import Settings
