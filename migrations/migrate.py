@@ -5,6 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from models.disk import make_private
 from models.settings import read_settings
 
 FOLDER = Path(__file__).parent
@@ -25,7 +26,7 @@ def migrate(url: str) -> None:
 
 def main() -> None:
     settings = read_settings()
-    settings.data.mkdir(parents=True, exist_ok=True)
+    make_private(settings.data)
     migrate(settings.database)
 
 

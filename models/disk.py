@@ -25,3 +25,8 @@ def flush(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_private(folder: Path) -> None:
+    """The data folder, if it is not there yet: its database has secrets of webhooks, which only its user may read."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,10 +1,13 @@
 """The bootstrap key, which is admin and in no table: with it the first other keys are made."""
 
+import logging
 import os
 import secrets
-import sys
 
+from models.disk import make_private
 from models.settings import Settings
+
+log = logging.getLogger(__name__)
 
 KEY_FILE = "api-key"
 
@@ -14,7 +17,7 @@ def bootstrap_key(settings: Settings) -> str:
     if settings.api_key:
         return settings.api_key
     path = settings.data / KEY_FILE
-    settings.data.mkdir(parents=True, exist_ok=True)
+    make_private(settings.data)
     # Written aside and linked into place: of two processes at once both read the key of one, and never half of it.
     draft = settings.data / f".{KEY_FILE}-{os.getpid()}-{secrets.token_hex(4)}"
     if not path.exists():
@@ -22,7 +25,7 @@ def bootstrap_key(settings: Settings) -> str:
         draft.write_text(f"dsc_{secrets.token_urlsafe(32)}\n")
         try:
             os.link(draft, path)
-            print(f"descent: made an API key, kept in {path}: {path.read_text().strip()}", file=sys.stderr)
+            log.info("made an API key, kept in %s", path)
         except FileExistsError:
             pass
         finally:

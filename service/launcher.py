@@ -13,6 +13,7 @@ from types import FrameType
 from sqlalchemy.exc import OperationalError
 
 from migrations.migrate import migrate
+from models.disk import make_private
 from models.parent import leave_with_parent
 from models.settings import Settings
 from service.bootstrap import KEY_FILE, bootstrap_key
@@ -36,7 +37,7 @@ class Launcher:
         """Serves until TERM or Ctrl-C."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        self.settings.data.mkdir(parents=True, exist_ok=True)
+        make_private(self.settings.data)
         if not self._migrate():
             return
         bootstrap_key(self.settings)
