@@ -60,7 +60,8 @@ class Output:
             self.console.print(" " * indent + text.plain, soft_wrap=True)
 
     def fact(self, name: str, *cells: Cell) -> None:
-        """A line with its name before it."""
+        """A line with its name before it; one, or a job could be called `x` and, on a line of its own, healthy."""
+        cells = tuple(_flat(cell) for cell in cells)
         if not self.is_terminal:
             self.line(f"{name:<{NAME_WIDTH}}", *cells)
             return
@@ -104,6 +105,10 @@ class Output:
         with Progress(*columns, console=self.notes, transient=True) as bar:
             task = bar.add_task(plain(text), total=total)
             yield lambda count: bar.advance(task, count)
+
+
+def _flat(cell: Cell) -> Cell:
+    return cell.replace("\n", " ") if isinstance(cell, str) else (cell[0].replace("\n", " "), cell[1])
 
 
 def _text(cells: Sequence[Cell]) -> "Text":

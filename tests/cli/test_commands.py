@@ -13,6 +13,7 @@ from cli.commands.compare import differences
 from cli.commands.diagnose import _ranges
 from cli.exits import code_of
 from cli.heat_map import MOST_ROWS, lines, map_of, merged
+from cli.output import Output
 from cli.place import place_of
 from cli.reference import PAGE, page
 from cli.texts import duration, number, patched, plain, size
@@ -112,6 +113,11 @@ def test_definitions_differ_where_their_leaves_do() -> None:
     one = {"name": "a", "tags": [], "network": {"hidden": [8], "activation": "relu"}, "priority": 0}
     other = one | {"name": "b", "network": {"hidden": [8, 8], "activation": "relu", "norm": "batch"}}
     assert differences([one, other]) == {"/network/hidden": [[8], [8, 8]], "/network/norm": [None, "batch"]}
+
+
+def test_a_name_adds_no_line_to_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().fact("job", ("job_1", "bold"), "  mine\nverdict     healthy")
+    assert capsys.readouterr().out == "job         job_1  mine verdict     healthy\n"
 
 
 def test_texts_for_people() -> None:
