@@ -80,8 +80,12 @@ class Terminal:
                 seen += data
             if while_running is not None:
                 while_running(_Keys(process, master), seen.decode(errors="replace"))
-        process.wait(10)
-        os.close(master)
+        try:
+            process.wait(10)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(master)
         return Ran(process.returncode, seen.decode(errors="replace"))
 
 
