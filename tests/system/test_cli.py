@@ -314,7 +314,7 @@ def test_ctrl_c_leaves_the_job_alone(terminal: Terminal, stack: Stack, slow: dic
     job_id = stack.post(slow)
     ran = terminal.on_tty("show", job_id, "--follow", while_running=press)
     assert ran.code == 130
-    assert time.monotonic() - pressed[0] < 3
+    assert time.monotonic() - pressed[0] < 15
     assert f"descent cancel {job_id}" in ran.plain
     assert "Traceback" not in ran.plain
     assert not stack.job(job_id)["terminal"]

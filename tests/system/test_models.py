@@ -43,10 +43,10 @@ def test_a_job_is_evaluated_and_predicts_for_a_file(stack: Stack) -> None:
     assert own["result"]["accuracy"] == pytest.approx(job["best"]["validation_accuracy"])
     asked = stack.client.post(f"{base}/evaluations", json={"dataset": "xor", "parameters": {"seed": 5}})
     sent = stack.client.post(f"{base}/predictions", content="a,b\n0,1\n1,1\n", headers={"Content-Type": "text/csv"})
-    ended = [ended(stack, reply.headers["Location"]) for reply in (asked, sent)]
-    assert ended[0]["result"]["rows"] == 400
-    assert ended[0]["result"]["accuracy"] > 0.9
-    table = parquet.read_table(io.BytesIO(stack.client.get(ended[1]["result"]["url"]).content))
+    both = [ended(stack, reply.headers["Location"]) for reply in (asked, sent)]
+    assert both[0]["result"]["rows"] == 400
+    assert both[0]["result"]["accuracy"] > 0.9
+    table = parquet.read_table(io.BytesIO(stack.client.get(both[1]["result"]["url"]).content))
     rows = stack.client.post(f"{base}/predictions", json={"inputs": [[0, 1], [1, 1]]}).json()["outputs"]
     assert table["predicted_class"].to_pylist() == [row["class"] for row in rows] == ["1", "0"]
     wrong = stack.client.post(f"{base}/predictions", content="a,b\n0,x\n", headers={"Content-Type": "text/csv"})

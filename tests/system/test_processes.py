@@ -14,7 +14,10 @@ from models.tables import Job
 from tests.system.invariants import await_no_process
 from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, exists, same_result
 
-RARE = [pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGBUS, signal.SIGABRT, signal.SIGTERM)]
+RARE = [
+    pytest.param(number, marks=pytest.mark.long)
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGTERM)
+]
 
 
 @pytest.mark.fault(19)
@@ -249,7 +252,7 @@ def test_a_job_that_was_handed_over_more_often_than_it_may_fail_still_succeeds(s
 
 
 @pytest.mark.fault(17)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, *RARE])
+@pytest.mark.parametrize("number", [signal.SIGKILL, *RARE])
 def test_however_a_process_dies_its_job_runs_again_and_says_why(stack: Stack, number: signal.Signals) -> None:
     """KILL is what the kernel sends when memory is out."""
     job_id = stack.post(BRIEF)
