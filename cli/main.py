@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -40,6 +41,13 @@ class InOrder(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # One that has its errno Click takes for itself, and exits with 1.
+            raise BrokenPipeError from None
 
 
 @click.group(cls=InOrder, epilog=EPILOG, context_settings=SETTINGS)

@@ -120,9 +120,9 @@ def problems_of(error: ValidationError, value: Any, base: str = "") -> list[Prob
 
 
 def told(message: str) -> str:
-    """Pydantic's message, without what it says of Pydantic and of classes."""
+    """Pydantic's message as a sentence, without what it says of Pydantic and of classes."""
     message = message.removeprefix("Value error, ").replace("Input should", "It should")
-    return CLASS.sub("an object", message)
+    return CLASS.sub("an object", message).removesuffix(".") + "."
 
 
 def pointer_of(loc: tuple[str | int, ...], value: Any) -> str:

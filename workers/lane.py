@@ -79,7 +79,8 @@ class Lane:
     def stop(self) -> None:
         """Returns when that is done, or takes too long: the lease runs out by itself."""
         self.leave()
-        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():  # a worker may be told to leave while it starts
+            self._thread.join(STOP_SECONDS)
         if self._process is not None:
             self._process.kill()
 

@@ -86,7 +86,7 @@ def upload(session: Session, file: Path, name: str | None, **said: str | None) -
         session.output.json(found)
         return
     print(found["id"], flush=True)
-    for warning in found["warnings"]:
+    for warning in found.get("warnings", []):
         session.output.note(f"{warning['code']}: {warning['detail']}")
 
 
@@ -137,6 +137,7 @@ def _row(found: dict[str, Any]) -> list[str]:
 
 
 def _print(session: Session, found: dict[str, Any]) -> None:
+    """Of those that are built in there is less: nobody read them from a file."""
     output = session.output
     output.line((found["id"], "bold"), f"  {found['name']}  ", styled(found["status"]))
     output.line(found["description"])
@@ -144,11 +145,11 @@ def _print(session: Session, found: dict[str, Any]) -> None:
     output.line(f"{found['rows']} rows of kind {found['kind']} [{shape}], {found['task']}, outputs: {found['outputs']}")
     rows = [
         [one["name"], one.get("kind") or "-", str(one["missing"]), str(one.get("distinct") or "-")]
-        for one in found["columns"]
+        for one in found.get("columns", [])
     ]
     if rows:
         output.table(("column", "kind", "missing", "distinct"), rows)
-    for warning in found["warnings"]:
+    for warning in found.get("warnings", []):
         output.line(("warning ", "yellow"), f"{warning['code']}: {warning['detail']}")
-    if found["error"]:
+    if found.get("error"):
         output.line(("error ", "bold red"), f"{found['error']['code']}: {found['error']['detail']}")

@@ -10,6 +10,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
+def about(number: float) -> str:
+    """Two digits of it: 3.456 as `3.5`, 172.3 as `170`; with an exponent only what is beyond all measure."""
+    return f"{float(f'{number:.2g}'):.10g}"
+
+
 def left_of(share: float) -> str:
     """Of something that has shrunk."""
     if share == 0:

@@ -88,7 +88,7 @@ def _inputs(body: bytes) -> Any:
     unknown = [Problem(f"/{escape(key)}", "extra_forbidden", "There is no such field.", "") for key in value]
     unknown = [problem for problem in unknown if problem.pointer != "/inputs"]
     if "inputs" not in value:
-        unknown.append(Problem("/inputs", "missing", "Field required", "Add this field."))
+        unknown.append(Problem("/inputs", "missing", "Field required.", "Add this field."))
     if unknown:
         raise InvalidDefinition(unknown[:100])
     return value["inputs"]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from models.series import nonfinite_name
 from service.plots.picture import Line, Shape, Text
 
 SPREAD = 20
@@ -36,7 +37,8 @@ class Scale:
             step = max(round(step), 1)
         first = math.ceil(self.low / step - 1e-9)
         for multiple in range(first, math.floor(self.high / step + 1e-9) + 1):
-            yield self.at(multiple * step), power(multiple * step) if self.is_log else short(multiple * step)
+            # Not `short`: of ticks from 2.302 to 2.306 three digits would all be the same.
+            yield self.at(multiple * step), power(multiple * step) if self.is_log else f"{multiple * step:.10g}"
 
 
 def _nice_step(least: float) -> float:
@@ -68,6 +70,8 @@ def amount_of(exponent: float) -> str:
 
 
 def short(value: float) -> str:
+    if not math.isfinite(value):
+        return nonfinite_name(value)
     return f"{value:.10g}" if value == round(value) and abs(value) < 1e7 else f"{value:.3g}"
 
 

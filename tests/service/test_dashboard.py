@@ -187,6 +187,14 @@ def test_every_page_keeps_to_its_policy_whatever_a_job_is_called(api: Api, brows
         assert len(found.ids) == len(set(found.ids)), path
 
 
+def test_the_reason_of_an_end_is_a_sentence_of_its_own(api: Api, browser: FlaskClient) -> None:
+    job = api.post().json["id"]
+    assert api.client.post(f"/v1/jobs/{job}/cancel", headers=HEADERS).status_code == 202
+    text = browser.get(f"/jobs/{job}", headers=BROWSER).text
+    ticker = text[text.index('id="ticker"') :].partition("</p>")[0]
+    assert ". A client cancelled it." in ticker
+
+
 def test_all_files_of_a_page_are_there_compressed_and_for_ever(browser: FlaskClient) -> None:
     text = browser.get("/", headers=BROWSER).text
     files = set(re.findall(r'"(/assets/[^"]+)"', text))

@@ -109,6 +109,19 @@ def test_a_loss_that_is_not_finite_is_a_gap_with_a_cross(api: Api, plot: Plot) -
     assert "nan" not in "".join(line.get("points", "") for line in drawn.root.findall("{*}polyline"))
 
 
+@pytest.mark.parametrize(("value", "name"), [(math.nan, "nan"), (math.inf, "+inf")])
+def test_a_job_that_ends_in_a_loss_that_is_not_finite_says_so(api: Api, plot: Plot, value: float, name: str) -> None:
+    drawn = plot(a_job(api, an_epoch(1, 1.0, 1.1), an_epoch(2, value, value)), "loss")
+    assert f"Epoch 2: train {name}, validation {name}." in drawn.root.findtext("{*}desc", "")
+    assert plot(a_job(api, an_epoch(1, value, value)), "loss").texts("alarm") == [name]
+
+
+def test_no_two_ticks_of_losses_that_hardly_differ_read_the_same(api: Api, plot: Plot) -> None:
+    drawn = plot(a_job(api, an_epoch(1, 2.3061, 2.3031), an_epoch(2, 2.3049, 2.3029)), "loss")
+    ticks = drawn.texts("tick")
+    assert len(ticks) == len(set(ticks))
+
+
 def test_of_many_epochs_extremes_and_the_best_are_kept(api: Api, plot: Plot) -> None:
     values = 1 + np.random.default_rng(0).random(3000)
     values[1777] = 1e-3

@@ -168,7 +168,7 @@ def test_a_wrong_body_is_refused_with_its_place(api: Api) -> None:
     for body, pointer in WRONG:
         reply = api.ask(job, "repairs", body)
         assert (reply.status_code, reply.json["errors"][0]["pointer"]) == (422, pointer), body
-    assert api.ask(job, "repairs", []).json["errors"][0]["detail"] == "It should be an object"
+    assert api.ask(job, "repairs", []).json["errors"][0]["detail"] == "It should be an object."
     unknown = api.ask(job, "repairs", {"remedy": "third"}).json["errors"][0]
     assert (unknown["code"], unknown["hint"]) == ("unknown_remedy", "There are first, second.")
     assert api.get(f"/{job}").json["repairs"] == []

@@ -177,6 +177,8 @@ def test_a_table_is_uploaded_trained_on_and_predicted(terminal: Terminal) -> Non
     dataset = uploaded.out.strip()
     assert terminal.run("datasets", "upload", "houses.csv", "--target", "price").out.strip() == dataset
     assert "rooms" in terminal.run("datasets", "show", dataset).out
+    built_in = terminal.run("datasets", "show", "digits")
+    assert (built_in.code, "1797 rows" in built_in.out) == (0, True), built_in.error
     assert dataset in terminal.run("datasets", "list", "--own").out
     job = {"network": {"family": "dnn", "hidden": [8]}, "data": {"dataset": dataset}, "training": {"epochs": 3}}
     followed = terminal.run("submit", write(terminal.folder, "job.json", job), "--follow", "--json")
@@ -319,11 +321,13 @@ def test_ctrl_c_leaves_the_job_alone(terminal: Terminal, stack: Stack, slow: dic
 
 
 @ONCE
-def test_a_reader_that_goes_is_no_error(terminal: Terminal) -> None:
-    line = f"{SCRIPT} datasets list --json | head -c 10; exit ${{PIPESTATUS[0]}}"
-    ran = subprocess.run(["bash", "-c", line], env=terminal.variables, capture_output=True, text=True, check=False)
-    assert ran.returncode in (0, 141)
-    assert ran.stderr == ""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["datasets list", "datasets list --json"])
+def test_a_reader_that_goes_is_no_error(terminal: Terminal, words: str, unbuffered: str) -> None:
+    line = f"{SCRIPT} {words} | true; exit ${{PIPESTATUS[0]}}"
+    variables = terminal.variables | {"PYTHONUNBUFFERED": unbuffered}
+    ran = subprocess.run(["bash", "-c", line], env=variables, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (141, "")
 
 
 @pytest.mark.long

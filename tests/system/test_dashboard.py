@@ -140,6 +140,17 @@ def test_pages_fit_every_width_in_both_colours_and_everybody_can_use_them(visito
                 assert not visitor.overflows(), (path, width)
 
 
+def test_the_longest_name_and_tag_fit_a_phone(visitor: Watched, embedded: Stack) -> None:
+    longest = {"name": "W" * 200, "tags": ["x" * 64], "data": {"dataset": "iris"}, "training": {"epochs": 2}}
+    jobs = [embedded.train(longest | {"network": {"family": "dnn", "hidden": [4] * n}})["id"] for n in (1, 2)]
+    visitor.page.set_viewport_size({"width": 390, "height": 844})
+    for path in (f"/compare?jobs={','.join(jobs)}", f"/jobs/{jobs[0]}", "/"):
+        visitor.goto(path)
+        if "compare" in path:
+            visitor.page.wait_for_selector("#curves svg")
+        assert not visitor.overflows(), path
+
+
 @pytest.mark.long
 def test_what_is_odd_is_shown_as_it_is(visitor: Watched, embedded: Stack) -> None:
     waiting = embedded.post(SICK | {"name": ODD_NAME, "resources": {"device": "cpu"}, "training": {"epochs": 100_000}})

@@ -48,6 +48,14 @@ def lane(tmp_path: Path, database: Database) -> Iterator[Callable[..., Lane]]:
         lane.stop()
 
 
+def test_a_worker_that_leaves_while_it_starts_has_lanes_that_never_began(tmp_path: Path, database: Database) -> None:
+    lane = Lane("wrk_a", (Kind.EXPORT,), database, Settings(data=tmp_path))
+    lane.stop()
+    lane.start()
+    lane.stop()
+    assert not lane._thread.is_alive()
+
+
 def a_trained_job(database: Database, folder: Path) -> str:
     """One that has succeeded, and whose files are to be made."""
     job_id = a_queued_job(database)

@@ -6,6 +6,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding
 from models.diagnosis.reading import Reading, median, single
+from models.diagnosis.words import about
 
 
 def batch_too_small(reading: Reading) -> Finding | None:
@@ -20,7 +21,7 @@ def batch_too_small(reading: Reading) -> Finding | None:
     if scale is None or size > at.SMALL_BATCH or not size * at.NOISY_BATCH < scale:
         return None
     explanation = f"The gradient of {size} row{'s' if size > 1 else ''} is mostly noise: signal and noise would be "
-    explanation += f"equal in batches of about {scale:.2g} rows."
+    explanation += f"equal in batches of about {about(scale)} rows."
     definition = reading.evidence.definition
     return Finding(
         Code.BATCH_TOO_SMALL,

@@ -13,7 +13,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Measured, Remedy
 from models.diagnosis.reading import Reading, measured, median, single
-from models.diagnosis.words import counted, left_of, percent
+from models.diagnosis.words import about, counted, left_of, percent
 from models.expectation import activations_of
 from models.mean_field import depth_budget
 
@@ -86,7 +86,7 @@ def _vanishing(reading: Reading, lost: float) -> Finding | None:
     explanation = f"Each {_kind(reading)} layer passes on {percent(gain)} of the gradient; after {depth} "
     explanation += f"{left_of(product)} of it is left, so the first ones hardly move. {_expected(reading)}"
     if budget:
-        explanation += f" With this gain {budget:.2g} layers lose a factor of 1000."
+        explanation += f" With this gain {about(budget)} layers lose a factor of 1000."
     return Finding(
         Code.VANISHING_DEPTH,
         severity,

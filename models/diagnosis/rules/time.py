@@ -13,7 +13,7 @@ from models.diagnosis import remedies
 from models.diagnosis import thresholds as at
 from models.diagnosis.finding import Code, Finding, Remedy
 from models.diagnosis.reading import Reading, measured, median, seen_in
-from models.diagnosis.words import left_of, percent
+from models.diagnosis.words import about, left_of, percent
 
 
 def exploding_at_init(reading: Reading) -> Finding | None:
@@ -79,7 +79,7 @@ def vanishing_time(reading: Reading) -> Finding | None:
     explanation = f"Each time step back passes on {percent(middle)} of the gradient; from the last of {length} to "
     explanation += f"the first {left_of(median(kept))} of it is left."
     if 0 < middle < 1:
-        explanation += f" What is more than {1 / abs(math.log(middle)):.2g} time steps back is hardly learned from."
+        explanation += f" What is more than {about(1 / abs(math.log(middle)))} time steps back is hardly learned from."
     return Finding(
         Code.VANISHING_TIME,
         severity,

@@ -1,7 +1,7 @@
 // A map of numbers: rows (layers, or time steps) over steps, on a canvas.
 
 import { Plot } from "./plot.js";
-import { DIVERGING, SEQUENTIAL, Scale, extent, format } from "./scale.js";
+import { DIVERGING, SEQUENTIAL, Scale, brief, extent, format } from "./scale.js";
 
 const LEFT_MOST = 150;
 const TOP = 18;
@@ -139,7 +139,7 @@ export class HeatMap extends Plot {
     pen.fillStyle = getComputedStyle(this.root).getPropertyValue("--soft");
     pen.textAlign = "left";
     pen.textBaseline = "middle";
-    for (const value of place.ticks(5)) pen.fillText(format(value, 4), left + 16, place.at(value));
+    for (const value of place.ticks(5)) pen.fillText(brief(value), left + 16, place.at(value));
     if (this.data.nonfinite?.length) {
       pen.fillStyle = `rgb(${LOST.join(" ")})`;
       pen.fillRect(left, this.height - 16, 12, 12);

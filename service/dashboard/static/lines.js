@@ -95,7 +95,7 @@ export class LineChart extends Plot {
       nodes.push(svg("text", { x: at, y: height - 15, "text-anchor": "middle" }, format(value, 6)));
     }
     nodes.push(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: height - BOTTOM, y2: height - BOTTOM }));
-    nodes.push(svg("text", { x: width - RIGHT, y: height - 1, "text-anchor": "end" }, this.data.xName));
+    nodes.push(svg("text", { x: width - RIGHT, y: height - 4, "text-anchor": "end" }, this.data.xName));
     return nodes;
   }
 

@@ -4,6 +4,15 @@ export function format(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (value === 0 || (size >= 1e-3 && size < 1e6)) return size >= 1e4 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+  return exponential(value, digits);
+}
+
+/** Where there is no room for more than six characters. */
+export function brief(value) {
+  return Math.abs(value) >= 1e4 ? exponential(value, 3) : format(value, 4);
+}
+
+function exponential(value, digits) {
   return value.toExponential(digits - 1).replace(/\.?0+e/, "e");
 }
 
