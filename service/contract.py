@@ -7,6 +7,7 @@ from typing import Any, get_args
 from models.definitions.callback import EventName
 from models.outbox import PING
 from service.enumerations import name_enumerations
+from service.examples import add_examples
 
 HEADERS: dict[str, tuple[str, str]] = {
     "X-Request-Id": ("string", "Of this request: as it was sent, or made here. The log names it."),
@@ -90,6 +91,7 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
             for name in _headers_of(operation, status):
                 headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
         answers |= {status: {"description": said} for status, said in OF_SERVER.items()}
+    add_examples(contract)
     return contract
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from migrations.migrate import migrate
@@ -28,6 +29,7 @@ from service.api.keys import KeyBody, RotationBody
 from service.app import create_app
 from service.contract import OF_SERVER
 from service.enumerations import NAMED
+from service.examples import answers_of
 from service.openapi import BINARY, schemas_of
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +112,24 @@ def test_it_describes_the_calls_to_receivers(client: FlaskClient) -> None:
     assert contract["webhooks"].keys() == {"job", "ping"}
     for item in contract["webhooks"].values():
         assert {one["name"] for one in item["post"]["parameters"]} == headers_of("", 0, b"", []).keys()
+
+
+def test_every_answer_has_an_example_that_fits_its_schema(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    shown = contract["components"]
+    for status, form, content in answers_of(contract):
+        if form not in ("application/json", "application/problem+json"):
+            continue
+        schema = {"$ref": "#/shown", "shown": content["schema"], "components": shown}
+        named = shown["schemas"].get(content["schema"].get("$ref", "").rpartition("/")[2], {})
+        values = [content["example"]] if "example" in content else list(named.get("examples", []))
+        if "examples" in content:
+            values = [
+                shown["examples"][each["$ref"].rpartition("/")[2]]["value"] for each in content["examples"].values()
+            ]
+        assert values, (status, form, content)
+        for value in values:
+            Draft202012Validator(schema).validate(value)
 
 
 def test_operation_ids_stay_as_they_are(client: FlaskClient) -> None:
