@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ class Terminal:
         # A session of its own, whose terminal this is, so that Ctrl-C comes to it.
         process = subprocess.Popen(
             [SCRIPT, *words], stdin=slave, stdout=slave, stderr=slave, env=self.variables | variables, cwd=self.folder,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),
+            start_new_session=True, preexec_fn=partial(_sit_down, slave),
         )  # fmt: skip
         os.close(slave)
         seen = b""
@@ -87,6 +89,12 @@ class Terminal:
             process.wait()
             os.close(master)
         return Ran(process.returncode, seen.decode(errors="replace"))
+
+
+def _sit_down(slave: int) -> None:
+    """In the child. Of tests that run in the background it would have inherited that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
 
 @dataclass
