@@ -67,7 +67,9 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
         watched.audit()
         definition = json.loads(page.input_value("#editor"))
         definition["network"]["hidden"] = [32] * 20
-        definition["training"]["epochs"] = 200
+        definition["training"]["epochs"] = 70
+        # With numbers of each step it lasts until it was seen.
+        definition["gradients"] = definition.get("gradients", {}) | {"every_steps": 1}
         page.fill("#editor", json.dumps(definition))
         page.click("#submit")
         page.wait_for_url(re.compile(r"/jobs/job_"))
@@ -79,7 +81,7 @@ def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: S
         watched.until("parseFloat(document.querySelector('#progress progress').value) > 0")
         first = page.evaluate("document.querySelector('#progress progress').value")
         watched.until(f"document.querySelector('#progress progress').value > {first}")
-        page.wait_for_selector("#head .status-succeeded", timeout=200_000)
+        page.wait_for_selector("#head .status-succeeded", timeout=100_000)
         assert page.evaluate("window.kept")
 
         # The diagnosis comes first, and its evidence is in the map
@@ -250,7 +252,7 @@ def test_a_data_set_is_uploaded_looked_at_and_trained_on(visitor: Watched, embed
     page.click("text=Train on it")
     page.wait_for_selector("#said:has-text('can be trained')")
     page.click("#submit")
-    page.wait_for_selector("#head .status-succeeded", timeout=200_000)
+    page.wait_for_selector("#head .status-succeeded", timeout=100_000)
     page.fill("#predict [name=a]", "3")
     page.fill("#predict [name=b]", "4")
     page.click("#predict button")
