@@ -63,6 +63,7 @@ def test_a_post_is_answered_in_time_while_the_broker_is_frozen(stack: Stack) -> 
     all_succeed(stack, [post_in_time(stack)])
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(9)
 def test_api_and_worker_start_while_the_broker_is_away(stack: Stack) -> None:
     with stack.broker.away():

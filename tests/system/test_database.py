@@ -139,6 +139,7 @@ with Database(sys.argv[1]).write() as connection:
 """
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(15)
 def test_a_writer_that_sleeps_in_a_transaction_delays_and_harms_nobody(stack: Stack) -> None:
     with running(stack) as job_id, helper(WRITER, stack.database_url) as sleeper:

@@ -39,6 +39,7 @@ def test_an_example_learns(stack: Stack, name: str) -> None:
     assert job["verdict"] in ("healthy", "warning"), job["findings"]
 
 
+@pytest.mark.quick_on("embedded")
 def test_the_demo_tells_of_a_network_that_learns_and_of_one_that_is_repaired(
     stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:

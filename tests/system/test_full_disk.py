@@ -55,6 +55,7 @@ def small(
     backend.close()
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(15)
 def test_a_full_disk_loses_no_job_that_was_accepted_and_accepts_none_that_it_would_lose(
     small: Stack, public: Path

@@ -67,6 +67,7 @@ def ended(stack: Stack, place: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(23)
 def test_files_are_made_later_where_the_worker_dies_with_the_job(stack: Stack) -> None:
     """KILL as soon as the job has ended: nothing is lost, and another worker makes them."""

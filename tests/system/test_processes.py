@@ -84,6 +84,7 @@ def test_a_job_whose_process_dies_each_time_fails_and_the_queue_goes_on(stack: S
     assert stack.follow(next_job)["status"] == "succeeded"
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(3)
 def test_a_worker_that_is_killed_leaves_no_orphan_and_loses_no_job(stack: Stack, slow: dict[str, Any]) -> None:
     job_id = stack.post(slow)
@@ -97,6 +98,7 @@ def test_a_worker_that_is_killed_leaves_no_orphan_and_loses_no_job(stack: Stack,
     assert stack.follow(job_id)["status"] == "cancelled"
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(5)
 def test_a_worker_that_is_told_to_go_hands_its_job_back(stack: Stack, slow: dict[str, Any]) -> None:
     job_id = stack.post(slow)
@@ -160,6 +162,7 @@ def test_a_runner_that_is_killed_at_any_moment_leaves_the_same_numbers(stack: St
     same_result(stack, job_id, stack.train(longer)["id"])
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(2)
 def test_a_fork_server_that_is_killed_is_started_again_and_no_job_is_lost(stack: Stack) -> None:
     first = stack.post(BRIEF)
@@ -172,6 +175,7 @@ def test_a_fork_server_that_is_killed_is_started_again_and_no_job_is_lost(stack:
     same_result(stack, first, second)
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(2)
 def test_a_job_is_cancelled_after_its_fork_server_was_killed(stack: Stack, slow: dict[str, Any]) -> None:
     job_id = stack.post(slow)
@@ -251,6 +255,7 @@ def test_a_job_that_was_handed_over_more_often_than_it_may_fail_still_succeeds(s
     assert (job["status"], job["attempt"]) == ("succeeded", 6)
 
 
+@pytest.mark.quick_on("production")
 @pytest.mark.fault(17)
 @pytest.mark.parametrize("number", [signal.SIGKILL, *RARE])
 def test_however_a_process_dies_its_job_runs_again_and_says_why(stack: Stack, number: signal.Signals) -> None:
@@ -311,6 +316,7 @@ def test_a_job_that_hangs_in_native_code_is_cancelled_within_five_seconds(stack:
     assert stack.job(job_id)["progress"]["step"] == 0
 
 
+@pytest.mark.quick_on("embedded")
 @pytest.mark.fault(22)
 def test_a_service_that_is_killed_as_a_whole_leaves_no_process_and_goes_on_when_it_is_back(
     stack: Stack, slow: dict[str, Any]

@@ -78,6 +78,7 @@ def test_all_who_wait_for_a_job_are_told_and_others_are_served_meanwhile(stack: 
     assert many.streamed == [told] * STREAMS
 
 
+@pytest.mark.quick_on("embedded")
 def test_at_the_end_of_the_service_all_who_wait_are_answered(stack: Stack) -> None:
     paused = stack.post(LONG)
     stack.client.post(f"/v1/jobs/{paused}/pause")
