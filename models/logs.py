@@ -1,7 +1,7 @@
 """Logs: each record is a line of JSON, those of libraries too, with the request and the job that it is about.
 
 Modules log by `logging.getLogger(__name__)`. What a line is about is known of the thread: `models.trail.follow`, and
-`about(job_id=...)`.
+`about(trail, job_id=...)`.
 """
 
 import logging
@@ -35,7 +35,7 @@ def start_logs(process: str, settings: Settings) -> None:
     """From now on everything that this process logs goes to stderr, as `DESCENT_LOG_FORMAT` says, without secrets.
     `process` is what it is: `api`, `worker`, `runner`, ..."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(process, is_json=is_json(settings)))
+    handler.setFormatter(formatter(process, is_json=_wants_json(settings)))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
@@ -47,7 +47,7 @@ def start_logs(process: str, settings: Settings) -> None:
     mask_logs(settings.api_key)
 
 
-def is_json(settings: Settings) -> bool:
+def _wants_json(settings: Settings) -> bool:
     return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
 
 

@@ -510,7 +510,7 @@ class Delivery(Base):
     at: Mapped[float]
     """When it happened."""
     status: Mapped[str]
-    """One of `models.deliveries.State`."""
+    """One of `models.outbox.State`."""
     attempt: Mapped[int]
     """Fences every write of a sender."""
     earlier: Mapped[int]
