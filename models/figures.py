@@ -1,7 +1,7 @@
 """What an operator watches, as the database has it: read by a handful of questions, each answered by an index."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Double, case, func, literal_column, select
@@ -10,9 +10,8 @@ from models.database import database_now, larger
 from models.fleet import Fleet, read_fleet
 from models.questions import Question
 from models.states import HELD, TERMINAL, Status
-from models.tables import OPEN, Dataset, Job, Task
+from models.tables import OPEN, PENDING, Dataset, Delivery, Job, Task
 from models.tallies import SUMS
-from models.webhooks import backlog
 
 _jobs, _tasks, _datasets = Job.__table__.c, Task.__table__.c, Dataset.__table__.c
 UNDER_WAY = sorted(set(Status) - TERMINAL - {Status.QUEUED})
@@ -54,6 +53,9 @@ TASKS = Question(
     .group_by(_tasks.kind)
 )
 INGESTING = Question(select(func.count().label("datasets")).where(_datasets.status == literal_column("'ingesting'")))
+_oldest = func.coalesce(database_now() - func.min(Delivery.pending_since), 0.0)
+UNTOLD = Question(select(func.count().label("messages"), _oldest.label("age")).where(PENDING))
+"""An index has all that it reads."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Line:
 
     count: int
     age_seconds: float
-    """Of what has waited longest."""
+    """Of what has waited longest; 0 where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Figures:
     untold: Line
     """Messages to webhooks that are yet to be delivered."""
     fleet: Fleet
-    counts: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
+    counts: dict[str, dict[tuple[str, str], float]]
     """Of `models.tallies`, by name."""
 
     def count(self, name: str) -> float:
@@ -104,11 +106,16 @@ def read_figures(connection: Connection, lease_seconds: float) -> Figures:
         unsaved_seconds=max([0.0, *(row.unsaved for row in held)]),
         tasks=_lines(TASKS.all(connection)),
         ingesting=INGESTING.one(connection).datasets,
-        untold=Line(*backlog(connection)),
+        untold=_line(*UNTOLD.one(connection)),
         fleet=read_fleet(connection, lease_seconds),
         counts=counts,
     )
 
 
 def _lines(rows: Sequence[Any]) -> dict[str, Line]:
-    return {kind: Line(count, max(age, 0.0)) for kind, count, age in rows}
+    return {kind: _line(count, age) for kind, count, age in rows}
+
+
+def _line(count: int, age: float) -> Line:
+    """Clocks may have been set back."""
+    return Line(count, max(age, 0.0))

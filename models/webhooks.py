@@ -1,7 +1,7 @@
 """Webhooks: who is told what. What is to be told to them, and what came of it, is in `models/deliveries.py`."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
 from sqlalchemy import insert as insert_into
@@ -11,9 +11,8 @@ from models.definitions.callback import Callback
 from models.errors import IllegalMove, NotFound, TooManyWebhooks
 from models.ids import new_id
 from models.owners import seen
-from models.questions import Question
 from models.signatures import new_secret
-from models.tables import PENDING, Delivery, Webhook
+from models.tables import Delivery, Webhook
 
 MOST = 50
 """Webhooks of an owner; callbacks of jobs are not counted."""
@@ -130,26 +129,3 @@ def remove(connection: Connection, webhook_id: str, owner: str) -> None:
     find(connection, webhook_id, owner)
     connection.execute(delete(Webhook).where(Webhook.id == webhook_id))
     connection.execute(delete(Delivery).where(Delivery.webhook_id == webhook_id))
-
-
-# What an operator asks
-
-
-class Backlog(NamedTuple):
-    """What is yet to be told, to all webhooks."""
-
-    waiting: int
-    oldest_seconds: float
-    """How long the oldest of them has waited; 0 where none does."""
-
-
-_now, _since = database_now(), Delivery.__table__.c.pending_since
-BACKLOG = Question(
-    select(func.count().label("waiting"), func.coalesce(_now - func.min(_since), 0.0).label("oldest")).where(PENDING)
-)
-
-
-def backlog(connection: Connection) -> Backlog:
-    """By one statement, which reads an index of these rows alone."""
-    waiting, oldest = BACKLOG.one(connection)
-    return Backlog(waiting, max(oldest, 0.0))

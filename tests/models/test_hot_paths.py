@@ -12,12 +12,12 @@ from models import queries, recording
 from models.claims import CLAIMS, HOLDS, Claim
 from models.database import Database, database_now
 from models.errors import QueueFull
+from models.figures import UNTOLD
 from models.outbox import LISTENERS
 from models.reports import Progress, Sampled
 from models.series import STATISTICS, Chunk, Piece
 from models.submission import COUNT_QUEUED, Submission, submit_all
 from models.tables import Event, Job
-from models.webhooks import BACKLOG
 from tests.factories import OWNER, a_claim, a_definition, a_queued_job
 from tests.statements import statements
 
@@ -46,7 +46,7 @@ PLANS = {
     "findings beside a job": (queries.FIND_JOB.statement, "_findings"),
     "who is told of it": (LISTENERS.statement, "ix_webhooks_owner"),
     "the callbacks of it": (LISTENERS.statement, "ix_webhooks_job"),
-    "how much is to be told": (BACKLOG.statement, "ix_deliveries_due"),
+    "how much is to be told": (UNTOLD.statement, "ix_deliveries_due"),
 }
 
 

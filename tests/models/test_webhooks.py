@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import select, update
 
-from models import deliveries, delivery_log, webhooks
+from models import deliveries, delivery_log, figures, webhooks
 from models.database import Database, database_now
 from models.deliveries import Message, Outcome
 from models.errors import NotFound, QueueFull, TooManyWebhooks
@@ -262,7 +262,7 @@ def test_a_repeated_rotation_keeps_the_secret_before(database: Database) -> None
 
 def test_the_backlog_is_counted_and_its_age_measured(database: Database) -> None:
     with database.read() as connection:
-        assert webhooks.backlog(connection) == webhooks.Backlog(0, 0.0)
+        assert figures.read_figures(connection, 60).untold == figures.Line(0, 0.0)
     a_webhook(database)
     a_queued_job(database)
     a_queued_job(database)
@@ -270,9 +270,9 @@ def test_the_backlog_is_counted_and_its_age_measured(database: Database) -> None
     with database.write() as connection:
         connection.execute(update(Delivery).values(pending_since=Delivery.pending_since - 100))
     with database.read() as connection:
-        backlog = webhooks.backlog(connection)
-    assert backlog.waiting == 1
-    assert backlog.oldest_seconds == pytest.approx(100, abs=5)
+        backlog = figures.read_figures(connection, 60).untold
+    assert backlog.count == 1
+    assert backlog.age_seconds == pytest.approx(100, abs=5)
 
 
 def test_the_log_forgets_what_ended_long_ago(database: Database) -> None:
