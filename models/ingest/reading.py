@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.column_roles import close_to, feature_problems, target_problem, task_problem, usual_features, usual_task
-from models.columns import ENCODED, Column, Columns
+from models.columns import Column, Columns
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDataset, Problem
 from models.ingest.archive import open_zip
@@ -171,8 +171,7 @@ def choose_target(columns: Columns, options: Options, rows: int) -> tuple[Column
         if problem:
             raise InvalidDataset([problem])
         return target, []
-    parts = {columns.group, columns.time}
-    likely = [c for c in columns.columns if c.kind in ENCODED and c.name not in parts]
+    likely = [columns[name] for name in usual_features(columns, None)]
     named = [c for c in likely if c.name.lower() in USUAL_TARGETS]
     for target in (*named[:1], *likely[-1:]):
         task = options.task or usual_task(target, rows)
