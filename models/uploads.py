@@ -9,7 +9,7 @@ from models.column_roles import possible_kinds, with_kinds
 from models.definitions.data import Data, ValidationSet
 from models.definitions.uploaded import Uploaded
 from models.errors import InvalidDefinition, Problem
-from models.validation_set import differences, read_alike
+from models.validation_set import AT, differences, read_alike
 
 LEAST_ROWS = 2
 
@@ -71,8 +71,8 @@ def validated_on(data: Data, chosen: ValidationSet, uploads: Uploads) -> Data:
     assert data.uploaded is not None
     if not is_upload(chosen.dataset):
         detail = "A data set for validation is an uploaded one."
-        raise InvalidDefinition.at("/data/validation/dataset", "not_uploaded", detail, "Give the id of one: dat_...")
-    known = _find(uploads, chosen.dataset, "/data/validation/dataset")
+        raise InvalidDefinition.at(AT, "not_uploaded", detail, "Give the id of one: dat_...")
+    known = _find(uploads, chosen.dataset, AT)
     other = read_alike(known, data, data.uploaded)
     problems = list(differences(data.uploaded, other))
     if problems:
