@@ -17,11 +17,9 @@ from sqlalchemy import (
     Connection,
     Double,
     Table,
-    Text,
     and_,
     bindparam,
     func,
-    literal_column,
     or_,
     select,
     text,
@@ -30,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from models.database import database_now, larger, lease_clock, lease_now
+from models.database import database_now, larger, lease_clock, lease_now, literal
 from models.definitions.job import JobDefinition
 from models.history import emit
 from models.states import HELD, Status
@@ -97,11 +95,6 @@ class Offer:
     """Bytes, of a device that holds no job."""
 
 
-def _literal(value: str) -> ColumnElement[str]:
-    """One of our own words in a statement that is made once; a list of parameters would be written out each time."""
-    return literal_column(f"'{value}'", Text)
-
-
 def _integer(name: str) -> ColumnElement[int]:
     return bindparam(name, type_=BigInteger)
 
@@ -114,7 +107,7 @@ _lease = {
     "lease_until": lease_now() + bindparam("lease_seconds", type_=Double),
     "lease_clock": lease_clock(),
 }
-_held_by = _jobs.c.worker == bindparam("of_worker"), _jobs.c.status.in_(map(_literal, HELD))
+_held_by = _jobs.c.worker == bindparam("of_worker"), _jobs.c.status.in_(map(literal, HELD))
 RENEW = update(_jobs).where(*_held_by).values(_lease)
 HOLDS = select(_jobs.c.id, _jobs.c.attempt, _jobs.c.status, _jobs.c.cancel_mode).where(*_held_by)
 
@@ -122,8 +115,8 @@ HOLDS = select(_jobs.c.id, _jobs.c.attempt, _jobs.c.status, _jobs.c.cancel_mode)
 def _owners() -> Any:
     """All owners of queued jobs, each found by one step in the index instead of by reading all that wait."""
     least = func.min(_jobs.c.owner)
-    owners = select(least.label("owner")).where(_jobs.c.status == _literal(Status.QUEUED)).cte("owners", recursive=True)
-    following = select(least).where(_jobs.c.status == _literal(Status.QUEUED), _jobs.c.owner > owners.c.owner)
+    owners = select(least.label("owner")).where(_jobs.c.status == literal(Status.QUEUED)).cte("owners", recursive=True)
+    following = select(least).where(_jobs.c.status == literal(Status.QUEUED), _jobs.c.owner > owners.c.owner)
     return owners.union_all(select(following.scalar_subquery()).where(owners.c.owner.is_not(None)))
 
 
@@ -153,9 +146,9 @@ def _claim_of(*devices: str) -> ReturningUpdate[Any]:
     best = (
         select(_jobs.c.id)
         .where(
-            _jobs.c.status == _literal(Status.QUEUED),
+            _jobs.c.status == literal(Status.QUEUED),
             _jobs.c.owner == owners.c.owner,
-            _jobs.c.wanted_device.in_(map(_literal, devices)),
+            _jobs.c.wanted_device.in_(map(literal, devices)),
             or_(_fits_now(shares_memory), _fits_once_free(shares_memory)),
         )
         .order_by(_jobs.c.rank, _jobs.c.id)
@@ -164,7 +157,7 @@ def _claim_of(*devices: str) -> ReturningUpdate[Any]:
         .correlate(owners)
     )
     holds = select(func.coalesce(func.sum(_jobs.c.wanted_slots), 0)).where(
-        _jobs.c.owner == owners.c.owner, _jobs.c.status.in_(map(_literal, HELD))
+        _jobs.c.owner == owners.c.owner, _jobs.c.status.in_(map(literal, HELD))
     )
     served = select(_shares.c.served).where(_shares.c.owner == owners.c.owner)
     candidates = (
@@ -193,7 +186,7 @@ def _claim_of(*devices: str) -> ReturningUpdate[Any]:
         **_lease,
     }
     # A job that is waited for is the best without fitting: then nothing is taken.
-    is_queued = _jobs.c.status == _literal(Status.QUEUED)
+    is_queued = _jobs.c.status == literal(Status.QUEUED)
     move = update(_jobs).where(_jobs.c.id == chosen.scalar_subquery(), is_queued, _fits_now(shares_memory))
     taken = _jobs.c.id, _jobs.c.attempt, _jobs.c.definition, database_now(), _jobs.c.checkpoint
     wanted, asked = (_jobs.c.wanted_memory, _jobs.c.wanted_slots), (_jobs.c.request_id, _jobs.c.traceparent)

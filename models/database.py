@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Double, Text, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Double, Text, create_engine, event, literal_column
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
@@ -29,6 +29,11 @@ def spelt(function: type[GenericFunction[Any]], **words: str) -> None:
 
     for database, text in words.items():
         compiles(function, database)(says(text))
+
+
+def literal(word: str) -> ColumnElement[str]:
+    """One of our own words in a statement that is made once; a list of parameters would be written out each time."""
+    return literal_column(f"'{word}'", Text)
 
 
 class database_now(GenericFunction[float]):  # noqa: N801

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Double, case, func, literal_column, select
 
-from models.database import database_now, larger
+from models.database import database_now, larger, literal
 from models.fleet import Fleet, read_fleet
 from models.questions import Question
 from models.states import HELD, TERMINAL, Status
@@ -27,14 +27,14 @@ def _since(*times: Any) -> Any:
 
 PRIORITIES = ("low", "normal", "high")
 """Below 0, 0, and above: of the numbers there are two thousand."""
-_priority = case((_jobs.priority < 0, literal_column("'low'")), (_jobs.priority > 0, literal_column("'high'")))
+_priority = case((_jobs.priority < 0, literal("low")), (_jobs.priority > 0, literal("high")))
 WAITING = Question(
     select(
-        func.coalesce(_priority, literal_column("'normal'")).label("priority"),
+        func.coalesce(_priority, literal("normal")).label("priority"),
         func.count().label("jobs"),
         _since(_jobs.queued_at).label("age"),
     )
-    .where(_jobs.status == literal_column(f"'{Status.QUEUED}'"))
+    .where(_jobs.status == literal(Status.QUEUED))
     .group_by(literal_column("1"))
 )
 STATES = Question(
@@ -44,7 +44,7 @@ STATES = Question(
         _since(_jobs.reported_at, _jobs.claimed_at).label("unreported"),
         _since(_jobs.checkpoint_at, _jobs.claimed_at).label("unsaved"),
     )
-    .where(_jobs.status.in_(literal_column(f"'{status}'") for status in UNDER_WAY))
+    .where(_jobs.status.in_(map(literal, UNDER_WAY)))
     .group_by(_jobs.status)
 )
 TASKS = Question(
@@ -52,7 +52,7 @@ TASKS = Question(
     .where(OPEN)
     .group_by(_tasks.kind)
 )
-INGESTING = Question(select(func.count().label("datasets")).where(_datasets.status == literal_column("'ingesting'")))
+INGESTING = Question(select(func.count().label("datasets")).where(_datasets.status == literal("ingesting")))
 _oldest = func.coalesce(database_now() - func.min(Delivery.pending_since), 0.0)
 UNTOLD = Question(select(func.count().label("messages"), _oldest.label("age")).where(PENDING))
 """An index has all that it reads."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, literal_column, select
+from sqlalchemy import Connection, Row, select
 
-from models.database import database_now
+from models.database import database_now, literal
 from models.outlook import remaining_seconds
 from models.questions import Question
 from models.states import HELD
@@ -19,7 +19,7 @@ HELD_JOBS = Question(
     select(
         *(_jobs.id, _jobs.owner, _jobs.worker, _jobs.device, _jobs.wanted_memory, _jobs.claimed_at),
         *(_jobs.step, _jobs.steps, _jobs.seconds_per_step, _max_seconds.label("max_seconds")),
-    ).where(_jobs.status.in_(literal_column(f"'{status}'") for status in sorted(HELD)))
+    ).where(_jobs.status.in_(map(literal, sorted(HELD))))
 )
 WORKERS = Question(select(Worker.__table__, database_now().label("now")).order_by(Worker.id))
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.functions import GenericFunction
 
-from models.database import database_now, spelt
+from models.database import database_now, literal, spelt
 from models.errors import NotFound
 from models.filters import FILTERS, Threshold, values_of
 from models.outlook import Line
@@ -43,7 +43,7 @@ class Mark(NamedTuple):
     """Id of its last event."""
 
 
-STATUS_EVENTS = tuple(f"'job.{name}'" for name in (*Status, "started", "requeued", "resumed"))
+STATUS_EVENTS = tuple(f"job.{name}" for name in (*Status, "started", "requeued", "resumed"))
 """The events that changed a job's status, as SQL literals."""
 
 
@@ -66,7 +66,7 @@ spelt(json_group_array, postgresql="json_agg({})")
 _jobs, _events = Job.__table__.c, Event.__table__.c
 HISTORY = (
     select(json_group_array(json_array(_events.id, _events.type, _events.at, _events.attempt), type_=JSON))
-    .where(_events.job_id == _jobs.id, OF_HISTORY, _events.type.in_(map(literal_column, STATUS_EVENTS)))
+    .where(_events.job_id == _jobs.id, OF_HISTORY, _events.type.in_(map(literal, STATUS_EVENTS)))
     .scalar_subquery()
 )
 """With the row, for a statement of its own takes as long as the rest of an answer."""
@@ -84,7 +84,7 @@ REPAIRS = (
             type_=JSON,
         )
     )
-    .where(_children.parent == _jobs.id, _children.origin == literal_column("'repair'"))
+    .where(_children.parent == _jobs.id, _children.origin == literal("repair"))
     .scalar_subquery()
 )
 NOT_SHOWN = {
@@ -106,7 +106,7 @@ MARKS = select(_jobs.id, _jobs.version, _newest.label("event")).where(
     _jobs.id.in_(bindparam("job_ids", expanding=True))
 )
 _others = Job.__table__.alias("others").c
-_is_held = _others.status.in_([literal_column(f"'{status}'") for status in sorted(HELD)])
+_is_held = _others.status.in_(map(literal, sorted(HELD)))
 _holds = select(func.coalesce(func.sum(_others.wanted_slots), 0)).where(_others.owner == _jobs.owner, _is_held)
 _shares = (Share.served, Share.attempt_seconds)
 WAITING = Question(

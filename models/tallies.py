@@ -12,7 +12,6 @@ from sqlalchemy import (
     Double,
     Select,
     Table,
-    Text,
     bindparam,
     delete,
     func,
@@ -22,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from models.database import database_now, larger
+from models.database import database_now, larger, literal
 from models.questions import Question
 from models.tables import Finding, Job, Tally
 
@@ -53,17 +52,13 @@ _tallies: Table = Tally.__table__  # type: ignore[assignment]
 COLUMNS = ["name", "label", "detail", "value"]
 
 
-def _text(word: str) -> Any:
-    return literal_column(f"'{word}'", Text)
-
-
 def _row(name: str, label: Any, detail: Any, value: Any) -> Select[Any]:
     """A row about a job."""
-    return select(_text(name), label, detail, value).where(_jobs.id == bindparam("of_job"))
+    return select(literal(name), label, detail, value).where(_jobs.id == bindparam("of_job"))
 
 
 def _of_the_end() -> Iterator[Select[Any]]:
-    one, nothing = literal_column("1.0", Double), _text("")
+    one, nothing = literal_column("1.0", Double), literal("")
     yield _row(ENDED, _jobs.status, _jobs.verdict, one)
     yield _row(FAILED, _jobs.error["code"].as_string(), nothing, one).where(_jobs.error.is_not(None))
     waited = larger(_jobs.started_at - _jobs.created_at, 0.0)
@@ -72,13 +67,13 @@ def _of_the_end() -> Iterator[Select[Any]]:
     lost = _row(LOST_SAMPLES, nothing, nothing, _jobs.statistics_lost * one)
     yield lost.where(_jobs.statistics_lost > 0)
     of_job = _findings.job_id == bindparam("of_job")
-    yield select(_text(FOUND), _findings.code, _findings.severity, one).where(of_job)
+    yield select(literal(FOUND), _findings.code, _findings.severity, one).where(of_job)
 
 
 INSERT_END = insert(_tallies).from_select(COLUMNS, union_all(*_of_the_end()))
 _seconds = larger(database_now() - func.coalesce(_jobs.claimed_at, database_now()), 0.0)
 INSERT_SECONDS = insert(_tallies).from_select(
-    COLUMNS, _row(DEVICE_SECONDS, _text(""), _text(""), _jobs.wanted_slots * _seconds)
+    COLUMNS, _row(DEVICE_SECONDS, literal(""), literal(""), _jobs.wanted_slots * _seconds)
 )
 INSERT = insert(_tallies)
 _sum = func.sum(_tallies.c.value)
