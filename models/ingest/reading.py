@@ -27,6 +27,7 @@ from models.ingest.series import cut_series
 from models.ingest.table import PREVIEW_ROWS, PREVIEW_VALUES, TableWriter
 from models.ingest.texts import TextWriter, cut_texts
 from models.ingest.values import plain
+from models.json_body import escape
 
 USUAL_TARGETS = ("target", "label", "class", "y")
 MANY_CATEGORIES = 100
@@ -151,7 +152,7 @@ def _refuse_unknown(names: list[str], options: Options) -> None:
     """What the options name and the file has not."""
     known = Columns(columns=tuple(Column(name=name, kind="text") for name in names), features=())
     single = {f"/{field}": getattr(options, field) for field in ("target", "group", "time", "text")}
-    wanted = single | {f"/kinds/{name}": name for name in options.kinds}
+    wanted = single | {f"/kinds/{escape(name)}": name for name in options.kinds}
     wanted |= {f"/features/{place}": name for place, name in enumerate(options.features or ())}
     problems = [
         Problem(pointer, "unknown_column", f"There is no column {name!r}.", close_to(name, known))

@@ -132,6 +132,13 @@ def test_a_header_is_read_as_it_is_written(tmp_path: Path, name: str, encoding: 
     assert uploaded.rows == (3 if name == "long" else 39)
 
 
+def test_a_kind_of_a_column_that_is_not_there_is_pointed_at_whatever_its_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataset) as refusal:
+        read(tmp_path, csv(a=range(4), y=range(4)), kinds={"m/s": "number"})
+    [problem] = refusal.value.problems
+    assert (problem.pointer, problem.code) == ("/kinds/m~1s", "unknown_column")
+
+
 WORDS = {
     "decimal commas": csv(a=[f'"{i},25"' for i in range(60)], y=np.arange(60) / 4),
     "stray word": csv(a=[*range(59), "none"], y=np.arange(60) / 4),
