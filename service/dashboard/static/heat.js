@@ -105,7 +105,7 @@ export class HeatMap extends Plot {
   }
 
   #rgb(value) {
-    if (value === null || !Number.isFinite(value)) return LOST;
+    if (!Number.isFinite(value)) return LOST;
     if (this.colour.log && value <= 0) return ZERO;
     const place = Math.round(Math.min(Math.max(this.colour.at(value), 0), 255));
     return this.table.subarray(3 * place, 3 * place + 3);

@@ -77,7 +77,7 @@ export class LineChart extends Plot {
 
   #whyNothing(inside, log) {
     if (!inside.length) return "Nothing was measured here.";
-    const finite = inside.filter((value) => value !== null && Number.isFinite(value));
+    const finite = inside.filter(Number.isFinite);
     if (!finite.length) return "None of these numbers is finite.";
     return log ? "None of these numbers is positive: without the log scale they can be drawn." : "Nothing to draw.";
   }
@@ -100,7 +100,7 @@ export class LineChart extends Plot {
   }
 
   #curve({ x, y, className, dashed, dots }) {
-    const can = (value) => value !== null && Number.isFinite(value) && !(this.y.log && value <= 0);
+    const can = (value) => Number.isFinite(value) && !(this.y.log && value <= 0);
     let path = "";
     let begins = true;
     const alone = [];
@@ -152,7 +152,7 @@ export class LineChart extends Plot {
 
   #summary() {
     const told = this.data.series.map(({ name, y }) => {
-      const finite = y.filter((value) => value !== null && Number.isFinite(value));
+      const finite = y.filter(Number.isFinite);
       return finite.length ? `${name} from ${format(finite[0])} to ${format(finite.at(-1))}` : `${name} not finite`;
     });
     const marks = this.data.marks.map(({ text }) => text);
