@@ -1,6 +1,7 @@
 // The page of a job: its charts, and that they move.
 
 import { call, read } from "./api.js";
+import { node } from "./elements.js";
 import { follow } from "./follow.js";
 import { HeatMap } from "./heat.js";
 import { LineChart } from "./lines.js";
@@ -304,7 +305,7 @@ document.addEventListener(
     const list = target.querySelector(".events");
     try {
       const { items, next } = await read(`${target.dataset.events}?limit=200`);
-      list.replaceChildren(...items.map(told), ...(next ? [item("… and more: GET …/events")] : []));
+      list.replaceChildren(...items.map(told), ...(next ? [node("li", "… and more: GET …/events")] : []));
     } catch (error) {
       explain(error);
     }
@@ -312,8 +313,7 @@ document.addEventListener(
   true,
 );
 
-const item = (text) => Object.assign(document.createElement("li"), { textContent: text });
-const told = ({ at, type, data }) => item(`${at.slice(11, 19)} ${type} ${Object.keys(data).length ? JSON.stringify(data).slice(0, 300) : ""}`);
+const told = ({ at, type, data }) => node("li", `${at.slice(11, 19)} ${type} ${Object.keys(data).length ? JSON.stringify(data).slice(0, 300) : ""}`);
 
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-csv]");
