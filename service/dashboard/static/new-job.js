@@ -1,6 +1,6 @@
 // The editor of a definition: the service checks it as it is typed, and says what to expect of it.
 
-import { Refused, call, read } from "./api.js";
+import { Refused, freshKey, read } from "./api.js";
 import { facts, node } from "./elements.js";
 import { explain, recovered } from "./page.js";
 import { placeOf } from "./pointers.js";
@@ -124,9 +124,9 @@ document.getElementById("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   submit.disabled = true;
   // The same until something is changed: pressed again after an answer that was lost, it makes no second job.
-  key ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  key ??= freshKey();
   try {
-    const made = await (await call("/v1/jobs", { method: "POST", body: editor.value, headers: { "Idempotency-Key": key } })).json();
+    const made = await read("/v1/jobs", { method: "POST", body: editor.value, headers: { "Idempotency-Key": key } });
     location.assign(`/jobs/${made.id}`);
   } catch (error) {
     submit.disabled = false;
