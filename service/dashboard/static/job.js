@@ -5,6 +5,7 @@ import { node } from "./elements.js";
 import { follow } from "./follow.js";
 import { HeatMap } from "./heat.js";
 import { LineChart } from "./lines.js";
+import { namesOf, offer } from "./metrics.js";
 import { explain, pause, refresh } from "./page.js";
 import { Range } from "./plot.js";
 import { tryModel } from "./predict.js";
@@ -54,15 +55,10 @@ const stepsOfEpoch = () => (job.progress.steps && job.progress.epochs ? job.prog
 async function readMetrics() {
   metrics = await read(`${base}/metrics?points=${MOST_EPOCHS}`);
   const choice = element("metric");
-  const names = ["loss", ...Object.keys(metrics).filter((name) => !["epoch", "run", "nonfinite"].includes(name) && !Object.values(PAIRS).flat().includes(name))];
+  const names = ["loss", ...namesOf(metrics).filter((name) => !Object.values(PAIRS).flat().includes(name))];
   for (const pair of ["accuracy", "skill"]) if (PAIRS[pair].some((name) => name in metrics)) names.splice(1, 0, pair);
-  for (const name of names) offer(choice, name.replaceAll("_", " "), name);
-  for (const name of Object.keys(OF_STEPS)) offer(choice, name, name);
+  for (const name of [...names, ...Object.keys(OF_STEPS)]) offer(choice, name);
   await drawLoss();
-}
-
-function offer(choice, text, value) {
-  if (![...choice.options].some((option) => option.value === value)) choice.add(new Option(text, value));
 }
 
 async function drawLoss() {
