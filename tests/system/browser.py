@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.stack import await_true
+from tests.waiting import await_true
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "no Chromium: `apt-get install chromium`, or CHROMIUM=its path; with WITHOUT_CHROMIUM=1 the pages stay untested"

@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 
 from tests.system.invariants import await_no_process, check_invariants
 from tests.system.servers import BACKENDS, DatabaseServer
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 pytestmark = pytest.mark.long
 """It starts a second service."""

@@ -18,8 +18,9 @@ import pytest
 
 from tests.conftest import free_port
 from tests.system.servers import die_with_parent
-from tests.system.stack import EXAMPLES, KEY, Stack, await_true
+from tests.system.stack import EXAMPLES, KEY, Stack
 from tests.system.terminal import ESCAPES, SCRIPT, Terminal
+from tests.waiting import await_true
 
 XOR: dict[str, Any] = {
     "name": "xor",

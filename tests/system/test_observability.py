@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.promql import expressions, selectors
 from tests.system.invariants import await_no_process
 from tests.system.servers import BACKENDS
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},

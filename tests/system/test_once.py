@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.system.flaky_proxy import FATES, FlakyProxy
-from tests.system.stack import KEY, Stack, await_true
+from tests.system.stack import KEY, Stack
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},

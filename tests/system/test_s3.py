@@ -11,8 +11,9 @@ from pyarrow import parquet
 
 from tests.system.conftest import await_no_process
 from tests.system.servers import Embedded
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
 from tests.system.test_models import await_files, ended
+from tests.waiting import await_true
 
 pytestmark = pytest.mark.long
 """tests/models/test_storage.py asks the same of the storage itself."""

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.stack import KEY, Stack, await_true
+from tests.system.stack import KEY, Stack
+from tests.waiting import await_true
 
 LONG_POLLS, STREAMS = 60, 15
 HEADERS = {"Authorization": f"Bearer {KEY}"}
