@@ -70,11 +70,10 @@ def row(name: str, values: list[float]) -> list[object]:
 
 def viewed(stack: Stack, job_id: str, times: int) -> Iterator[dict[str, float]]:
     """One visitor after the other; the first is not counted, who has the service read its files."""
-    origin = f"http://127.0.0.1:{stack.port}"
     with a_browser() as browser:
         for index in range(times + 1):
-            with visitor(browser, origin) as page:
-                found = view(page, f"{origin}/jobs/{job_id}")
+            with visitor(browser, stack.url) as page:
+                found = view(page, f"{stack.url}/jobs/{job_id}")
             if index:
                 yield found
 
@@ -140,7 +139,7 @@ def list_row(stack: Stack, job_id: str, times: int) -> list[object]:
 
 @contextmanager
 def signed_in(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack.port}", headers={"Accept-Encoding": "gzip"}) as client:
+    with httpx.Client(base_url=stack.url, headers={"Accept-Encoding": "gzip"}) as client:
         assert client.post("/sign-in", data={"key": KEY}).status_code == 303
         yield client
 

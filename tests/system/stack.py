@@ -40,6 +40,7 @@ class Stack:
 
     def __init__(self, folder: Path, backend: Embedded | Production, **settings: str) -> None:
         self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.data = folder
         self.backend = backend
         self.broker, self.database = backend.broker, backend.database
@@ -66,7 +67,7 @@ class Stack:
         self.helpers: set[int] = set()
         """Workers that were started beside the launcher's."""
         headers = {"Authorization": f"Bearer {KEY}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=70)
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=70)
 
     # The service
 

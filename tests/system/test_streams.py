@@ -26,7 +26,7 @@ class Waiting:
     """Long-polls and streams of a job, each in a thread, and what became of them."""
 
     def __init__(self, stack: Stack, job_id: str) -> None:
-        self._url = f"http://127.0.0.1:{stack.port}/v1/jobs/{job_id}"
+        self._url = f"{stack.url}/v1/jobs/{job_id}"
         self.polled: list[dict[str, Any]] = []
         self.streamed: list[list[str]] = []
         self.begun = 0
