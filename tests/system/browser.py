@@ -95,8 +95,9 @@ def axe_source() -> str:
 def a_browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
+    program = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium())
+        browser = playwright.chromium.launch(executable_path=program)
         yield browser
         browser.close()
 

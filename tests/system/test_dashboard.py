@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.system.browser import Watched, a_browser, a_page, chromium
+from tests.system.browser import Watched, a_browser, a_page
 from tests.system.stack import KEY, Stack
 
 ODD_NAME = '<b onclick="alert(1)">bold</b> 🦊 "quoted" & more'
@@ -28,7 +28,6 @@ SICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium()
     with a_browser() as browser:
         yield browser
 
