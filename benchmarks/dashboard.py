@@ -18,7 +18,8 @@ from benchmarks.process_memory import held
 from benchmarks.report import Table, median, spread
 from models.database import Database
 from tests.system.browser import a_browser
-from tests.system.stack import KEY, Stack, parent_of
+from tests.system.servers import children_of
+from tests.system.stack import KEY, Stack
 
 PACKAGES = ("flask", "granian", "playwright")
 COLUMNS = ("figure", "median", "goal", "spread", "samples")
@@ -70,11 +71,10 @@ def row(name: str, values: list[float]) -> list[object]:
 
 def viewed(stack: Stack, job_id: str, times: int) -> Iterator[dict[str, float]]:
     """One visitor after the other; the first is not counted, who has the service read its files."""
-    origin = f"http://127.0.0.1:{stack.port}"
     with a_browser() as browser:
         for index in range(times + 1):
-            with visitor(browser, origin) as page:
-                found = view(page, f"{origin}/jobs/{job_id}")
+            with visitor(browser, stack.url) as page:
+                found = view(page, f"{stack.url}/jobs/{job_id}")
             if index:
                 yield found
 
@@ -110,7 +110,8 @@ def view(page: Any, url: str) -> dict[str, float]:
 
 def memory_row(stack: Stack, job_id: str, times: int) -> list[object]:
     """Private memory of the API after the first tenth of the views, and its growth by all others."""
-    [pid] = [pid for pid in stack.processes("granian") if not children_of(pid, stack)]
+    # Of granian's two processes the one that serves has no child.
+    [pid] = [pid for pid in stack.processes("granian") if not children_of(pid)]
     paths = [f"/jobs/{job_id}", *(path.format(id=job_id) for path in ASKED)]
     with signed_in(stack) as client:
         sizes = []
@@ -140,11 +141,6 @@ def list_row(stack: Stack, job_id: str, times: int) -> list[object]:
 
 @contextmanager
 def signed_in(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack.port}", headers={"Accept-Encoding": "gzip"}) as client:
+    with httpx.Client(base_url=stack.url, headers={"Accept-Encoding": "gzip"}) as client:
         assert client.post("/sign-in", data={"key": KEY}).status_code == 303
         yield client
-
-
-def children_of(pid: int, stack: Stack) -> list[int]:
-    """Of granian's two processes the one that serves has none."""
-    return [other for other in stack.processes("granian") if parent_of(other) == pid]

@@ -22,7 +22,8 @@ from benchmarks.goals import GOALS
 from benchmarks.jobs import stacks
 from benchmarks.memory import megabytes
 from benchmarks.report import Table, median, spread, take_turns
-from tests.system.stack import KEY, Stack, await_true
+from tests.system.stack import KEY, Stack
+from tests.waiting import await_true
 
 PACKAGES = ("onnxruntime", "numpy", "flask", "granian")
 COLUMNS = ("model", "rows", "ms", "spread", "p99", "bare ms", "goal")

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from mimetypes import guess_type
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, request
@@ -36,10 +35,6 @@ def _assets() -> Assets:
 
 
 def url_of(name: str) -> str:
-    """
-    Raises:
-        KeyError: there is no such file.
-    """
     assets = _assets()
     assert name in assets.plain, name
     return f"/assets/{assets.version}/{name}"
@@ -57,8 +52,7 @@ def show_asset(version: str, name: str) -> AnyResponse:
     if version != assets.version:
         # Of a page that was loaded before the service was renewed.
         return redirect(url_of(name), 302)
-    mimetype = TYPES.get(Path(name).suffix) or guess_type(name)[0]
-    reply = Response(assets.plain[name], mimetype=mimetype)
+    reply = Response(assets.plain[name], mimetype=TYPES[Path(name).suffix])
     if request.accept_encodings["gzip"]:
         reply.data = assets.compressed[name]
         reply.headers["Content-Encoding"] = "gzip"

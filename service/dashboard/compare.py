@@ -17,6 +17,7 @@ from models.keys import Scope
 from models.separation import Separation, separation
 from models.series import Series, assemble
 from models.shapes import HIDDEN_KINDS
+from service.api.series import COLUMNS
 from service.auth import require_scope
 from service.context import context
 from service.dashboard.changes import differences
@@ -94,8 +95,8 @@ def _parted(connection: Connection, one: Compared, other: Compared) -> dict[str,
     """Where the gradients of a job part from those of the first; in words where that cannot be said."""
     if not (one.layers and other.layers):
         return {"why_not": NOTHING_YET}
-    columns = [_hidden(job) for job in (one, other)]
-    if not columns[0] or len(columns[0]) != len(columns[1]):
+    hidden = [sum(layer.kind in HIDDEN_KINDS for layer in job.layers) for job in (one, other)]
+    if not hidden[0] or hidden[0] != hidden[1]:
         return {"why_not": "Their networks have different numbers of hidden layers."}
     for statistic in MEASURES:
         series = [_series(connection, job, statistic) for job in (one, other)]
@@ -106,19 +107,12 @@ def _parted(connection: Connection, one: Compared, other: Compared) -> dict[str,
 
 
 def _told(found: Separation, one: Compared, statistic: str) -> dict[str, Any]:
-    names = _hidden(one) if statistic == "gradient_rms" else _tensors(one)
+    _, columns = COLUMNS[statistic]
+    layer = columns(one.layers)[found.layer]["name"]
     factor = found.factor if math.isfinite(found.factor) else None
-    return {"step": found.step, "layer": names[found.layer], "values": found.values, "factor": factor}
+    return {"step": found.step, "layer": layer, "values": found.values, "factor": factor}
 
 
 def _series(connection: Connection, job: Compared, statistic: str) -> Series:
-    kind = "layers" if statistic == "gradient_rms" else "tensors"
+    kind, _ = COLUMNS[statistic]
     return assemble(queries.pieces(connection, job.job["id"], kind, statistic, 0, None))
-
-
-def _hidden(job: Compared) -> list[str]:
-    return [layer.name for layer in job.layers if layer.kind in HIDDEN_KINDS]
-
-
-def _tensors(job: Compared) -> list[str]:
-    return [tensor["name"] for layer in job.layers for tensor in layer.tensors]

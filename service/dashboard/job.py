@@ -23,6 +23,7 @@ from service.context import context
 from service.dashboard.changes import changes_of
 from service.dashboard.confusion import confusion_of
 from service.dashboard.trial import trial_of
+from service.dashboard.words import spoken
 from service.resource import show_job
 from service.theory import expected_gains
 
@@ -94,5 +95,5 @@ def _layer(layer: Row[Any], findings: Sequence[Mapping[str, Any]]) -> dict[str, 
     """A link of the chain, and the worst that was found in it."""
     of_layer = [finding for finding in findings if layer.index in finding["layers"]]
     worst = min((finding["severity"] for finding in of_layer), default="", key=lambda said: said != Severity.FAULT)
-    said = ", ".join(str(finding["code"]).replace("_", " ") for finding in of_layer)
+    said = ", ".join(spoken(finding["code"]) for finding in of_layer)
     return dict(layer._mapping) | {"health": str(worst), "said": said}

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from models.series import nonfinite_name
 from service.plots.picture import Line, Shape, Text
 
-SPREAD = 20
-"""Numbers that differ by more than this factor are drawn by their logarithms."""
 NICE = (1, 2, 5, 10)
 Area = tuple[float, float, float, float]
 """Left, top, right and bottom of a plot."""

@@ -60,14 +60,18 @@ def _shares(connection: Connection, job: Row[Any], layers: Any) -> Flow | None:
     return Flow([layer.name for layer in hidden], steps, measured, theory, SHARE, "hidden layer")
 
 
-def shares(gains: Powers) -> Powers:
+def shares(gains: NDArray[np.float64]) -> Powers:
     """From the gain of each layer over the next the share of the output's gradient that comes to it, as powers of
     ten."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log10(gains)
-        logs[np.isposinf(logs)] = math.nan
-        found: Powers = np.cumsum(logs[::-1])[::-1]
+    found: Powers = np.cumsum(_powers(gains)[::-1])[::-1]
     return found
+
+
+def _powers(values: NDArray[np.float64]) -> Powers:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: Powers = np.log10(values)
+    logs[np.isposinf(logs)] = math.nan
+    return logs
 
 
 def _norms(connection: Connection, job: Row[Any], layers: Any) -> Flow | None:
@@ -78,10 +82,7 @@ def _norms(connection: Connection, job: Row[Any], layers: Any) -> Flow | None:
     if not tensors or not len(series.steps):
         return None
     rows = _chosen(np.ones(len(series.steps), bool))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        measured = [np.log10(series.values[row].astype(np.float64)) for row in rows]
-    for powers in measured:
-        powers[np.isposinf(powers)] = math.nan
+    measured = [_powers(series.values[row].astype(np.float64)) for row in rows]
     labels = [tensor["name"] for tensor in tensors]
     return Flow(labels, [int(series.steps[row]) for row in rows], measured, None, "gradient norm", "weight")
 

@@ -13,7 +13,7 @@ from service.plots.picture import Cells, Line, Shape, Text, shortened
 
 MOST_ROWS, MOST_COLUMNS = 100, 240
 """More would be thinner than a line."""
-LABEL_HEIGHT, TICKS = 13, 7
+LABEL_HEIGHT, KEY_HEIGHT, TICKS = 13, 160, 7
 LONGEST_LABEL = 22
 Numbers = NDArray[np.float64]
 
@@ -51,9 +51,9 @@ class Rows:
     """How many rows became one."""
 
 
-def pooled(labels: Sequence[str], values: Numbers, most: int = MOST_ROWS) -> Rows:
+def pooled(labels: Sequence[str], values: Numbers) -> Rows:
     """Neighbours as one where there are too many rows: the largest of them, so that no NaN is lost."""
-    size = math.ceil(len(labels) / most)
+    size = math.ceil(len(labels) / MOST_ROWS)
     starts = list(range(0, len(labels), size)) if labels else []
     return Rows([labels[start] for start in starts], np.maximum.reduceat(values, starts, axis=0), size)
 
@@ -78,22 +78,22 @@ def height_of(rows: int) -> float:
     return min(300, max(60, 30 * rows))
 
 
-def key(shades: Shades, values: Numbers, x: float, y: float, height: float = 160) -> list[Shape]:
+def key(shades: Shades, values: Numbers, x: float, y: float) -> list[Shape]:
     """What the colours mean; of the special ones those that there are."""
     bar = tuple((level,) for level in reversed(range(LEVELS)))
-    shapes: list[Shape] = [Cells(x, y, 14, height, bar)]
-    shapes += [Text("tick", x + 20, place + 4, label) for place, label in _ticks(shades, y, height)]
+    shapes: list[Shape] = [Cells(x, y, 14, KEY_HEIGHT, bar)]
+    shapes += [Text("tick", x + 20, place + 4, label) for place, label in _ticks(shades, y)]
     special = [("NaN", NAN, np.isnan(values)), ("Inf", INFINITE, np.isinf(values)), ("0", ZERO, values == 0)]
     seen = [(name, level) for name, level, where in special if where.any()]
     for place, (name, level) in enumerate(seen):
-        at = y + height + 18 + 20 * place
+        at = y + KEY_HEIGHT + 18 + 20 * place
         shapes += [Cells(x, at, 14, 12, ((level,),)), Text("tick", x + 20, at + 10, name)]
     return shapes
 
 
-def _ticks(shades: Shades, y: float, height: float) -> list[tuple[float, str]]:
+def _ticks(shades: Shades, y: float) -> list[tuple[float, str]]:
     """At whole powers of ten, or at both ends where there are not two of them."""
-    scale = Scale(shades.low, shades.high, y + height, y, is_log=True)
+    scale = Scale(shades.low, shades.high, y + KEY_HEIGHT, y, is_log=True)
     ticks = list(scale.ticks(5))
     ends = [(scale.at(end), f"{10**end:.2g}") for end in (shades.low, shades.high)]
     return ticks if len(ticks) > 1 else ends

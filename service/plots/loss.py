@@ -10,12 +10,14 @@ from sqlalchemy import Connection, Row
 
 from models import queries
 from models.series import nonfinite_name, thin
-from service.plots.axes import SPREAD, Area, Scale, cross, frame, legend, pieces, scale_of, short
+from service.plots.axes import Area, Scale, cross, frame, legend, pieces, scale_of, short
 from service.plots.picture import Dot, Line, Picture, Shape, Text, message, picture
 
 TITLE = "Loss by epoch"
 NAMES = {"train": "train_loss", "validation": "validation_loss"}
 MOST_EPOCHS = 400
+SPREAD = 20
+"""Losses that differ by more than this factor are drawn by their logarithms."""
 AREA: Area = (80, 90, 640, 390)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.stack import await_true
+from tests.waiting import await_true
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "no Chromium: `apt-get install chromium`, or CHROMIUM=its path; with WITHOUT_CHROMIUM=1 the pages stay untested"
@@ -95,8 +95,9 @@ def axe_source() -> str:
 def a_browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
+    program = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium())
+        browser = playwright.chromium.launch(executable_path=program)
         yield browser
         browser.close()
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BACKENDS])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A service for all system tests of this process, with servers of its own that a test may take away."""
-    data = tmp_path_factory.mktemp(request.param)
-    backend = BACKENDS[request.param](data)
-    stack = Stack(data, backend)
-    stack.start()
+    with a_stack(request.param, tmp_path_factory.mktemp(request.param)) as stack:
+        stack.start()
+        yield stack
+
+
+@contextmanager
+def a_stack(name: str, folder: Path, **settings: str) -> Iterator[Stack]:
+    """A service on a kind of back end, not started yet. In the end it has to stop well, and to leave no process."""
+    backend = BACKENDS[name](folder)
+    stack = Stack(folder, backend, **settings)
     yield stack
     assert stack.stop() == 0, stack.log()
     await_no_process(stack)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from models.series import LAYER_STATISTICS, STATISTICS, STEP_STATISTICS
 from models.workers import alive, registered
 from tests.conftest import free_port
 from tests.system.servers import Embedded, Production, die_with_parent
+from tests.waiting import await_true
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "a-key-for-the-system-tests-0123456789"
@@ -39,6 +40,7 @@ class Stack:
 
     def __init__(self, folder: Path, backend: Embedded | Production, **settings: str) -> None:
         self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.data = folder
         self.backend = backend
         self.broker, self.database = backend.broker, backend.database
@@ -65,7 +67,7 @@ class Stack:
         self.helpers: set[int] = set()
         """Workers that were started beside the launcher's."""
         headers = {"Authorization": f"Bearer {KEY}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=70)
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=70)
 
     # The service
 
@@ -307,13 +309,6 @@ def result_of(stack: Stack, job_id: str) -> dict[str, Any]:
         found[statistic] = reply.json()
     found["time"] = stack.client.get(f"/v1/jobs/{job_id}/gradients/time").json()
     return found
-
-
-def await_true(condition: Callable[[], Any], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.05)
 
 
 def exists(pid: int) -> bool:

@@ -11,9 +11,11 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from tests.system.invariants import await_no_process, check_invariants
-from tests.system.servers import BACKENDS, DatabaseServer
-from tests.system.stack import Stack, await_true
+from tests.system.conftest import a_stack
+from tests.system.invariants import check_invariants
+from tests.system.servers import DatabaseServer
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 pytestmark = pytest.mark.long
 """It starts a second service."""
@@ -54,12 +56,8 @@ def other(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
     """A second service that was not started yet, on the same kind of back end."""
     data = tmp_path / "other"
     data.mkdir()
-    backend = BACKENDS[stack.backend.name](data)
-    other = Stack(data, backend)
-    yield other
-    assert other.stop() == 0, other.log()
-    await_no_process(other)
-    backend.close()
+    with a_stack(stack.backend.name, data) as other:
+        yield other
 
 
 def test_a_copy_of_a_running_service_is_one_too(stack: Stack, other: Stack, tmp_path: Path) -> None:

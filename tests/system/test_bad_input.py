@@ -246,11 +246,11 @@ def test_a_threshold_is_written_as_a_url_takes_it(stack: Stack, metric: str, sta
 def test_without_the_key_everything_of_v1_is_401(stack: Stack, key: str | None) -> None:
     headers = {} if key is None else {"Authorization": key.encode("latin-1")}
     for path in ("/v1/jobs", "/v1/datasets", "/v1/nothing"):
-        reply = httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers)
+        reply = httpx.get(f"{stack.url}{path}", headers=headers)
         assert reply.status_code == 401
         assert reply.headers["www-authenticate"] == "Bearer"
     for path in ("/healthz", "/readyz", "/openapi.json"):
-        assert httpx.get(f"http://127.0.0.1:{stack.port}{path}", headers=headers).status_code == 200
+        assert httpx.get(f"{stack.url}{path}", headers=headers).status_code == 200
 
 
 def test_another_method_is_405_and_names_those_there_are(stack: Stack) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from models.queue import create_connection, ring
 from models.settings import read_settings
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},

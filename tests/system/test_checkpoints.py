@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.stack import Stack, await_true, same_result, state_of
+from tests.system.stack import Stack, same_result, state_of
+from tests.waiting import await_true
 
 HEAVY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [1400, 1400]},

@@ -18,8 +18,9 @@ import pytest
 
 from tests.conftest import free_port
 from tests.system.servers import die_with_parent
-from tests.system.stack import EXAMPLES, KEY, Stack, await_true
+from tests.system.stack import EXAMPLES, KEY, Stack
 from tests.system.terminal import ESCAPES, SCRIPT, Terminal
+from tests.waiting import await_true
 
 XOR: dict[str, Any] = {
     "name": "xor",
@@ -38,7 +39,7 @@ SICK: dict[str, Any] = {
 @pytest.fixture
 def terminal(stack: Stack, tmp_path: Path) -> Terminal:
     """Of somebody who has the URL and the key."""
-    return Terminal(tmp_path, DESCENT_URL=f"http://127.0.0.1:{stack.port}", DESCENT_API_KEY=KEY)
+    return Terminal(tmp_path, DESCENT_URL=stack.url, DESCENT_API_KEY=KEY)
 
 
 @pytest.fixture
@@ -267,7 +268,7 @@ def test_without_a_service_or_a_key_it_says_what_to_do(terminal: Terminal, stack
     wrong = terminal.run("jobs", "--key", "dsc_" + "x" * 43)
     assert wrong.code == 4
     assert "--key is not taken" in wrong.error
-    stranger = Terminal(terminal.folder, DESCENT_URL=f"http://127.0.0.1:{stack.port}")
+    stranger = Terminal(terminal.folder, DESCENT_URL=stack.url)
     alone = stranger.run("jobs")
     assert (alone.code, "An API key is missing" in alone.error) == (4, True)
     # The key that a service of this machine has made.

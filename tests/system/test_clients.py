@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},

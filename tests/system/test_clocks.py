@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import compiled
-from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, same_result
+from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, same_result
+from tests.waiting import await_true
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.system.browser import Watched, a_browser, a_page, chromium
+from tests.system.browser import Watched, a_browser, a_page
 from tests.system.stack import KEY, Stack
 
 ODD_NAME = '<b onclick="alert(1)">bold</b> 🦊 "quoted" & more'
@@ -28,7 +28,6 @@ SICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium()
     with a_browser() as browser:
         yield browser
 
@@ -36,7 +35,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def visitor(browser: Any, embedded: Stack) -> Iterator[Watched]:
     """Signed in."""
-    with a_page(browser, f"http://127.0.0.1:{embedded.port}") as watched:
+    with a_page(browser, embedded.url) as watched:
         watched.sign_in(KEY)
         yield watched
 
@@ -51,7 +50,7 @@ def colours_of(watched: Watched, selector: str) -> list[list[tuple[int, ...]]]:
 
 def test_from_signing_in_to_a_repair_beside_its_parent(browser: Any, embedded: Stack) -> None:  # noqa: PLR0915
     """One visit, as a person would make it."""
-    with a_page(browser, f"http://127.0.0.1:{embedded.port}") as watched:
+    with a_page(browser, embedded.url) as watched:
         page = watched.page
         watched.goto("/jobs/new")
         assert "/sign-in" in page.url
@@ -197,7 +196,7 @@ def test_an_open_page_outlives_the_service(visitor: Watched, embedded: Stack, sl
 
 def test_a_session_whose_key_is_taken_back_says_so(browser: Any, embedded: Stack) -> None:
     made = embedded.client.post("/v1/keys", json={"name": "for a while", "scopes": ["read", "write"]}).json()
-    with a_page(browser, f"http://127.0.0.1:{embedded.port}") as watched:
+    with a_page(browser, embedded.url) as watched:
         watched.sign_in(made["secret"])
         watched.goto("/workers")
         watched.allow("status of 401")

@@ -14,7 +14,8 @@ import pytest
 from tests.system.commit_proxy import CommitProxy
 from tests.system.invariants import check_invariants
 from tests.system.servers import helper
-from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, exists, same_result, state_of
+from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, exists, same_result, state_of
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},

@@ -4,9 +4,7 @@ import io
 import os
 import signal
 import threading
-import time
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.system.conftest import Stack
+from tests.waiting import await_true
 
 COLOURS = {"red": 3.0, "green": -1.0, "blue": 0.5}
 DNN: dict[str, Any] = {"family": "dnn", "hidden": [16]}
@@ -48,13 +47,6 @@ def post(stack: Stack, content: bytes, **options: Any) -> httpx.Response:
 def newest(stack: Stack) -> dict[str, Any]:
     found: dict[str, Any] = stack.client.get("/v1/datasets", params={"limit": 1}).json()["items"][0]
     return found
-
-
-def await_true(condition: Callable[[], bool], seconds: float = 90) -> None:
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at
-        time.sleep(0.05)
 
 
 def train(stack: Stack, network: dict[str, Any], **data: Any) -> dict[str, Any]:
@@ -183,11 +175,11 @@ def test_what_is_read_when_the_api_dies_is_read_after_all(stack: Stack) -> None:
     sender = threading.Thread(target=send)
     sender.start()
     before = newest(stack)
-    await_true(lambda: newest(stack) != before and newest(stack)["status"] == "ingesting")
+    await_true(lambda: newest(stack) != before and newest(stack)["status"] == "ingesting", 90)
     for pid in stack.processes("service.serve"):
         os.kill(pid, signal.SIGKILL)
     sender.join()
-    await_true(stack.answers)
+    await_true(stack.answers, 90)
     assert newest(stack)["status"] == "ingesting"
-    await_true(lambda: newest(stack)["status"] == "ready")
+    await_true(lambda: newest(stack)["status"] == "ready", 90)
     assert newest(stack)["rows"] == 1_500_000

@@ -9,8 +9,9 @@ from sqlalchemy import update
 
 from models.database import Database
 from models.tables import Job
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
 from tests.system.test_lifecycle_calls import ask, running
+from tests.waiting import await_true
 
 Reply = dict[str, Any]
 

@@ -139,11 +139,10 @@ def test_an_example_of_a_client_submits_follows_and_downloads(
     stack: Stack, tmp_path: Path, line: tuple[str, str]
 ) -> None:
     program, name = line
-    url = f"http://127.0.0.1:{stack.port}"
-    arguments = [] if program == "sh" else [url, KEY]
+    arguments = [] if program == "sh" else [stack.url, KEY]
     told = subprocess.run(
         [node() if program == "node" else program, str(EXAMPLES / name), *arguments],
-        env=os.environ | {"KEY": KEY, "URL": url},
+        env=os.environ | {"KEY": KEY, "URL": stack.url},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -161,7 +160,7 @@ def test_an_example_of_a_client_submits_follows_and_downloads(
 
 
 def test_the_upload_example_goes_from_a_csv_to_a_trained_network(stack: Stack) -> None:
-    environment = os.environ | {"KEY": KEY, "URL": f"http://127.0.0.1:{stack.port}"}
+    environment = os.environ | {"KEY": KEY, "URL": stack.url}
     line = ["sh", str(EXAMPLES / "upload.sh")]
     said = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout
     assert "colour       category   6 missing" in said

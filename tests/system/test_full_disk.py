@@ -10,7 +10,8 @@ import pytest
 from tests.system.conftest import compiled
 from tests.system.invariants import await_no_process, check_invariants
 from tests.system.servers import BACKENDS
-from tests.system.stack import Stack, await_true, same_result
+from tests.system.stack import Stack, same_result
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},

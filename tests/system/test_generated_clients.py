@@ -24,8 +24,7 @@ def test_a_generated_python_client_does_all(stack: Stack, tmp_path: Path) -> Non
     run([*generator, "--path", contract, "--output-path", package], tmp_path, PATH=path)
     calls = {path.stem for path in package.glob("api/*/*.py")} - {"__init__"}
     assert calls == operations(stack)
-    url = f"http://127.0.0.1:{stack.port}"
-    run([sys.executable, CLIENTS / "use_python.py", url, KEY], tmp_path, PYTHONPATH=str(tmp_path))
+    run([sys.executable, CLIENTS / "use_python.py", stack.url, KEY], tmp_path, PYTHONPATH=str(tmp_path))
 
 
 @pytest.mark.long
@@ -51,7 +50,7 @@ def test_generated_types_check_a_typescript_program_that_does_all(stack: Stack, 
     told = run([node(), tools / "openapi-typescript" / "bin" / "cli.js", contract, *options], tmp_path)
     assert "warn" not in told.lower()
     run([node(), tools / "typescript" / "bin" / "tsc"], tmp_path)
-    assert "succeeded" in run([node(), "built/use.js", f"http://127.0.0.1:{stack.port}", KEY], tmp_path)
+    assert "succeeded" in run([node(), "built/use.js", stack.url, KEY], tmp_path)
 
 
 def written(stack: Stack, folder: Path) -> Path:

@@ -3,7 +3,8 @@
 import time
 from typing import Any
 
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 
 def running(stack: Stack, definition: dict[str, Any]) -> str:

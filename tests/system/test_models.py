@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from tests.system.stack import EXAMPLES, Stack, await_true
+from tests.system.stack import EXAMPLES, Stack
+from tests.waiting import await_true
 
 DEFINITION: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [8]},

@@ -12,9 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.promql import expressions, selectors
-from tests.system.invariants import await_no_process
+from tests.system.conftest import a_stack
 from tests.system.servers import BACKENDS
-from tests.system.stack import Stack, await_true
+from tests.system.stack import Stack
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},
@@ -130,14 +131,10 @@ class Collector:
 def traced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stack, Collector]]:
     """A service whose traces somebody collects."""
     collector = Collector()
-    backend = BACKENDS[request.param](tmp_path)
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    stack = Stack(tmp_path, backend, **settings)
-    stack.start()
-    yield stack, collector
-    assert stack.stop() == 0, stack.log()
-    await_no_process(stack)
-    backend.close()
+    with a_stack(request.param, tmp_path, **settings) as stack:
+        stack.start()
+        yield stack, collector
     collector.close()
 
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.system.flaky_proxy import FATES, FlakyProxy
-from tests.system.stack import KEY, Stack, await_true
+from tests.system.stack import KEY, Stack
+from tests.waiting import await_true
 
 TINY: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [4]},
@@ -44,12 +45,11 @@ def test_a_client_that_repeats_every_post_over_a_flaky_line_makes_each_job_once(
     stack: Stack, client: httpx.Client
 ) -> None:
     tag = f"once-{time.time_ns()}"
-    direct = f"http://127.0.0.1:{stack.port}"
 
     def submit(number: int) -> set[str]:
         """Sends a job four times whatever is answered, and then, as a last resort, over a good line."""
         key, body, found = f"{tag}-{number}", TINY | {"name": str(number), "tags": [tag]}, set()
-        for url in (*[proxy.url] * TIMES, direct):
+        for url in (*[proxy.url] * TIMES, stack.url):
             reply = send(client, url, key, body)
             if reply is not None and reply.status_code in (200, 202):
                 found.add(str(reply.json()["id"]))
@@ -69,14 +69,14 @@ def test_a_client_that_repeats_every_post_over_a_flaky_line_makes_each_job_once(
 
 
 def test_a_job_whose_api_died_before_the_answer_is_not_made_again(stack: Stack, client: httpx.Client) -> None:
-    key, url = f"killed-{time.time_ns()}", f"http://127.0.0.1:{stack.port}"
-    first = send(client, url, key, TINY)
+    key = f"killed-{time.time_ns()}"
+    first = send(client, stack.url, key, TINY)
     assert first is not None
     assert first.status_code == 202
     # As if that answer had been lost with the process that committed the job.
     for pid in stack.processes("-m granian"):
         os.kill(pid, signal.SIGKILL)
     await_true(stack.answers, 30)
-    second = send(client, url, key, TINY)
+    second = send(client, stack.url, key, TINY)
     assert second is not None
     assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])

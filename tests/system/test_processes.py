@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from models.tables import Job
 from tests.system.invariants import await_no_process
-from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, await_true, exists, same_result
+from tests.system.stack import BRIEF, LEASE_SECONDS, Stack, exists, same_result
+from tests.waiting import await_true
 
 RARE = [
     pytest.param(number, marks=pytest.mark.long)

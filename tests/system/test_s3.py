@@ -9,10 +9,10 @@ import httpx
 import pytest
 from pyarrow import parquet
 
-from tests.system.conftest import await_no_process
-from tests.system.servers import Embedded
-from tests.system.stack import Stack, await_true
+from tests.system.conftest import a_stack
+from tests.system.stack import Stack
 from tests.system.test_models import await_files, ended
+from tests.waiting import await_true
 
 pytestmark = pytest.mark.long
 """tests/models/test_storage.py asks the same of the storage itself."""
@@ -41,12 +41,9 @@ def remote(buckets: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         "DESCENT_URL_SOURCES": "s3://sources/open/",
         "DESCENT_UPLOAD_BYTES": "1000000",
     }
-    stack = Stack(folder, Embedded(folder), **buckets, **settings)
-    stack.start()
-    yield stack
-    assert stack.stop() == 0, stack.log()
-    await_no_process(stack)
-    stack.client.close()
+    with a_stack("embedded", folder, **buckets, **settings) as stack:
+        stack.start()
+        yield stack
 
 
 def keys(stack: Stack) -> list[str]:

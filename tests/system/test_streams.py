@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.stack import KEY, Stack, await_true
+from tests.system.stack import KEY, Stack
+from tests.waiting import await_true
 
 LONG_POLLS, STREAMS = 60, 15
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -25,7 +26,7 @@ class Waiting:
     """Long-polls and streams of a job, each in a thread, and what became of them."""
 
     def __init__(self, stack: Stack, job_id: str) -> None:
-        self._url = f"http://127.0.0.1:{stack.port}/v1/jobs/{job_id}"
+        self._url = f"{stack.url}/v1/jobs/{job_id}"
         self.polled: list[dict[str, Any]] = []
         self.streamed: list[list[str]] = []
         self.begun = 0

@@ -11,7 +11,8 @@ from standardwebhooks import WebhookVerificationError
 
 from service.sender import SPARE_SECONDS
 from tests.receiver import Receiver
-from tests.system.stack import WEBHOOK_SECONDS, Stack, await_true
+from tests.system.stack import WEBHOOK_SECONDS, Stack
+from tests.waiting import await_true
 
 SMALL: dict[str, Any] = {
     "network": {"family": "dnn", "hidden": [8]},

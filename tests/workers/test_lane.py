@@ -1,6 +1,5 @@
 """Tasks are done in a process of their own, beside the jobs: once, whatever becomes of the process."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from models.tables import Artifact, Task
 from models.tasks import Kind
 from tests.factories import a_claim, a_queued_job
 from tests.workers.exported import trained
+from tests.workers.test_spares import await_true
 from workers.lane import Lane
 from workers.task_process import TaskProcess
 
@@ -74,13 +74,6 @@ def states(database: Database) -> set[str]:
 def the_task(database: Database) -> Any:
     with database.read() as connection:
         return connection.execute(select(Task).where(Task.kind == Kind.EXPORT)).one()
-
-
-def await_true(condition: Callable[[], bool], seconds: float = 60) -> None:
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at
-        time.sleep(0.02)
 
 
 def test_what_a_job_left_is_made(database: Database, tmp_path: Path, lane: Any) -> None:

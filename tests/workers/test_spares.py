@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from models.database import Database
 from models.definitions.job import JobDefinition
 from models.settings import Settings
 from models.tables import Job
+from tests import waiting
 from tests.factories import an_offer
 from workers import process
 from workers.app import create_worker
@@ -28,6 +29,8 @@ from workers.spares import Spares
 
 SMALL = {"network": {"family": "dnn", "hidden": [4]}, "data": {"dataset": "xor"}, "training": {"epochs": 1}}
 LONG = SMALL | {"training": {"epochs": 1_000_000}}
+await_true = partial(waiting.await_true, seconds=60)
+"""With the time that a process takes to import torch."""
 
 SUPERVISOR = """
 import time
@@ -68,13 +71,6 @@ def submit(database: Database, plain: dict[str, Any]) -> str:
 def row(database: Database, job_id: str) -> Any:
     with database.read() as connection:
         return connection.execute(Job.__table__.select().where(Job.id == job_id)).one()
-
-
-def await_true(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.02)
 
 
 def run(scheduler: Scheduler, database: Database, plain: dict[str, Any]) -> Any:

@@ -14,6 +14,9 @@ export class Away extends Error {}
 
 export const token = document.querySelector('meta[name="csrf"]')?.content ?? "";
 
+/** So that a call that is sent again does nothing twice. (`randomUUID` is there over HTTPS and on the machine itself only.) */
+export const freshKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
 export async function call(path, { method = "GET", body, headers = {}, signal } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (method !== "GET") sent["X-CSRF-Token"] = token;

@@ -2,6 +2,7 @@
 
 import { read } from "./api.js";
 import { LineChart } from "./lines.js";
+import { namesOf, offer } from "./metrics.js";
 import { explain, pause, visible } from "./page.js";
 import { Range } from "./plot.js";
 
@@ -17,9 +18,9 @@ let columns = [];
 
 async function readAll() {
   columns = await Promise.all(ids.map((id) => read(`/v1/jobs/${id}/metrics?points=${MOST_EPOCHS}`)));
-  const found = [...new Set(columns.flatMap(Object.keys))].filter((name) => !["epoch", "run", "nonfinite"].includes(name));
+  const found = [...new Set(columns.flatMap(namesOf))];
   const order = [...found.filter((name) => name.endsWith("loss")), ...found.filter((name) => !name.endsWith("loss"))];
-  for (const name of order) if (![...choice.options].some(({ value }) => value === name)) choice.add(new Option(name.replaceAll("_", " "), name));
+  for (const name of order) offer(choice, name);
   range.setFull(0, Math.max(1, ...columns.flatMap(({ epoch }) => epoch)));
   draw();
 }

@@ -17,7 +17,7 @@ export class HeatMap extends Plot {
     super(root, options);
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("aria-hidden", "true");
-    this.over = document.createElement("canvas");
+    this.cells = document.createElement("canvas");
     this.plain = document.createElement("canvas");
   }
 
@@ -75,7 +75,7 @@ export class HeatMap extends Plot {
     pen.fillStyle = soft;
     this.#names(pen);
     this.#steps(pen, right);
-    this.#scale(pen, right + 14);
+    this.#scale(pen, right + 14, soft);
     if (data.mark) this.#mark(pen, bad, right);
     if (this.box.firstChild !== canvas) this.box.replaceChildren(canvas);
     this.ink = text;
@@ -85,7 +85,7 @@ export class HeatMap extends Plot {
   /** One pixel for each row and each column of the screen; each step's colour holds until the next one. */
   #image(columns) {
     const { data } = this;
-    const image = this.over;
+    const image = this.cells;
     image.width = Math.ceil(columns);
     image.height = data.rows.length;
     const pen = image.getContext("2d");
@@ -105,7 +105,7 @@ export class HeatMap extends Plot {
   }
 
   #rgb(value) {
-    if (value === null || !Number.isFinite(value)) return LOST;
+    if (!Number.isFinite(value)) return LOST;
     if (this.colour.log && value <= 0) return ZERO;
     const place = Math.round(Math.min(Math.max(this.colour.at(value), 0), 255));
     return this.table.subarray(3 * place, 3 * place + 3);
@@ -128,7 +128,7 @@ export class HeatMap extends Plot {
     pen.fillText("step", right, this.height - 3);
   }
 
-  #scale(pen, left) {
+  #scale(pen, left, soft) {
     const bottom = this.height - BOTTOM;
     const place = new Scale(this.bounds, [bottom, TOP], this.colour.log);
     for (let y = TOP; y < bottom; y++) {
@@ -136,14 +136,14 @@ export class HeatMap extends Plot {
       pen.fillStyle = `rgb(${r} ${g} ${b})`;
       pen.fillRect(left, y, 12, 1);
     }
-    pen.fillStyle = getComputedStyle(this.root).getPropertyValue("--soft");
+    pen.fillStyle = soft;
     pen.textAlign = "left";
     pen.textBaseline = "middle";
     for (const value of place.ticks(5)) pen.fillText(brief(value), left + 16, place.at(value));
     if (this.data.nonfinite?.length) {
       pen.fillStyle = `rgb(${LOST.join(" ")})`;
       pen.fillRect(left, this.height - 16, 12, 12);
-      pen.fillStyle = getComputedStyle(this.root).getPropertyValue("--soft");
+      pen.fillStyle = soft;
       pen.fillText("lost", left + 16, this.height - 10);
     }
   }

@@ -1,9 +1,11 @@
 // The page of a job: its charts, and that they move.
 
 import { call, read } from "./api.js";
+import { node } from "./elements.js";
 import { follow } from "./follow.js";
 import { HeatMap } from "./heat.js";
 import { LineChart } from "./lines.js";
+import { namesOf, offer } from "./metrics.js";
 import { explain, pause, refresh } from "./page.js";
 import { Range } from "./plot.js";
 import { tryModel } from "./predict.js";
@@ -53,15 +55,10 @@ const stepsOfEpoch = () => (job.progress.steps && job.progress.epochs ? job.prog
 async function readMetrics() {
   metrics = await read(`${base}/metrics?points=${MOST_EPOCHS}`);
   const choice = element("metric");
-  const names = ["loss", ...Object.keys(metrics).filter((name) => !["epoch", "run", "nonfinite"].includes(name) && !Object.values(PAIRS).flat().includes(name))];
+  const names = ["loss", ...namesOf(metrics).filter((name) => !Object.values(PAIRS).flat().includes(name))];
   for (const pair of ["accuracy", "skill"]) if (PAIRS[pair].some((name) => name in metrics)) names.splice(1, 0, pair);
-  for (const name of names) offer(choice, name.replaceAll("_", " "), name);
-  for (const name of Object.keys(OF_STEPS)) offer(choice, name, name);
+  for (const name of [...names, ...Object.keys(OF_STEPS)]) offer(choice, name);
   await drawLoss();
-}
-
-function offer(choice, text, value) {
-  if (![...choice.options].some((option) => option.value === value)) choice.add(new Option(text, value));
 }
 
 async function drawLoss() {
@@ -304,7 +301,7 @@ document.addEventListener(
     const list = target.querySelector(".events");
     try {
       const { items, next } = await read(`${target.dataset.events}?limit=200`);
-      list.replaceChildren(...items.map(told), ...(next ? [item("… and more: GET …/events")] : []));
+      list.replaceChildren(...items.map(told), ...(next ? [node("li", "… and more: GET …/events")] : []));
     } catch (error) {
       explain(error);
     }
@@ -312,8 +309,7 @@ document.addEventListener(
   true,
 );
 
-const item = (text) => Object.assign(document.createElement("li"), { textContent: text });
-const told = ({ at, type, data }) => item(`${at.slice(11, 19)} ${type} ${Object.keys(data).length ? JSON.stringify(data).slice(0, 300) : ""}`);
+const told = ({ at, type, data }) => node("li", `${at.slice(11, 19)} ${type} ${Object.keys(data).length ? JSON.stringify(data).slice(0, 300) : ""}`);
 
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-csv]");

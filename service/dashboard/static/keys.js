@@ -1,6 +1,7 @@
 // A new key; its secret is shown this once.
 
 import { read } from "./api.js";
+import { node } from "./elements.js";
 import { explain, refresh } from "./page.js";
 
 const DAY = 86_400_000;
@@ -14,11 +15,8 @@ form.addEventListener("submit", async (event) => {
   if (given.get("days")) body.expires_at = new Date(Date.now() + given.get("days") * DAY).toISOString();
   try {
     const made = await read("/v1/keys", { method: "POST", body: JSON.stringify(body) });
-    const box = document.createElement("div");
-    box.className = "secret";
-    const secret = document.createElement("code");
-    secret.textContent = made.secret;
-    box.append("This is shown once; nobody can read it again: ", secret);
+    const box = node("div", "This is shown once; nobody can read it again: ", "secret");
+    box.append(node("code", made.secret));
     place.replaceChildren(box);
     form.reset();
     await refresh();

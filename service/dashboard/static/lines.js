@@ -1,5 +1,6 @@
 // Curves over steps or layers, as SVG.
 
+import { node } from "./elements.js";
 import { Plot } from "./plot.js";
 import { Scale, extent, format } from "./scale.js";
 
@@ -11,10 +12,10 @@ const MARK_ROWS = 2; // of texts above the curves, so that two marks close by ca
 const BOTTOM = 32;
 
 const svg = (name, attributes = {}, text) => {
-  const node = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
+  const shape = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
+  if (text !== undefined) shape.textContent = text;
+  return shape;
 };
 
 export class LineChart extends Plot {
@@ -22,8 +23,7 @@ export class LineChart extends Plot {
 
   constructor(root, options) {
     super(root, options);
-    this.legend = document.createElement("ul");
-    this.legend.className = "legend";
+    this.legend = node("ul", "", "legend");
     root.append(this.legend);
   }
 
@@ -77,7 +77,7 @@ export class LineChart extends Plot {
 
   #whyNothing(inside, log) {
     if (!inside.length) return "Nothing was measured here.";
-    const finite = inside.filter((value) => value !== null && Number.isFinite(value));
+    const finite = inside.filter(Number.isFinite);
     if (!finite.length) return "None of these numbers is finite.";
     return log ? "None of these numbers is positive: without the log scale they can be drawn." : "Nothing to draw.";
   }
@@ -100,7 +100,7 @@ export class LineChart extends Plot {
   }
 
   #curve({ x, y, className, dashed, dots }) {
-    const can = (value) => value !== null && Number.isFinite(value) && !(this.y.log && value <= 0);
+    const can = (value) => Number.isFinite(value) && !(this.y.log && value <= 0);
     let path = "";
     let begins = true;
     const alone = [];
@@ -141,10 +141,8 @@ export class LineChart extends Plot {
   #showLegend() {
     this.legend.replaceChildren(
       ...this.data.series.map(({ name, className, dashed }) => {
-        const item = document.createElement("li");
-        const key = document.createElement("span");
-        key.className = `key ${className}${dashed ? " dashed" : ""}`;
-        item.append(key, name);
+        const item = node("li");
+        item.append(node("span", "", `key ${className}${dashed ? " dashed" : ""}`), name);
         return item;
       }),
     );
@@ -152,7 +150,7 @@ export class LineChart extends Plot {
 
   #summary() {
     const told = this.data.series.map(({ name, y }) => {
-      const finite = y.filter((value) => value !== null && Number.isFinite(value));
+      const finite = y.filter(Number.isFinite);
       return finite.length ? `${name} from ${format(finite[0])} to ${format(finite.at(-1))}` : `${name} not finite`;
     });
     const marks = this.data.marks.map(({ text }) => text);

@@ -1,6 +1,7 @@
 // The editor of a definition: the service checks it as it is typed, and says what to expect of it.
 
-import { Refused, call, read } from "./api.js";
+import { Refused, freshKey, read } from "./api.js";
+import { facts, node } from "./elements.js";
 import { explain, recovered } from "./page.js";
 import { placeOf } from "./pointers.js";
 import { format } from "./scale.js";
@@ -11,8 +12,6 @@ const editor = document.getElementById("editor");
 const said = document.getElementById("said");
 const estimate = document.getElementById("estimate");
 const submit = document.getElementById("submit");
-
-const node = (name, text = "", className = "") => Object.assign(document.createElement(name), { textContent: text, className });
 
 // Checking
 
@@ -82,18 +81,12 @@ const bytes = (value) => {
 };
 
 function showEstimate({ layers, total, depth_budget: budget }) {
-  const facts = node("dl", "", "facts");
-  const rows = {
+  const told = {
     Parameters: total.parameters.toLocaleString("en"),
     "FLOPs of a row": format(total.flops),
     Memory: bytes(total.parameter_bytes + total.gradient_bytes + total.optimizer_bytes + total.activation_bytes),
     "Layers to lose a gradient": budget === null ? "it does not shrink" : format(budget),
   };
-  for (const [name, value] of Object.entries(rows)) {
-    const pair = node("div");
-    pair.append(node("dt", name), node("dd", value));
-    facts.append(pair);
-  }
   const table = node("table");
   const head = table.createTHead().insertRow();
   for (const name of ["Layer", "Kind", "Output", "Parameters", "Gain"]) head.append(Object.assign(node("th", name), { scope: "col" }));
@@ -108,7 +101,7 @@ function showEstimate({ layers, total, depth_budget: budget }) {
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", "Layers");
   box.append(table);
-  estimate.replaceChildren(facts, box);
+  estimate.replaceChildren(facts(Object.entries(told)), box);
 }
 
 // The form
@@ -131,9 +124,9 @@ document.getElementById("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   submit.disabled = true;
   // The same until something is changed: pressed again after an answer that was lost, it makes no second job.
-  key ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  key ??= freshKey();
   try {
-    const made = await (await call("/v1/jobs", { method: "POST", body: editor.value, headers: { "Idempotency-Key": key } })).json();
+    const made = await read("/v1/jobs", { method: "POST", body: editor.value, headers: { "Idempotency-Key": key } });
     location.assign(`/jobs/${made.id}`);
   } catch (error) {
     submit.disabled = false;

@@ -1,6 +1,6 @@
 // What every page does: the switch of colours, parts that keep themselves up to date, buttons that call the API.
 
-import { Away, Refused, call } from "./api.js";
+import { Away, Refused, call, freshKey } from "./api.js";
 
 const SECONDS = 2;
 const LONGEST_SECONDS = 15;
@@ -142,7 +142,7 @@ document.addEventListener("click", async (event) => {
   button.disabled = true;
   const [method, path] = button.dataset.call.split(" ");
   try {
-    const reply = await call(path, { method, body: button.dataset.body, headers: method === "POST" ? { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) } : {} });
+    const reply = await call(path, { method, body: button.dataset.body, headers: method === "POST" ? { "Idempotency-Key": freshKey() } : {} });
     const made = reply.status === 204 ? null : await reply.json();
     const { then } = button.dataset;
     if (then === "job") location.assign(`/jobs/${made.id}`);

@@ -1,5 +1,7 @@
 // What all charts have in common: a place that fits its width, a cursor by pointer and by keys, a range to zoom into.
 
+import { node } from "./elements.js";
+
 /** The steps that are shown; charts that share one zoom together. */
 export class Range extends EventTarget {
   full = [0, 1];
@@ -32,12 +34,10 @@ export class Plot {
     this.zooms = zooms;
     this.label = label;
     this.cursor = null;
-    this.box = document.createElement("div");
-    this.box.className = "plot";
+    this.box = node("div", "", "plot");
     this.box.tabIndex = 0;
     this.box.setAttribute("role", "group");
-    this.says = document.createElement("p");
-    this.says.className = "says";
+    this.says = node("p", "", "says");
     this.says.setAttribute("aria-live", "polite");
     root.replaceChildren(this.box, this.says);
     this.waiting = false;
@@ -63,10 +63,7 @@ export class Plot {
 
   /** Says that there is nothing to draw, and why. */
   message(text) {
-    const told = document.createElement("p");
-    told.className = "message";
-    told.textContent = text;
-    this.box.replaceChildren(told);
+    this.box.replaceChildren(node("p", text, "message"));
     this.box.setAttribute("aria-label", `${this.label}: ${text}`);
     this.says.textContent = "";
   }

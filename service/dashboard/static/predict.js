@@ -1,6 +1,7 @@
 // A row by hand, and what the model says of it.
 
 import { Refused, read } from "./api.js";
+import { facts, node } from "./elements.js";
 import { explain } from "./page.js";
 import { format } from "./scale.js";
 
@@ -35,26 +36,14 @@ function row(form) {
   return "asList" in form.dataset ? fields.map(([, value]) => value) : Object.fromEntries(fields);
 }
 
-function say(place, text, className = "") {
-  const line = document.createElement("p");
-  line.className = className;
-  line.textContent = text;
-  place.replaceChildren(line);
+function say(place, text, className) {
+  place.replaceChildren(node("p", text, className));
 }
 
 function show(place, output) {
   if (Array.isArray(output)) return say(place, JSON.stringify(output));
   if (!("class" in output)) return say(place, `It says ${Array.isArray(output.value) ? output.value.map((value) => format(value, 6)).join(", ") : format(output.value, 6)}.`);
   say(place, `It says ${output.class}.`);
-  const list = document.createElement("dl");
-  list.className = "facts";
-  for (const [name, share] of Object.entries(output.probabilities ?? {}).sort(([, a], [, b]) => b - a).slice(0, 20)) {
-    const pair = document.createElement("div");
-    const [term, value] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
-    value.textContent = `${(100 * share).toPrecision(3)} %`;
-    pair.append(term, value);
-    list.append(pair);
-  }
-  place.append(list);
+  const likeliest = Object.entries(output.probabilities ?? {}).sort(([, a], [, b]) => b - a).slice(0, 20);
+  place.append(facts(likeliest.map(([name, share]) => [name, `${(100 * share).toPrecision(3)} %`])));
 }

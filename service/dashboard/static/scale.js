@@ -1,7 +1,7 @@
 // Numbers to places, places to numbers, numbers to words and colours.
 
 export function format(value, digits = 3) {
-  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (value === 0 || (size >= 1e-3 && size < 1e6)) return size >= 1e4 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
   return exponential(value, digits);
@@ -69,7 +69,7 @@ export function extent(values, log = false) {
   let low = Infinity;
   let high = -Infinity;
   for (const value of values) {
-    if (value === null || value === undefined || !Number.isFinite(value) || (log && value <= 0)) continue;
+    if (!Number.isFinite(value) || (log && value <= 0)) continue;
     if (value < low) low = value;
     if (value > high) high = value;
   }
