@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from cli import client as module
-from cli.client import Client, job_path
+from cli.client import Client
 from cli.failures import Failure, KeyRefused, Refused, Unreachable
+from cli.paths import job_path
 from cli.place import Place
 
 LOST = "lost"
