@@ -67,7 +67,8 @@ def _made(session: Session, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Not repeated where the answer is lost: a second key would be made, of which nobody knew."""
     headers = {"Content-Type": "application/json"}
     content = json.dumps(body).encode()
-    made: dict[str, Any] = session.client.ask("POST", path, repeatable=False, content=content, headers=headers).json()
+    reply = session.client.ask("POST", path, repeatable=False, content=content, headers=headers)
+    made: dict[str, Any] = session.client.json(reply)
     return made
 
 

@@ -71,7 +71,8 @@ def _predict_file(
     if output is None:
         raise click.UsageError("Say where the result goes: --output FILE.parquet.")
     content, headers = file.read(), {"Content-Type": media_type}
-    task = session.client.ask("POST", path, repeatable=False, content=content, headers=headers, params=query).json()
+    reply = session.client.ask("POST", path, repeatable=False, content=content, headers=headers, params=query)
+    task = session.client.json(reply)
     while task["status"] in ("queued", "running"):
         time.sleep(POLL_SECONDS)
         task = session.client.get(f"{path}/{task['id']}")
