@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
 from cli.failures import MAKE_KEY, Failure, KeyRefused, Refused, Unreachable
+from cli.paths import job_path
 from cli.place import Place
 
 PATIENCE_SECONDS = 15.0
@@ -22,7 +22,6 @@ FIRST_DELAY, LONGEST_DELAY = 0.1, 3.0
 AGAIN = (409, 429, 503)
 """Statuses that mean `later` where they come with Retry-After."""
 CHUNK = 1 << 16
-ROOT = "/v1"
 
 Told = Callable[[str], None]
 """Hears why a call is repeated."""
@@ -30,11 +29,6 @@ Told = Callable[[str], None]
 
 def quiet(_: str) -> None:
     """Nobody is told."""
-
-
-def job_path(job: str, *parts: str) -> str:
-    """`/v1/jobs/{id}/...`"""
-    return "/".join([ROOT, "jobs", *(quote(part, safe="") for part in (job, *parts))])
 
 
 class Client:

@@ -18,12 +18,13 @@ def page(text: str) -> str:
     return f"{by_hand}{MARK}\n" + "\n".join(_described(descent, "descent"))
 
 
-def _described(command: click.Command, name: str) -> Iterator[str]:
-    context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
-    yield f"### {name}\n\n```\n{command.get_help(context)}\n```\n"
+def _described(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[str]:
+    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield f"### {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for inside in command.list_commands(context):
-            yield from _described(command.commands[inside], f"{name} {inside}")
+            yield from _described(command.commands[inside], inside, context)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import click
 
 from cli.failures import Failure
 from cli.output import Output
+from cli.paths import job_path
 from cli.place import Place, place_of
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ class Session:
         return str(found[0]["id"])
 
     def job(self, given: str) -> dict[str, Any]:
-        from cli.client import job_path  # noqa: PLC0415
-
         found: dict[str, Any] = self.client.get(job_path(self.job_id(given)))
         return found
 

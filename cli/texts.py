@@ -1,5 +1,6 @@
 """Numbers and texts as a terminal shows them."""
 
+import json
 from typing import Any
 
 
@@ -35,8 +36,6 @@ def duration(seconds: float) -> str:
 
 def patched(patch: list[dict[str, Any]]) -> str:
     """A JSON Patch in a line."""
-    import json  # noqa: PLC0415
-
     changes = (
         f"{one['path']} = {json.dumps(one['value'])}" if "value" in one else f"no {one['path']}" for one in patch
     )

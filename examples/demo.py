@@ -1,7 +1,7 @@
 """`make demo`: starts a service of its own, trains a network that learns and one that does not through HTTP, reads why,
 and has the second repaired.
 
-Everything below `main` is what any client of Descent does: POST, poll, GET.
+What `show` does is what any client of Descent does: POST, poll, GET.
 """
 
 import json
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +34,32 @@ DEEP = {
 
 
 def main() -> None:
-    port, key = free_port(), secrets.token_hex(16)
-    environment = os.environ | {"DESCENT_DATA": str(DATA), "DESCENT_PORT": str(port), "DESCENT_API_KEY": key}
-    DATA.mkdir(parents=True, exist_ok=True)
-    log = DATA / "demo.log"
     started = time.monotonic()
+    with service(DATA) as client:
+        print(f"Ready after {time.monotonic() - started:.1f} s.\n")
+        ok = show(client, json.loads((HERE / "digits_cnn.json").read_text()))
+    sys.exit(0 if ok else 1)
+
+
+@contextmanager
+def service(data: Path, **settings: str) -> Iterator[httpx.Client]:
+    """One for the time being, with its data and its log in a folder; the client has its key."""
+    port, key = free_port(), secrets.token_hex(16)
+    own = {"DESCENT_DATA": str(data), "DESCENT_PORT": str(port), "DESCENT_API_KEY": key}
+    data.mkdir(parents=True, exist_ok=True)
+    log = data / "service.log"
     print(f"Starting Descent on http://127.0.0.1:{port} (log: {os.path.relpath(log)}) ...", flush=True)
     with log.open("w") as sink:
-        service = subprocess.Popen([sys.executable, "-m", "service"], env=environment, stdout=sink, stderr=sink)
+        line = [sys.executable, "-m", "service"]
+        process = subprocess.Popen(line, env=os.environ | own | settings, stdout=sink, stderr=sink)
     try:
         headers = {"Authorization": f"Bearer {key}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=90) as client:
-            await_ready(client, service)
-            print(f"Ready after {time.monotonic() - started:.1f} s.\n")
-            ok = show(client, json.loads((HERE / "digits_cnn.json").read_text()))
+            await_ready(client, process)
+            yield client
     finally:
-        service.send_signal(signal.SIGTERM)
-        service.wait(30)
-    sys.exit(0 if ok else 1)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
 
 
 def free_port() -> int:
@@ -58,10 +68,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def await_ready(client: httpx.Client, service: subprocess.Popen[bytes]) -> None:
+def await_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
     for _ in range(START_SECONDS * 10):
-        if service.poll() is not None:
-            sys.exit(f"The service ended with code {service.returncode}; its log says why.")
+        if process.poll() is not None:
+            sys.exit(f"The service ended with code {process.returncode}; its log says why.")
         try:
             if client.get("/readyz").status_code == 200:
                 return
@@ -189,7 +199,7 @@ def number(value: float | None) -> str:
 
 def print_where_next(job: dict[str, Any]) -> None:
     print("\n\nWhere to look next")
-    print("  make serve          the service for yourself; its API is described at /docs")
+    print("  make serve          the service for yourself: its dashboard at /, its API described at /docs")
     print("  examples/*.json     more jobs to POST: DNN, CNN and RNN")
     print("  docs/diagnosis.md   every finding, and how it is decided")
     print(f"  GET {job['links']['gradients']}?statistic=update_ratio  and more of each tensor and layer")

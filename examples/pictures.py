@@ -6,11 +6,7 @@ pictures; `--look FOLDER` takes each page whole, at three widths, to be looked a
 
 import argparse
 import io
-import os
 import secrets
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +15,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from examples.demo import DEEP, await_ready, follow, free_port
+from examples.demo import DEEP, follow, service
 from tests.system.browser import a_browser
 
 HERE = Path(__file__).parent
@@ -43,35 +39,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--look", type=Path, metavar="FOLDER", help="whole pages at three widths instead")
     chosen = parser.parse_args()
-    with service() as (client, key), a_browser() as browser:
+    # In a folder of its own: pages show these jobs and no older ones.
+    with service(DATA / secrets.token_hex(4)) as client, a_browser() as browser:
         pages, origin = prepared(client), str(client.base_url).rstrip("/")
+        key = client.headers["Authorization"].removeprefix("Bearer ")
         for scheme in ("light", "dark"):
             with signed_in(browser, origin, key, scheme, chosen.look) as page:
                 for name, path in pages.items():
                     page.goto(f"{origin}{path}")
                     settle(page, name)
                     take(page, name, scheme, chosen.look)
-
-
-@contextmanager
-def service() -> Iterator[tuple[httpx.Client, str]]:
-    port, key = free_port(), secrets.token_hex(16)
-    environment = os.environ | {
-        "DESCENT_DATA": str(DATA / str(port)),
-        "DESCENT_PORT": str(port),
-        "DESCENT_API_KEY": key,
-    }
-    DATA.mkdir(parents=True, exist_ok=True)
-    with (DATA / "service.log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "service"], env=environment, stdout=log, stderr=log)
-    try:
-        headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=90) as client:
-            await_ready(client, process)
-            yield client, key
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
 
 
 def prepared(client: httpx.Client) -> dict[str, str]:

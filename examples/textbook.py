@@ -5,19 +5,14 @@ python examples/textbook.py            all of them; writes docs/textbook.md
 python examples/textbook.py xor sine   some of them
 """
 
-import os
-import secrets
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
 from claims import Chapter, Checked, Textbook
 from cures import Cures, Judged
-from demo import await_ready, free_port
+from demo import service
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "var" / "textbook"
@@ -25,20 +20,8 @@ PAGE = ROOT / "docs" / "textbook.md"
 
 
 def main() -> None:
-    port, key = free_port(), secrets.token_hex(16)
-    mine = {"DESCENT_DATA": str(DATA), "DESCENT_PORT": str(port), "DESCENT_API_KEY": key, "DESCENT_SLOTS": "2"}
-    DATA.mkdir(parents=True, exist_ok=True)
-    with (DATA / "textbook.log").open("w") as sink:
-        line = [sys.executable, "-m", "service"]
-        service = subprocess.Popen(line, env=os.environ | mine, stdout=sink, stderr=sink)
-    try:
-        headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=90) as client:
-            await_ready(client, service)
-            holds = run(Textbook(client), sys.argv[1:])
-    finally:
-        service.send_signal(signal.SIGTERM)
-        service.wait(30)
+    with service(DATA, DESCENT_SLOTS="2") as client:
+        holds = run(Textbook(client), sys.argv[1:])
     sys.exit(0 if holds else 1)
 
 

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from cli.paths import job_path
 from cli.session import JOB, Session, talking
 
 
@@ -16,8 +17,6 @@ def cancel(session: Session, jobs: tuple[str, ...], force: bool) -> None:
 
     JOB is an id, `latest`, or `-`: an id on stdin.
     """
-    from cli.client import job_path  # noqa: PLC0415
-
     body = json.dumps({"mode": "force" if force else "graceful"}).encode()
     found = [session.client.post(job_path(session.job_id(job), "cancel"), body) for job in jobs]
     if session.output.as_json:

@@ -11,6 +11,7 @@ import click
 
 from cli.failures import Failure
 from cli.output import styled
+from cli.paths import path_of
 from cli.session import Session, options, talking
 from cli.texts import size
 
@@ -58,7 +59,7 @@ def list_datasets(session: Session, own: bool, limit: int) -> None:
 @talking
 def show(session: Session, name: str) -> None:
     """Show a data set, by its name or id: columns, kinds, shape, warnings."""
-    found = session.client.get(_path(name))
+    found = session.client.get(path_of("datasets", name))
     if session.output.as_json:
         session.output.json(found)
     else:
@@ -105,7 +106,7 @@ def _read(session: Session, found: dict[str, Any]) -> dict[str, Any]:
     """
     while found["status"] == "ingesting":
         time.sleep(POLL_SECONDS)
-        found = session.client.get(_path(found["id"]))
+        found = session.client.get(path_of("datasets", found["id"]))
     if found["status"] == "failed":
         raise Failure(f"{found['error']['code']}: {found['error']['detail']}")
     return found
@@ -117,15 +118,9 @@ def _read(session: Session, found: dict[str, Any]) -> dict[str, Any]:
 def delete(session: Session, ids: tuple[str, ...]) -> None:
     """Delete data sets of yours that no job uses."""
     for one in ids:
-        session.client.ask("DELETE", _path(one))
+        session.client.ask("DELETE", path_of("datasets", one))
     if session.output.as_json:
         session.output.json(list(ids))
-
-
-def _path(name: str) -> str:
-    from urllib.parse import quote  # noqa: PLC0415
-
-    return f"/v1/datasets/{quote(name, safe='')}"
 
 
 def _row(found: dict[str, Any]) -> list[str]:

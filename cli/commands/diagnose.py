@@ -6,6 +6,7 @@ import click
 
 from cli.heat_map import lines, map_of, merged
 from cli.output import Output, styled
+from cli.paths import job_path
 from cli.session import JOB, Session, talking
 from cli.texts import number, patched
 
@@ -26,8 +27,6 @@ def diagnose(session: Session, job: str, no_map: bool) -> None:
 
     JOB is an id, `latest`, or `-`: an id on stdin.
     """
-    from cli.client import job_path  # noqa: PLC0415
-
     job_id, output = session.job_id(job), session.output
     found = session.client.get(job_path(job_id, "diagnosis"))
     if output.as_json:
@@ -93,8 +92,6 @@ def print_cure(output: Output, repair: dict[str, Any]) -> None:
 
 
 def print_map(session: Session, job_id: str) -> None:
-    from cli.client import job_path  # noqa: PLC0415
-
     output = session.output
     width = min(max(output.console.width - BESIDE, NARROWEST), WIDEST)
     gradients = session.client.get(job_path(job_id, "gradients"), statistic="norm", points=width)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.failures import Failure
+from cli.paths import job_path
 from cli.session import JOB, Session, talking
 from cli.texts import size
 
@@ -53,8 +54,6 @@ def _ready(session: Session, job_id: str, names: tuple[str, ...]) -> list[dict[s
     Raises:
         Failure: one that was named is not there, and will not be.
     """
-    from cli.client import job_path  # noqa: PLC0415
-
     end = time.monotonic() + PENDING_SECONDS
     while True:
         known = {file["name"]: file for file in session.client.get(job_path(job_id, "artifacts"))["items"]}
@@ -96,8 +95,6 @@ def _make(folder: Path) -> None:
 
 
 def _save_pictures(session: Session, job_id: str, folder: Path) -> list[Path]:
-    from cli.client import job_path  # noqa: PLC0415
-
     _make(folder)
     targets = [folder / f"{name}.svg" for name in PICTURES]
     for target in targets:

@@ -2,10 +2,10 @@
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 import click
 
+from cli.paths import path_of
 from cli.session import Session, talking
 
 SCOPES = ("read", "write", "metrics", "admin")
@@ -49,7 +49,7 @@ def create(session: Session, name: str, scopes: tuple[str, ...], owner: str | No
 def rotate(session: Session, key_id: str, overlap_seconds: float | None) -> None:
     """Replace a key by a new one of the same owner, name and scopes."""
     body = {} if overlap_seconds is None else {"overlap_seconds": overlap_seconds}
-    _announce(session, _made(session, f"{_path(key_id)}/rotate", body))
+    _announce(session, _made(session, path_of("keys", key_id, "rotate"), body))
 
 
 @keys.command()
@@ -58,7 +58,7 @@ def rotate(session: Session, key_id: str, overlap_seconds: float | None) -> None
 def delete(session: Session, ids: tuple[str, ...]) -> None:
     """Take keys back."""
     for key_id in ids:
-        session.client.ask("DELETE", _path(key_id))
+        session.client.ask("DELETE", path_of("keys", key_id))
     if session.output.as_json:
         session.output.json(list(ids))
 
@@ -67,7 +67,8 @@ def _made(session: Session, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Not repeated where the answer is lost: a second key would be made, of which nobody knew."""
     headers = {"Content-Type": "application/json"}
     content = json.dumps(body).encode()
-    made: dict[str, Any] = session.client.ask("POST", path, repeatable=False, content=content, headers=headers).json()
+    reply = session.client.ask("POST", path, repeatable=False, content=content, headers=headers)
+    made: dict[str, Any] = session.client.json(reply)
     return made
 
 
@@ -77,10 +78,6 @@ def _announce(session: Session, key: dict[str, Any]) -> None:
         return
     print(key["secret"], flush=True)
     session.output.note(f"{key['id']} with {', '.join(key['scopes'])}. It is shown this once: keep it now.")
-
-
-def _path(key_id: str) -> str:
-    return f"/v1/keys/{quote(key_id, safe='')}"
 
 
 def _row(key: dict[str, Any]) -> list[str]:

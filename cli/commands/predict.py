@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import click
 
 from cli.failures import Failure
+from cli.paths import job_path
 from cli.session import JOB, Session, talking
 from cli.texts import number
 
@@ -30,8 +31,6 @@ def predict(session: Session, job: str, file: BinaryIO, allow_unhealthy: bool, o
     A JSON file has a list of rows, in the data's own units, or {"inputs": [...]}; a line is printed for each. A .csv or
     .parquet file is predicted by a worker, and the result is a Parquet file.
     """
-    from cli.client import job_path  # noqa: PLC0415
-
     job_id = session.job_id(job)
     path = job_path(job_id, "predictions")
     query = {"allow_unhealthy": "true"} if allow_unhealthy else {}
@@ -72,7 +71,8 @@ def _predict_file(
     if output is None:
         raise click.UsageError("Say where the result goes: --output FILE.parquet.")
     content, headers = file.read(), {"Content-Type": media_type}
-    task = session.client.ask("POST", path, repeatable=False, content=content, headers=headers, params=query).json()
+    reply = session.client.ask("POST", path, repeatable=False, content=content, headers=headers, params=query)
+    task = session.client.json(reply)
     while task["status"] in ("queued", "running"):
         time.sleep(POLL_SECONDS)
         task = session.client.get(f"{path}/{task['id']}")

@@ -4,7 +4,9 @@ import json
 
 import click
 
+from cli.commands.diagnose import print_cure
 from cli.commands.submit import announced
+from cli.paths import job_path
 from cli.session import JOB, Session, talking
 
 
@@ -18,9 +20,6 @@ def repair(session: Session, job: str, remedy: str | None, is_followed: bool) ->
 
     With --follow the exit code is the verdict of the new job. JOB is an id, `latest`, or `-`: an id on stdin.
     """
-    from cli.client import job_path  # noqa: PLC0415
-    from cli.commands.diagnose import print_cure  # noqa: PLC0415
-
     body = json.dumps({} if remedy is None else {"remedy": remedy}).encode()
     child = session.client.post(job_path(session.job_id(job), "repairs"), body)
     code = announced(session, child, is_followed)

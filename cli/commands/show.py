@@ -6,8 +6,9 @@ import click
 
 from cli.commands.submit import ended
 from cli.output import Output, styled
+from cli.paths import job_path
 from cli.session import JOB, Session, talking
-from cli.texts import duration, number
+from cli.texts import duration, number, patched
 
 METRICS = (
     "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "validation_macro_f1", "validation_rmse",
@@ -70,9 +71,6 @@ def print_best(output: Output, job: dict[str, Any]) -> None:
 
 def print_end(session: Session, job: dict[str, Any]) -> None:
     """Of a job that has ended: the verdict, and why."""
-    from cli.client import job_path  # noqa: PLC0415
-    from cli.texts import patched  # noqa: PLC0415
-
     output = session.output
     output.line(styled(job["status"]), ", ", styled(job["verdict"]))
     print_best(output, job)

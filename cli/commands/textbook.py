@@ -2,12 +2,12 @@
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from cli.failures import Failure
 from cli.output import Output
+from cli.paths import path_of
 from cli.session import Session, talking
 
 
@@ -26,7 +26,7 @@ def textbook(session: Session, name: str | None, job: str | None, is_followed: b
             raise click.UsageError("--submit needs the NAME of a claim.")
         _list(session)
         return 0
-    chapter = session.client.get(f"/v1/textbook/{quote(name, safe='')}")
+    chapter = session.client.get(path_of("textbook", name))
     if job is not None:
         return _submit(session, chapter, job, is_followed)
     if session.output.as_json:

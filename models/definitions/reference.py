@@ -26,7 +26,8 @@ INTRODUCTION = """# Definitions
 
 What `POST /v1/jobs` takes, field by field; `make reference` writes this page from the code. A definition takes what is
 written and guesses nothing: no unknown field, no `"5"` for `5`, no NaN, no infinity. What does not fit is refused at
-once, all of it, each with its place. [Data sets](datasets.md) have a page of their own.
+once, each with its place: all fields together, then the data set, then the shapes. [Data sets](datasets.md) have a page
+of their own.
 """
 
 SHARED: dict[str, tuple[Any, str]] = {

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from cli import client as module
-from cli.client import Client, job_path
+from cli.client import Client
+from cli.commands.keys import _made
 from cli.failures import Failure, KeyRefused, Refused, Unreachable
+from cli.paths import job_path
 from cli.place import Place
+from cli.session import Session
 
 LOST = "lost"
 """In the place of an answer: the connection ends without one."""
@@ -167,3 +170,9 @@ def test_a_file_is_there_whole_or_not_at_all(serve: Any, tmp_path: Path) -> None
 
 def test_an_id_is_one_part_of_a_path() -> None:
     assert job_path("../keys?a", "plots") == "/v1/jobs/..%2Fkeys%3Fa/plots"
+
+
+def test_a_new_key_that_something_else_answers_with_is_a_failure(serve: Any) -> None:
+    session = Session(serve((200, {}, b"<html>")).place, as_json=False)
+    with pytest.raises(Failure, match="is no Descent"):
+        _made(session, "/v1/keys", {})
