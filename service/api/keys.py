@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from models import keys
 from models.definitions.base import Several, Strict
-from models.errors import InvalidDefinition, Problem
+from models.errors import InvalidDefinition
 from models.ids import is_id
 from models.keys import BOOTSTRAP, Scope
 from service.api.jobs import Text
@@ -89,7 +89,7 @@ def create_key(query: Query) -> Response:
     with context().database.write() as connection:
         if body.owner is not None and not keys.owns_something(connection, body.owner):
             detail = f"{body.owner} owns no key, job or data set."
-            raise InvalidDefinition([Problem("/owner", "unknown_owner", detail, "Take the `owner` of a key.")])
+            raise InvalidDefinition.at("/owner", "unknown_owner", detail, "Take the `owner` of a key.")
         made = keys.create(connection, body.name, body.scopes, body.owner, _seconds(body.expires_at))
     return _answer_new(*made)
 
