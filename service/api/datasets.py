@@ -23,7 +23,7 @@ from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
 from service.errors import problem
-from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.openapi import Page, Parts, Query, answers, blueprint, merge_request
 from service.receiving import Receiver, fetch, repeated
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 from service.room import require_room
@@ -201,7 +201,7 @@ def preview_dataset(path: DatasetPath, query: Query) -> Response:
 @api.patch(
     "/v1/datasets/<name>",
     summary="Correct what was guessed",
-    request_body=json_request(Corrections, {"target": {"target": "price"}, "kinds": {"kinds": {"rooms": "category"}}}),
+    request_body=merge_request(Corrections, {"target": {"target": "price"}, "kinds": {"kinds": {"rooms": "category"}}}),
     responses=answers(200, DatasetReply, 400, 404, 409, 413, 415, 422),
 )
 def correct_dataset(path: DatasetPath, query: Query) -> Response:

@@ -16,7 +16,7 @@ from service.bodies import optional_body, read_body
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
-from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request, merge_request
 from service.path_ids import id_of
 from service.receivers import require_receiver
 from service.replies import NewWebhookReply, WebhookReply, WebhooksReply
@@ -131,7 +131,7 @@ def get_webhook(path: WebhookPath, query: Query) -> Response:
 @api.patch(
     "/v1/webhooks/<webhook_id>",
     summary="Change a webhook",
-    request_body=json_request(WebhookChanges, CHANGES),
+    request_body=merge_request(WebhookChanges, CHANGES),
     responses=answers(200, WebhookReply, 400, 404, 413, 415, 422),
 )
 def change_webhook(path: WebhookPath, query: Query) -> Response:
