@@ -10,7 +10,7 @@ from models import catalogue, datasets
 from models.admission import problems_of
 from models.corrections import Corrections, corrected
 from models.definitions.uploaded import Kind, Task, Uploaded
-from models.errors import InvalidDataset, InvalidDefinition, NotFound, Problem
+from models.errors import InvalidDataset, NotFound, Problem
 from models.ids import is_id, new_id
 from models.ingest.options import Options
 from models.json_body import parse
@@ -18,7 +18,7 @@ from models.sources import allowed
 from models.storage import Stored
 from models.uploads import is_upload
 from service.api.jobs import Text
-from service.bodies import json_bytes
+from service.bodies import json_bytes, read_body
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
@@ -206,11 +206,7 @@ def preview_dataset(path: DatasetPath, query: Query) -> Response:
 )
 def correct_dataset(path: DatasetPath, query: Query) -> Response:
     """Its name, and target, features, task and kinds of a table. Jobs that were accepted before keep what they have."""
-    body = parse(json_bytes())
-    try:
-        wanted = Corrections.model_validate(body)
-    except ValidationError as error:
-        raise InvalidDefinition(problems_of(error, body)) from error
+    wanted = read_body(Corrections)
     with context().database.write() as connection:
         row = datasets.find(connection, path.id, g.sees)
         if row.status != datasets.READY:
