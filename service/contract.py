@@ -69,30 +69,29 @@ def completed(contract: dict[str, Any]) -> dict[str, Any]:
     components["parameters"] = {"RequestId": REQUEST_ID, "IfNoneMatch": IF_NONE_MATCH}
     _tell_defaults(components["schemas"])
     name_enumerations(contract)
-    told = {"type": {"enum": list(get_args(EventName))}, "data": {"$ref": "#/components/schemas/JobReply"}}
-    test = {"type": {"const": PING}, "data": {"type": "object", "properties": {"webhook": {"type": "string"}}}}
-    contract["webhooks"] = {
-        "job": _message("Something happened to a job", told),
-        "ping": _message("A test call", test),
-    }
+    contract["webhooks"] = _webhooks()
     for operation in _operations(contract):
-        answers: dict[str, Any] = operation["responses"]
-        if operation["operationId"] in OTHER_FORMS:
-            form, example = OTHER_FORMS[operation["operationId"]]
-            answers["200"]["content"][form] = {"schema": {"type": "string"}, "example": example}
-        if "application/json" in answers.get("422", {}).get("content", {}):
-            del answers["422"]  # the OpenAPI library's own, of a call that takes nothing
-        parameters = operation.setdefault("parameters", [])
-        parameters.append({"$ref": "#/components/parameters/RequestId"})
-        if "304" in answers:
-            parameters.append({"$ref": "#/components/parameters/IfNoneMatch"})
-        for status, answer in answers.items():
-            headers = answer.setdefault("headers", {})
-            for name in _headers_of(operation, status):
-                headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
-        answers |= {status: {"description": said} for status, said in OF_SERVER.items()}
+        _complete(operation)
     add_examples(contract)
     return contract
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    answers: dict[str, Any] = operation["responses"]
+    if operation["operationId"] in OTHER_FORMS:
+        form, example = OTHER_FORMS[operation["operationId"]]
+        answers["200"]["content"][form] = {"schema": {"type": "string"}, "example": example}
+    if "application/json" in answers.get("422", {}).get("content", {}):
+        del answers["422"]  # the OpenAPI library's own, of a call that takes nothing
+    parameters = operation.setdefault("parameters", [])
+    parameters.append({"$ref": "#/components/parameters/RequestId"})
+    if "304" in answers:
+        parameters.append({"$ref": "#/components/parameters/IfNoneMatch"})
+    for status, answer in answers.items():
+        headers = answer.setdefault("headers", {})
+        for name in _headers_of(operation, status):
+            headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+    answers |= {status: {"description": said} for status, said in OF_SERVER.items()}
 
 
 def _tell_defaults(schemas: dict[str, Any]) -> None:
@@ -101,6 +100,16 @@ def _tell_defaults(schemas: dict[str, Any]) -> None:
         for field in schema.get("properties", {}).values():
             if isinstance(field.get("default"), dict) and field.keys() & UNIONS:
                 field["description"] += f" Default: `{json.dumps(field.pop('default'))}`."
+
+
+def _webhooks() -> dict[str, Any]:
+    """The calls to receivers."""
+    told = {"type": {"enum": list(get_args(EventName))}, "data": {"$ref": "#/components/schemas/JobReply"}}
+    test = {"type": {"const": PING}, "data": {"type": "object", "properties": {"webhook": {"type": "string"}}}}
+    return {
+        "job": _message("Something happened to a job", told),
+        "ping": _message("A test call", test),
+    }
 
 
 def _message(summary: str, properties: dict[str, Any]) -> dict[str, Any]:

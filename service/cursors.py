@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from flask import Response, jsonify
 
-from models.errors import InvalidDefinition, Problem
+from models.errors import InvalidDefinition
 from models.ids import is_id
 
 Item = TypeVar("Item")
@@ -51,4 +51,4 @@ def answer_page(found: Sequence[Item], limit: int, show: Callable[[Item], dict[s
 
 def wrong_cursor() -> InvalidDefinition:
     hint = "Take `next` of the page before."
-    return InvalidDefinition([Problem("/after", "invalid_cursor", "`after` is not a cursor of this list.", hint)])
+    return InvalidDefinition.at("/after", "invalid_cursor", "`after` is not a cursor of this list.", hint)

@@ -37,7 +37,7 @@ from models.storage import Damaged, NotStored, StorageAway
 from service.auth import Forbidden, Unauthorised, Unconfirmed
 from service.doors import CrossOrigin, WrongHost
 from service.predictors import ModelTooLarge
-from service.problems import EXPLAINED, page_of
+from service.problems import EXPLAINED, body_of, title_of
 from service.rates import TooManyRequests
 from service.watcher import TooManyWaiters
 
@@ -47,8 +47,6 @@ RETRY_SECONDS = 2
 SOON: tuple[type[Exception], ...] = (ModelPending, InFlight)
 SOON_SECONDS = 1
 """After which to ask again for what is being made."""
-RENAMED = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
-"""By RFC 9110; the names that Python gives them depend on its version."""
 
 KNOWN: dict[type[Exception], tuple[int, str]] = {
     NotJson: (400, "not_json"),
@@ -139,21 +137,9 @@ def invalid_parameter(problems: list[Problem]) -> str:
     return f"A parameter of the request is wrong: {named}."
 
 
-def title_of(status: int) -> str:
-    return RENAMED.get(status, HTTPStatus(status).phrase)
-
-
 def problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
     """A problem as a response."""
-    body = {
-        "type": page_of(code),
-        "title": title_of(status),
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "errors": [item.plain() for item in errors],
-        "request_id": g.get("request_id"),
-    }
+    body = body_of(status, code, detail, g.get("request_id"), errors)
     reply = Response(json.dumps(body), status, mimetype="application/problem+json")
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         reply.headers["Retry-After"] = str(RETRY_SECONDS)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from service.problems import EXPLAINED
+from service.problems import EXPLAINED, body_of
 
 MOMENT = "2026-01-31T12:00:00.000Z"
 OF_PROBLEMS = "#/components/examples/"
@@ -47,15 +47,7 @@ def _problems_of(status: str) -> dict[str, Any]:
 def _problem(code: str) -> dict[str, Any]:
     said = EXPLAINED[code]
     assert said.status is not None
-    value = {
-        "type": f"/docs/problems/{code}",
-        "title": said.status.phrase,
-        "status": int(said.status),
-        "code": code,
-        "detail": said.meaning,
-        "errors": [],
-        "request_id": "bea1896f7b64e4f2",
-    }
+    value = body_of(int(said.status), code, said.meaning, "bea1896f7b64e4f2")
     return {"summary": said.meaning, "value": value}
 
 

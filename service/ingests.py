@@ -109,10 +109,14 @@ class Ingests:
         try:
             self._storage.delete(f"uploads/{dataset_id}")
             self._storage.delete_all(f"datasets/{dataset_id}/")
-            for folder in self._scratch.glob(f"{dataset_id}-*"):
-                shutil.rmtree(folder, ignore_errors=True)
+            self._clear_scratch(dataset_id)
         except StorageAway as problem:
             log.warning("the bytes of %s are removed later: %s", dataset_id, problem)
+
+    def _clear_scratch(self, dataset_id: str) -> None:
+        """Of what attempts left whose process died."""
+        for left in self._scratch.glob(f"{dataset_id}-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def sweep(self, older_than: float | None = None) -> None:
         """Removes bytes that no data set knows, or that it needs no more; none that may just be written."""
@@ -150,9 +154,7 @@ class Ingests:
 
     def _answer(self, row: Row[Any]) -> dict[str, Any]:
         """What the child says: `{"done": …}`, `{"problems": …}`, or `{"away": …}` if it is not the file's fault."""
-        for left in self._scratch.glob(f"{row.id}-*"):
-            # By an attempt whose process died.
-            shutil.rmtree(left, ignore_errors=True)
+        self._clear_scratch(row.id)
         folder = self._scratch / f"{row.id}-{row.attempt}"
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -50,7 +50,7 @@ VALUES: dict[str, str] = {
     "unknown_statistic": "There is no statistic of this name; `hint` lists those there are.",
     "unknown_layer": "The network has no layer of this name or index; `hint` lists those there are.",
     "number_of_jobs": "So many jobs cannot be compared on one page.",
-    "receiver_not_allowed": "A URL that webhooks may not call: not public, not https, or no URL of a host.",
+    "receiver_not_allowed": "Webhooks may not call this URL: no https, or no public address (DESCENT_WEBHOOK_HOSTS).",
     "unknown_owner": "Nobody of this id owns a key, a job or a data set.",
     "unknown_remedy": "The diagnosis of the job has no remedy of this id.",
 }
@@ -148,7 +148,6 @@ FILES: dict[str, str] = {
     "not_text": "The file is no text, as a CSV would be.",
     "ragged_row": "A line of the CSV has more or fewer fields than the others.",
     "repeated_name": "Two members of the zip file have the same name.",
-    "receiver_not_allowed": "Messages do not go to this URL: its address is not public (DESCENT_WEBHOOK_HOSTS).",
     "repeated_option": "An option is there twice.",
     "short_series": "No group has as many rows as a sequence and its target need.",
     "small_vocabulary": "`vocabulary` is smaller than a token of the data.",

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, wraps
 from http import HTTPStatus
 from pathlib import Path
@@ -250,6 +250,17 @@ def json_request(model: type[BaseModel], examples: dict[str, Any], required: boo
     shown = {name: {"summary": name, "value": value} for name, value in examples.items()}
     content = {"schema": {"$ref": SCHEMAS + model.__name__}, "examples": shown}
     return Body({"application/json": content}, schemas, required)
+
+
+def merge_request(model: type[BaseModel], examples: dict[str, Any]) -> Body:
+    """A JSON Merge Patch. The contract tells no defaults of its fields: a generated client would send them, and so
+    change what it was to leave as it is."""
+    body, schema = json_request(model, examples), schemas_of(model)[model.__name__]
+    fields = {
+        name: {key: value for key, value in field.items() if key != "default"}
+        for name, field in schema["properties"].items()
+    }
+    return replace(body, schemas=body.schemas | {model.__name__: schema | {"properties": fields}})
 
 
 def form_request(name: str, schema: dict[str, Any]) -> Body:

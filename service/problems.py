@@ -1,14 +1,18 @@
 """What each code of a problem means, and what to do: the pages that `type` leads to. Codes are part of the contract."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from models.diagnosis.finding import Code
+from models.errors import Problem
 from service.item_codes import ITEMS
 
 AGAIN = "Ask again after as many seconds as Retry-After says; a POST with the Idempotency-Key it had."
 OF_JOBS = "job.error"
+RENAMED = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+"""By RFC 9110; the names that Python gives them depend on its version."""
 
 
 @dataclass(frozen=True)
@@ -237,3 +241,22 @@ def page_of(code: str) -> str:
 def typed(error: dict[str, Any] | None) -> dict[str, Any] | None:
     """The `error` of a job, a task or a data set, with its `type`."""
     return error and {"type": page_of(error["code"])} | error
+
+
+def title_of(status: int) -> str:
+    return RENAMED.get(status, HTTPStatus(status).phrase)
+
+
+def body_of(
+    status: int, code: str, detail: str, request_id: str | None, errors: Iterable[Problem] = ()
+) -> dict[str, Any]:
+    """A problem as it is answered (RFC 9457)."""
+    return {
+        "type": page_of(code),
+        "title": title_of(status),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "errors": [item.plain() for item in errors],
+        "request_id": request_id,
+    }

@@ -4,6 +4,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,34 +115,28 @@ def slow(seconds: float) -> Answer:
 
 def dripping(handler: Handler) -> None:
     """A header that does not end: each byte comes within any time limit for one."""
-    try:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        for _ in range(200):
-            handler.wfile.write(b"x")
-            time.sleep(0.05)
-    except OSError:
-        pass
+    _drip(handler, b"HTTP/1.1 200 OK\r\nX-Slow: ")
 
 
 def dripping_body(handler: Handler) -> None:
     """Answers, and then does not come to its end."""
-    try:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    _drip(handler, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+
+
+def _drip(handler: Handler, head: bytes) -> None:
+    with suppress(OSError):
+        handler.wfile.write(head)
         for _ in range(200):
             handler.wfile.write(b"x")
             time.sleep(0.05)
-    except OSError:
-        pass
 
 
 def endless(handler: Handler) -> None:
     """A body of gigabytes."""
-    try:
+    with suppress(OSError):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
         while True:
             handler.wfile.write(b"x" * 65536)
-    except OSError:
-        pass
 
 
 def torn(handler: Handler) -> None:

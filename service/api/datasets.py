@@ -10,7 +10,7 @@ from models import catalogue, datasets
 from models.admission import problems_of
 from models.corrections import Corrections, corrected
 from models.definitions.uploaded import Kind, Task, Uploaded
-from models.errors import InvalidDataset, InvalidDefinition, NotFound, Problem
+from models.errors import InvalidDataset, NotFound, Problem
 from models.ids import is_id, new_id
 from models.ingest.options import Options
 from models.json_body import parse
@@ -18,12 +18,12 @@ from models.sources import allowed
 from models.storage import Stored
 from models.uploads import is_upload
 from service.api.jobs import Text
-from service.bodies import json_bytes
+from service.bodies import json_bytes, read_body
 from service.context import context
 from service.cursors import decode_cursor, encode_cursor, wrong_cursor
 from service.datasets import read_options, refuse_nul, show_builtin, show_upload
 from service.errors import problem
-from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.openapi import Page, Parts, Query, answers, blueprint, merge_request
 from service.receiving import Receiver, fetch, repeated
 from service.replies import DatasetReply, DatasetsReply, PreviewReply
 from service.room import require_room
@@ -201,16 +201,12 @@ def preview_dataset(path: DatasetPath, query: Query) -> Response:
 @api.patch(
     "/v1/datasets/<name>",
     summary="Correct what was guessed",
-    request_body=json_request(Corrections, {"target": {"target": "price"}, "kinds": {"kinds": {"rooms": "category"}}}),
+    request_body=merge_request(Corrections, {"target": {"target": "price"}, "kinds": {"kinds": {"rooms": "category"}}}),
     responses=answers(200, DatasetReply, 400, 404, 409, 413, 415, 422),
 )
 def correct_dataset(path: DatasetPath, query: Query) -> Response:
     """Its name, and target, features, task and kinds of a table. Jobs that were accepted before keep what they have."""
-    body = parse(json_bytes())
-    try:
-        wanted = Corrections.model_validate(body)
-    except ValidationError as error:
-        raise InvalidDefinition(problems_of(error, body)) from error
+    wanted = read_body(Corrections)
     with context().database.write() as connection:
         row = datasets.find(connection, path.id, g.sees)
         if row.status != datasets.READY:

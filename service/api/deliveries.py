@@ -3,32 +3,24 @@
 from typing import Annotated, Any, Literal
 
 from flask import Response, g, jsonify
-from pydantic import AfterValidator
 from sqlalchemy import Row
 
 from models import delivery_log, outbox, webhooks
-from models.errors import NotFound
-from models.ids import is_id
 from service.api.moves import NOTHING, NoBody
 from service.api.webhooks import WebhookPath, api
 from service.bodies import optional_body
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.openapi import Page, Query, answers
+from service.path_ids import id_of
 from service.replies import DeliveriesReply, DeliveryReply
 from service.times import rfc3339
 
 SENT = answers(202, DeliveryReply, 400, 404, 409, 413, 415, 422)
 
 
-def _delivery_id(text: str) -> str:
-    if not is_id(text):
-        raise NotFound("There is no such delivery.")
-    return text
-
-
 class DeliveryPath(WebhookPath):
-    delivery_id: Annotated[str, AfterValidator(_delivery_id)]
+    delivery_id: Annotated[str, id_of("delivery")]
     """`dlv_` and 26 characters: the `webhook-id` of the message."""
 
 

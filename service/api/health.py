@@ -24,8 +24,8 @@ def healthz() -> Response:
 )
 def readyz() -> Response:
     """503 without the database or the storage. Without the broker it is ready and `degraded`: jobs are accepted, and
-    found later. With a `disk` that is nearly full it answers all questions, but takes no job
-    and no upload."""
+    found later. With a `disk` that is nearly full it answers all questions, but takes no job and no
+    upload."""
     shared = context()
     with shared.database.read() as connection:
         revision = _revision(connection)

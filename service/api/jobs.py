@@ -12,7 +12,6 @@ from models import queries
 from models.admission import admit
 from models.definitions.job import JobDefinition
 from models.diagnosis.finding import Code
-from models.errors import NotFound
 from models.filters import Threshold
 from models.idempotency import Key
 from models.ids import is_id
@@ -24,6 +23,7 @@ from service.contract import NOT_MODIFIED
 from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.path_ids import id_of
 from service.receivers import require_callback
 from service.replies import JobReply, JobsReply
 from service.resource import show_job
@@ -53,14 +53,8 @@ EXAMPLES: dict[str, Any] = {
 DEFINITION = json_request(JobDefinition, EXAMPLES)
 
 
-def _job_id(text: str) -> str:
-    if not is_id(text):
-        raise NotFound("There is no such job.")
-    return text
-
-
 class JobPath(Parts):
-    job_id: Annotated[str, AfterValidator(_job_id)]
+    job_id: Annotated[str, id_of("job")]
     """`job_` and 26 characters."""
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from models import keys
 from models.definitions.base import Several, Strict
-from models.errors import InvalidDefinition, NotFound, Problem
+from models.errors import InvalidDefinition
 from models.ids import is_id
 from models.keys import BOOTSTRAP, Scope
 from service.api.jobs import Text
@@ -17,6 +17,7 @@ from service.bodies import optional_body, read_body
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.path_ids import id_of
 from service.replies import KeyReply, KeysReply, NewKeyReply
 from service.times import rfc3339, seconds_of
 
@@ -24,12 +25,6 @@ api = blueprint("keys", "API keys, for admins.", scope=Scope.ADMIN)
 
 DAY_SECONDS = 86_400.0
 SHOWN = ("id", "owner", "name", "scopes", "prefix", "replaces")
-
-
-def _key_id(text: str) -> str:
-    if not is_id(text):
-        raise NotFound("There is no such key.")
-    return text
 
 
 def _future(text: str) -> str:
@@ -48,7 +43,7 @@ Time = Annotated[str, Field(max_length=40), AfterValidator(_future)]
 
 
 class KeyPath(Parts):
-    key_id: Annotated[str, AfterValidator(_key_id)]
+    key_id: Annotated[str, id_of("key")]
     """`key_` and 26 characters."""
 
 
@@ -94,7 +89,7 @@ def create_key(query: Query) -> Response:
     with context().database.write() as connection:
         if body.owner is not None and not keys.owns_something(connection, body.owner):
             detail = f"{body.owner} owns no key, job or data set."
-            raise InvalidDefinition([Problem("/owner", "unknown_owner", detail, "Take the `owner` of a key.")])
+            raise InvalidDefinition.at("/owner", "unknown_owner", detail, "Take the `owner` of a key.")
         made = keys.create(connection, body.name, body.scopes, body.owner, _seconds(body.expires_at))
     return _answer_new(*made)
 

@@ -22,7 +22,7 @@ from service.api.jobs import NEW_JOB, JobPath, answer_again, answer_job, answer_
 from service.bodies import json_bytes, optional_body, read_body
 from service.context import context, uploads
 from service.once import KeyHeader, once
-from service.openapi import Header, Query, answers, json_request
+from service.openapi import Header, Query, answers, json_request, merge_request
 from service.replies import JobReply
 from service.room import require_room
 
@@ -142,7 +142,7 @@ def _clone(job_id: str, key: Key | None) -> Response:
 @api.patch(
     "/v1/jobs/<job_id>",
     summary="Change name, tags or priority",
-    request_body=json_request(
+    request_body=merge_request(
         Changes, {"a name and tags": {"name": "digits", "tags": ["best"]}, "sooner": {"priority": 5}}
     ),
     responses=answers(200, JobReply, 400, 404, 409, 412, 413, 415, 422),

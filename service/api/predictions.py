@@ -84,7 +84,7 @@ def _inputs(body: bytes) -> Any:
         parse(body)  # which refuses a key that comes twice
     if not isinstance(value, dict):
         detail = "The body is an object with `inputs`."
-        raise InvalidDefinition([Problem("", "model_type", detail, 'Write {"inputs": [ ... ]}.')])
+        raise InvalidDefinition.at("", "model_type", detail, 'Write {"inputs": [ ... ]}.')
     unknown = [Problem(f"/{escape(key)}", "extra_forbidden", "There is no such field.", "") for key in value]
     unknown = [problem for problem in unknown if problem.pointer != "/inputs"]
     if "inputs" not in value:

@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from models import queries
 from models.architecture import architecture_of
 from models.definitions.job import JobDefinition
-from models.errors import InvalidDefinition, Problem
+from models.errors import InvalidDefinition
 from models.metrics import METRICS
 from models.series import (
     FLIGHT_STATISTICS,
@@ -191,7 +191,7 @@ def _chosen(text: str | None, known: Sequence[str], parameter: str, noun: str) -
     if unknown:
         detail = f"There is no {noun} {unknown[0][:100]!r}."
         hint = f"There are {', '.join(known)}."
-        raise InvalidDefinition([Problem(f"/{parameter}", f"unknown_{noun}", detail, hint)])
+        raise InvalidDefinition.at(f"/{parameter}", f"unknown_{noun}", detail, hint)
     return names
 
 

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from flask import Response, g, jsonify
-from pydantic import AfterValidator
 from sqlalchemy import Row
 
 from models import queries, tasks
-from models.errors import NotFound
-from models.ids import is_id
 from models.tasks import Kind
 from service.api.jobs import POLL_AFTER_SECONDS, JobPath
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.openapi import Page
+from service.path_ids import id_of
 from service.problems import typed
 from service.times import rfc3339
 
@@ -23,14 +21,8 @@ SHOWN = ("dataset", "parameters", "part")
 """Of a request."""
 
 
-def _task_id(text: str) -> str:
-    if not is_id(text):
-        raise NotFound("There is no such task.")
-    return text
-
-
 class TaskPath(JobPath):
-    task_id: Annotated[str, AfterValidator(_task_id)]
+    task_id: Annotated[str, id_of("task")]
     """As in the list."""
 
 

@@ -3,22 +3,21 @@
 from typing import Annotated, Any
 
 from flask import Response, g, jsonify
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from sqlalchemy import Row
 
 from models import webhooks
 from models.definitions.base import Strict
 from models.definitions.callback import DEFAULT_EVENTS, Events, Secret, Url
 from models.definitions.job import Name
-from models.errors import NotFound
 from models.idempotency import Key, keep_one
-from models.ids import is_id
 from service.api.jobs import ParameterId
 from service.bodies import optional_body, read_body
 from service.context import context
 from service.cursors import answer_page, decode_id
 from service.once import KeyHeader, once
-from service.openapi import Page, Parts, Query, answers, blueprint, json_request
+from service.openapi import Page, Parts, Query, answers, blueprint, json_request, merge_request
+from service.path_ids import id_of
 from service.receivers import require_receiver
 from service.replies import NewWebhookReply, WebhookReply, WebhooksReply
 from service.times import rfc3339
@@ -28,14 +27,8 @@ api = blueprint("webhooks", "Calls to other services when something happens to j
 DAY_SECONDS = 86_400.0
 
 
-def webhook_id_of(text: str) -> str:
-    if not is_id(text):
-        raise NotFound("There is no such webhook.")
-    return text
-
-
 class WebhookPath(Parts):
-    webhook_id: Annotated[str, AfterValidator(webhook_id_of)]
+    webhook_id: Annotated[str, id_of("webhook")]
     """`whk_` and 26 characters."""
 
 
@@ -138,7 +131,7 @@ def get_webhook(path: WebhookPath, query: Query) -> Response:
 @api.patch(
     "/v1/webhooks/<webhook_id>",
     summary="Change a webhook",
-    request_body=json_request(WebhookChanges, CHANGES),
+    request_body=merge_request(WebhookChanges, CHANGES),
     responses=answers(200, WebhookReply, 400, 404, 413, 415, 422),
 )
 def change_webhook(path: WebhookPath, query: Query) -> Response:

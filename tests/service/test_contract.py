@@ -175,6 +175,16 @@ def test_what_is_sent_has_a_name(client: FlaskClient) -> None:
     }
 
 
+def test_a_change_has_no_defaults_that_a_generated_client_would_send(client: FlaskClient) -> None:
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    calls = [item["patch"]["requestBody"] for item in contract["paths"].values() if "patch" in item]
+    names = {call["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2] for call in calls}
+    assert names == {"Changes", "Corrections", "WebhookChanges"}
+    fields = [field for name in names for field in contract["components"]["schemas"][name]["properties"].values()]
+    assert not any("default" in field for field in fields)
+
+
 def test_a_name_of_the_contract_means_one_thing() -> None:
     """The library takes the last one of those that have the same name."""
     known: dict[str, Any] = {}

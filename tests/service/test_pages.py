@@ -21,7 +21,7 @@ from models.lifecycle import error as error_of
 from models.states import Status
 from models.tables import Job
 from service.errors import KNOWN
-from service.item_codes import ITEMS
+from service.item_codes import DEFINITIONS, FILES, ITEMS, ROWS, VALUES
 from service.problems import EXPLAINED
 from service.summary import MOST_BYTES, summary
 from tests.service.conftest import HEADERS, SMALL, Api
@@ -75,6 +75,11 @@ def test_every_code_of_an_error_is_explained() -> None:
                     named |= {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+_[a-z_]+", text)}
     assert len(named) > 100
     assert named - ITEMS.keys() - NO_CODES == set()
+
+
+def test_no_code_of_an_error_is_explained_twice() -> None:
+    """Of two meanings the page would show the last."""
+    assert len(ITEMS) == sum(map(len, (VALUES, DEFINITIONS, FILES, ROWS)))
 
 
 @pytest.mark.parametrize(
