@@ -27,11 +27,9 @@ class Separation:
 def separation(one: Series, other: Series) -> Separation | None:
     """Of series with the same columns; None where they never part at a step that both have."""
     steps, left, right = np.intersect1d(one.steps, other.steps, return_indices=True)
-    columns = min(one.values.shape[1], other.values.shape[1])
-    if not len(steps) or not columns:
+    if not len(steps) or not one.values.shape[1]:
         return None
-    a = one.values[left, :columns].astype(np.float64)
-    b = other.values[right, :columns].astype(np.float64)
+    a, b = one.values[left].astype(np.float64), other.values[right].astype(np.float64)
     factors = _factors(a, b)
     parted = np.flatnonzero((factors > FACTOR).any(axis=1))
     if not len(parted):

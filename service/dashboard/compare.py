@@ -26,7 +26,6 @@ from service.resource import show_job
 FEWEST, MOST = 2, 6
 MEASURES = ("gradient_rms", "norm")
 """What is compared: the first that all have."""
-NOTHING_YET = "One of them has no samples yet."
 
 
 @dataclass(frozen=True)
@@ -94,16 +93,16 @@ def _metrics(compared: list[Compared]) -> list[tuple[str, list[float | None]]]:
 def _parted(connection: Connection, one: Compared, other: Compared) -> dict[str, Any]:
     """Where the gradients of a job part from those of the first; in words where that cannot be said."""
     if not (one.layers and other.layers):
-        return {"why_not": NOTHING_YET}
+        return {"why_not": "One of them has no samples yet."}
     hidden = [sum(layer.kind in HIDDEN_KINDS for layer in job.layers) for job in (one, other)]
-    if not hidden[0] or hidden[0] != hidden[1]:
+    if hidden[0] != hidden[1]:
         return {"why_not": "Their networks have different numbers of hidden layers."}
     for statistic in MEASURES:
         series = [_series(connection, job, statistic) for job in (one, other)]
-        if all(len(part.steps) for part in series):
+        if all(len(part.steps) for part in series) and series[0].values.shape[1] == series[1].values.shape[1]:
             found = separation(*series)
             return {"statistic": statistic, **(_told(found, one, statistic) if found else {"never": True})}
-    return {"why_not": NOTHING_YET}
+    return {"why_not": "One of them has no samples yet, or their tensors are not the same ones."}
 
 
 def _told(found: Separation, one: Compared, statistic: str) -> dict[str, Any]:
