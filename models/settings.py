@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from models.masking import HIDDEN
 
 PREFIX = "DESCENT_"
+OF_CLIENTS = {"url"}
+"""Variables that the command line reads, in whose environment a service may be started."""
 SECRET = ("api_key", "database_url", "broker_url", "storage_url")
 """Settings whose values may have secrets in them."""
 Count = Annotated[int, Field(ge=1)]
@@ -156,7 +158,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     variables = os.environ if environment is None else environment
     given = {key.removeprefix(PREFIX).lower(): value for key, value in variables.items() if key.startswith(PREFIX)}
-    for unknown in sorted(given.keys() - Settings.model_fields.keys()):
+    for unknown in sorted(given.keys() - Settings.model_fields.keys() - OF_CLIENTS):
         print(f"descent: {PREFIX}{unknown.upper()} is not a setting; it is ignored", file=sys.stderr)
     try:
         return Settings.model_validate({key: given[key] for key in given.keys() & Settings.model_fields.keys()})
